@@ -1,0 +1,1 @@
+"""The control plane: watches, checks, remembers and dispatches.  Never imports torch or numpy."""

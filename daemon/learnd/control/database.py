@@ -1,0 +1,123 @@
+"""The file under the journal: SQLite in WAL mode with synchronous=FULL, its schema, small facts and events."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from learnd.errors import StateError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.  at: Unix seconds; task: the name of the task it is about."""
+
+    at: float
+    kind: str
+    task: str | None
+    message: str
+
+
+class Database:
+    """One connection, for one thread.  Reads outside a transaction see the newest commit.
+
+    Raises StateError where the file is absent (unless create), damaged, or of another schema.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        if not create and not path.is_file():
+            raise StateError(
+                "there is no journal yet", where=str(path), remedy="start the daemon once: learnd run"
+            )
+        try:
+            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._connection.row_factory = sqlite3.Row
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=FULL")
+            self._migrate(path)
+        except sqlite3.DatabaseError as error:
+            raise StateError(
+                f"the journal cannot be read ({error})",
+                where=str(path),
+                remedy="restore it from a backup, or move the state folder away to start anew",
+            ) from error
+
+    def _migrate(self, path: Path) -> None:
+        if self.one("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None:
+            script = resources.files("learnd.control").joinpath("schema.sql").read_text(encoding="utf-8")
+            with self.transaction():
+                for statement in script.split(";\n"):
+                    self.run(statement)
+                self.put("schema_version", str(SCHEMA_VERSION))
+        found = self.get("schema_version")
+        if found != str(SCHEMA_VERSION):
+            raise StateError(
+                f"the journal has schema {found}, this learnd knows {SCHEMA_VERSION}",
+                where=str(path),
+                remedy="use the learnd version that wrote it, or a newer one",
+            )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing.  Takes the write lock at once, so that what is read inside still holds at the commit."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def run(self, sql: str, *values: Any) -> int:
+        """Execute one statement; returns the number of rows it changed."""
+        return self._connection.execute(sql, values).rowcount
+
+    def all(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def one(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def get(self, key: str) -> str | None:
+        """A small fact (`meta`)."""
+        row = self.one("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else str(row["value"])
+
+    def put(self, key: str, value: str) -> None:
+        self.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, value)
+
+    def note(self, kind: str, message: str, task: str | None = None) -> None:
+        """Append an event."""
+        self.run(
+            "INSERT INTO events (at, kind, task, message) VALUES (?, ?, ?, ?)",
+            time.time(),
+            kind,
+            task,
+            message,
+        )
+
+    def events(self, limit: int = 20, task: str | None = None) -> list[Event]:
+        """The newest events, of one task or of all, oldest first."""
+        rows = self.all(
+            "SELECT at, kind, task, message FROM events WHERE ?1 IS NULL OR task = ?1 ORDER BY id DESC LIMIT ?2",
+            task,
+            limit,
+        )
+        return [Event(**row) for row in reversed(rows)]
+
+    def data_version(self) -> int:
+        """Changes when another process has committed; costs microseconds."""
+        row = self.one("PRAGMA data_version")
+        return 0 if row is None else int(row[0])

@@ -1,0 +1,153 @@
+"""Immutable generations: how what was learnt becomes knowledge, and how it is found whole after any kill.
+
+Order of a commit: the worker's files are synced and renamed into place, the manifest is written, and then ONE
+transaction finishes the job, inserts the generation and moves the head.  Until that transaction nothing points at
+the new files; `sweep` removes them at the next start.  A manifest lists what its generation changes and the sha256
+of its parent's, so a commit costs the same whether ten or ten thousand tasks are known (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from learnd import __version__
+from learnd.control.durable import move_durably, sha256_of, sync_folder, write_durably
+from learnd.control.jobs import Generation, Lease, StaleEpoch
+from learnd.control.journal import Journal
+from learnd.domain import SCHEMA, BackboneSpec, Outcome, Report
+from learnd.errors import StateError
+
+
+class Generations:
+    """The folders of a state that hold knowledge.  The daemon alone writes them."""
+
+    def __init__(self, state: Path, journal: Journal) -> None:
+        self._journal = journal
+        self.tasks = state / "tasks"
+        self.generations = state / "generations"
+        self.backbones = state / "backbones"
+        self.work = state / "work"
+
+    def prepare(self) -> list[str]:
+        """Make the folders, and remove what a killed daemon left behind.  Returns what was removed."""
+        for folder in (self.tasks, self.generations, self.backbones, self.work):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self._sweep()
+
+    def _sweep(self) -> list[str]:
+        known = {f"{number}-{epoch}" for number, epoch, _ in self._journal.generations()}
+        members = self._journal.known_folders()
+        orphans = list(self.work.iterdir())
+        orphans += [folder for folder in self.generations.iterdir() if folder.name not in known]
+        for task in self.tasks.iterdir():
+            orphans += [
+                folder for folder in task.iterdir() if (task.name, _number(folder.name)) not in members
+            ]
+        for orphan in orphans:
+            shutil.rmtree(orphan)
+        return [str(orphan.relative_to(self.tasks.parent)) for orphan in orphans]
+
+    def backbone_hash(self) -> str | None:
+        """The hash of the shared CNN that this state was made with, or None before its first worker."""
+        return self._journal.db.get("backbone_hash")
+
+    def backbone(self, name: str) -> BackboneSpec:
+        """The shared CNN: the state's own copy, once it has one, so that no package upgrade changes what it knows.
+
+        Raises StateError where the state was made with another than name.
+        """
+        digest, made_with = self.backbone_hash(), self._journal.db.get("backbone")
+        if digest is None or made_with is None:
+            return BackboneSpec(name)
+        if made_with != name:
+            raise StateError(
+                f"this state was made with backbone {made_with!r}, the settings say {name!r}",
+                where=str(self.backbones.parent),
+                remedy=f"set backbone: {made_with}, or choose another state folder",
+            )
+        return BackboneSpec(name, str(self.backbones / f"{digest}.safetensors"), digest)
+
+    def keep_backbone(self, name: str, exported: Path, digest: str) -> None:
+        """Keep the state's own copy: state/backbones/<hash>.safetensors."""
+        write_durably(self.backbones / f"{digest}.safetensors", exported.read_bytes())
+        with self._journal.db.transaction():
+            self._journal.db.put("backbone", name)
+            self._journal.db.put("backbone_hash", digest)
+
+    def commit(self, lease: Lease, report: Report, outcome: Outcome, out: Path) -> Generation:
+        """Make a candidate that passed the gate part of the knowledge; returns the new generation.
+
+        Raises StaleEpoch (and leaves the knowledge as it was) where the lease no longer holds.
+        """
+        if not self._journal.jobs.holds(lease):  # or its late files could take the place of committed ones
+            raise StaleEpoch(f"{lease.name}: lease {lease.epoch} no longer holds")
+        parent = self._journal.head
+        number = parent + 1
+        size = sum((out / name).stat().st_size for name in outcome.files)
+        target = self.tasks / lease.id / str(lease.revision)
+        for file in out.iterdir():
+            if file.name not in outcome.files:
+                file.unlink()
+        if target.exists():  # left by a commit that this same daemon began and could not finish
+            shutil.rmtree(target)
+        move_durably(out, target)
+        manifest = {
+            "schema": SCHEMA,
+            "number": number,
+            "epoch": lease.epoch,
+            "parent": parent,
+            "parent_sha256": self._journal.manifest(parent),
+            "backbone": report.backbone_hash,
+            "learnd": __version__,
+            "seed": report.seed,
+            "added": {f"{lease.id}/{lease.revision}": dict(sorted(outcome.files.items()))},
+            "removed": self._journal.replaced_by(lease.id),
+        }
+        digest = self._write_manifest(number, lease.epoch, manifest)
+        generation = Generation(number, parent, digest, size)
+        self._journal.jobs.finish(lease, report, generation)
+        return generation
+
+    def _write_manifest(self, number: int, epoch: int, manifest: dict[str, object]) -> str:
+        folder = self.generations / f"{number}-{epoch}"
+        folder.mkdir(exist_ok=True)
+        write_durably(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+        sync_folder(self.generations)
+        return sha256_of(folder / "manifest.json")
+
+    def verify(self) -> int:
+        """Check every manifest against the journal and every file of the knowledge against its manifest.
+
+        Returns the number of files checked.  Raises StateError that names the first thing that is damaged.
+        """
+        checked = 0
+        parent_digest = ""
+        for number, epoch, digest in self._journal.generations():
+            path = self.generations / f"{number}-{epoch}" / "manifest.json"
+            if not path.is_file() or sha256_of(path) != digest:
+                raise _damaged(path)
+            manifest = json.loads(path.read_text())
+            if manifest["parent_sha256"] != parent_digest:
+                raise _damaged(path)
+            parent_digest = digest
+            for folder, files in manifest["added"].items():
+                for name, expected in files.items():
+                    file = self.tasks / folder / name
+                    if not file.is_file() or sha256_of(file) != expected:
+                        raise _damaged(file)
+                    checked += 1
+        return checked
+
+
+def _number(name: str) -> int:
+    return int(name) if name.isdigit() else -1
+
+
+def _damaged(path: Path) -> StateError:
+    return StateError(
+        "a file of the knowledge is missing or is not what was committed",
+        where=str(path),
+        remedy="restore it from a backup of the state folder",
+    )

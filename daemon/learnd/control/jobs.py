@@ -1,0 +1,253 @@
+"""The queue: jobs with a lease and an epoch, and the one transaction that commits what was learnt.
+
+Every lease draws a new epoch (a fencing token): whoever comes back with an older one is too late and changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from learnd.control.database import Database
+from learnd.control.taskbook import TaskBook
+from learnd.domain import Problem, Report, TaskState
+from learnd.errors import LearndError
+
+
+class StaleEpoch(LearndError):
+    """The job was cancelled or leased again meanwhile; this result must not be used."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A job in the hands of one worker.  attempts counts the failed ones before this."""
+
+    job: int
+    epoch: int
+    id: str
+    name: str
+    revision: int
+    digest: str
+    attempts: int
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a commit adds: its number is its parent's plus one; manifest is the sha256 of its manifest.json."""
+
+    number: int
+    parent: int
+    manifest: str
+    bytes: int
+
+
+class Jobs:
+    """The `jobs`, `attempts`, `generations` and `members` tables."""
+
+    def __init__(self, db: Database, book: TaskBook) -> None:
+        self._db = db
+        self._book = book
+
+    def accept(
+        self,
+        task_id: str,
+        name: str,
+        *,
+        fingerprint: str,
+        digest: str,
+        ways: int,
+        images: int,
+        priority: int,
+        spec: dict[str, Any],
+        problems: Sequence[Problem] = (),
+    ) -> int:
+        """Queue a job for new content and return its revision.  A job still queued for older content goes."""
+        with self._db.transaction():
+            newest = self._book.newest(task_id)
+            # Twins of the content that this task no longer has deserve another look.
+            self._db.run(
+                "UPDATE tasks SET fingerprint = '' WHERE state = 'duplicate' AND id != ?1 AND digest IN "
+                "(SELECT digest FROM tasks WHERE id = ?1 AND digest != ?2)",
+                *(task_id, digest),
+            )
+            revision = self._book.open_revision(task_id)
+            if newest is not None and newest.state == TaskState.QUEUED:
+                revision = newest.revision
+                self._db.run(
+                    "UPDATE jobs SET state = 'cancelled' WHERE task_id = ? AND revision = ? AND state = 'queued'",
+                    *(task_id, revision),
+                )
+            self._book.mark(
+                task_id, revision, name, TaskState.QUEUED, "", fingerprint, digest, problems, images, ways
+            )
+            self._db.run(
+                "INSERT INTO jobs (task_id, revision, state, priority, spec) VALUES (?, ?, 'queued', ?, ?)",
+                *(task_id, revision, priority, json.dumps(spec)),
+            )
+            self._db.note("queued", f"revision {revision}: {ways} classes, {images} images", name)
+        return revision
+
+    def lease(self, worker: str, seconds: float) -> Lease | None:
+        """Hand the next job to worker: highest priority first, then the oldest.  None where nothing is due."""
+        now = time.time()
+        if self.next_due() is None:
+            return None
+        with self._db.transaction():
+            row = self._db.one(
+                "SELECT j.*, t.name, t.digest FROM jobs j JOIN tasks t ON t.id = j.task_id AND t.revision = j.revision "
+                "WHERE j.state = 'queued' AND j.not_before <= ? ORDER BY j.priority DESC, j.id LIMIT 1",
+                now,
+            )
+            if row is None:
+                return None
+            epoch = int(self._db.get("epoch") or 0) + 1
+            self._db.put("epoch", str(epoch))
+            self._db.run(
+                "UPDATE jobs SET state = 'running', epoch = ?, lease_until = ?, worker = ? WHERE id = ?",
+                *(epoch, now + seconds, worker, row["id"]),
+            )
+            self._db.run(
+                "INSERT INTO attempts (job_id, epoch, worker, started) VALUES (?, ?, ?, ?)",
+                row["id"],
+                epoch,
+                worker,
+                now,
+            )
+            self._book.mark_state(row["task_id"], row["revision"], TaskState.RUNNING, "")
+        return Lease(
+            job=row["id"],
+            epoch=epoch,
+            id=row["task_id"],
+            name=row["name"],
+            revision=row["revision"],
+            digest=row["digest"],
+            attempts=row["attempts"],
+            spec=json.loads(row["spec"]),
+        )
+
+    def next_due(self) -> float | None:
+        """When the next queued job may start (Unix seconds), or None."""
+        row = self._db.one("SELECT MIN(not_before) AS due FROM jobs WHERE state = 'queued'")
+        return None if row is None or row["due"] is None else float(row["due"])
+
+    def renew(self, lease: Lease, seconds: float) -> bool:
+        """Extend a lease; False where it no longer holds (the task was skipped): its worker may be stopped."""
+        with self._db.transaction():
+            changed = self._db.run(
+                "UPDATE jobs SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 'running'",
+                *(time.time() + seconds, lease.job, lease.epoch),
+            )
+        return changed == 1
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether the lease is still the one that counts."""
+        found = self._db.one(
+            "SELECT 1 FROM jobs WHERE id = ? AND epoch = ? AND state = 'running'", lease.job, lease.epoch
+        )
+        return found is not None
+
+    def finish(self, lease: Lease, report: Report, generation: Generation) -> None:
+        """The commit: finish the job, insert the generation and move the head, all or nothing.
+
+        Raises StaleEpoch where the lease no longer holds or another commit moved the head meanwhile.
+        """
+        low, high = report.accuracy_ci or (None, None)
+        number, now = generation.number, time.time()
+        with self._db.transaction():
+            if int(self._db.get("head") or 0) != generation.parent:
+                raise StaleEpoch(f"the head is no longer {generation.parent}")
+            self._end(lease, "done", "done", None)
+            self._db.run(
+                "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?)",
+                *(number, lease.epoch, generation.parent, now, generation.manifest, f"learned {lease.name}"),
+            )
+            self._db.run(
+                "UPDATE members SET last = ? WHERE task_id = ? AND last IS NULL", generation.parent, lease.id
+            )
+            self._db.run(
+                "INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, NULL)",
+                *(lease.id, lease.revision, lease.name, len(report.classes), generation.bytes, number),
+            )
+            self._db.put("head", str(number))
+            self._book.mark_state(lease.id, lease.revision, TaskState.LEARNED, "")
+            self._db.run(
+                "UPDATE tasks SET algorithm = ?, accuracy = ?, ci_low = ?, ci_high = ?, seconds = ?, version = ? "
+                "WHERE id = ? AND revision = ?",
+                *(
+                    report.algorithm,
+                    report.accuracy,
+                    low,
+                    high,
+                    report.seconds,
+                    number,
+                    lease.id,
+                    lease.revision,
+                ),
+            )
+            self._db.note(
+                "learned", f"{report.algorithm}, version {number}, {report.seconds:.2f} s", lease.name
+            )
+
+    def give_up(
+        self, lease: Lease, outcome: str, reason: str, detail: str = "", problems: Sequence[Problem] = ()
+    ) -> None:
+        """End a job for good: the task has failed, or is rejected where its files are to blame."""
+        state = TaskState.REJECTED if outcome == "rejected" else TaskState.FAILED
+        with self._db.transaction():
+            self._end(lease, "failed", outcome, reason)
+            self._book.mark_state(lease.id, lease.revision, state, reason, detail)
+            if problems:
+                self._book.mark_problems(lease.id, lease.revision, problems)
+            self._db.note(state, reason, lease.name)
+
+    def put_back(
+        self, lease: Lease, outcome: str, reason: str, delay: float = 0.0, *, counts: bool = True
+    ) -> None:
+        """Queue a job again after delay seconds; counts says whether this attempt is held against it."""
+        with self._db.transaction():
+            self._end(lease, "queued", outcome, reason)
+            self._db.run(
+                "UPDATE jobs SET not_before = ?, attempts = attempts + ? WHERE id = ?",
+                *(time.time() + delay, int(counts), lease.job),
+            )
+            self._book.mark_state(lease.id, lease.revision, TaskState.QUEUED, reason)
+            self._db.note("requeued", reason, lease.name)
+
+    def reopen(self, lease: Lease, reason: str) -> None:
+        """The files are no longer those that were accepted: the folder is judged again."""
+        with self._db.transaction():
+            self._end(lease, "cancelled", "changed", reason)
+            self._book.mark_open(lease.id, lease.revision, reason)
+            self._db.note("changed", reason, lease.name)
+
+    def recover(self) -> int:
+        """At start-up, with the state's lock held: what was running when the daemon died is queued again."""
+        with self._db.transaction():
+            self._db.run(
+                "UPDATE attempts SET ended = ?, outcome = 'interrupted' WHERE ended IS NULL", time.time()
+            )
+            self._db.run("UPDATE tasks SET state = 'queued' WHERE state = 'running'")
+            count = self._db.run(
+                "UPDATE jobs SET state = 'queued', lease_until = NULL WHERE state = 'running'"
+            )
+            if count:
+                self._db.note(
+                    "recovered", f"{count} job(s) that ran when the daemon stopped are queued again"
+                )
+        return count
+
+    def _end(self, lease: Lease, job_state: str, outcome: str, error: str | None) -> None:
+        changed = self._db.run(
+            "UPDATE jobs SET state = ?, lease_until = NULL WHERE id = ? AND epoch = ? AND state = 'running'",
+            *(job_state, lease.job, lease.epoch),
+        )
+        if changed != 1:
+            raise StaleEpoch(f"{lease.name}: lease {lease.epoch} no longer holds")
+        self._db.run(
+            "UPDATE attempts SET ended = ?, outcome = ?, error = ? WHERE epoch = ?",
+            *(time.time(), outcome, error, lease.epoch),
+        )

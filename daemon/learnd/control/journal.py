@@ -1,0 +1,138 @@
+"""The journal: the one durable record of what must be done and what was done.
+
+Three views of one database: `tasks` (what is known of each folder), `jobs` (the queue and the commit) and the
+knowledge that the head names.  Every method that writes is one transaction.  The daemon alone leases jobs and moves
+the head; commands (`retry`, `skip`) write their wish through the same guarded transactions.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from learnd.control.database import Database
+from learnd.control.jobs import Jobs
+from learnd.control.taskbook import TaskBook
+from learnd.domain import Hello, Member, PluginInfo, from_json, to_json
+
+
+@dataclass(frozen=True)
+class WorkerRow:
+    """A worker as other processes see it.  state: starting | ready | stopped; task: the one it works on."""
+
+    name: str
+    state: str
+    task: str | None
+    hello: Hello | None
+
+
+@dataclass(frozen=True)
+class KnowledgeSize:
+    """How much the head holds."""
+
+    version: int
+    tasks: int
+    classes: int
+    bytes: int
+
+
+class Journal:
+    """state/journal.sqlite, opened for reading and writing by one thread.  Raises StateError as Database does."""
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        self.db = Database(path, create=create)
+        self.tasks = TaskBook(self.db)
+        self.jobs = Jobs(self.db, self.tasks)
+
+    def close(self) -> None:
+        self.db.close()
+
+    def put(self, key: str, value: str) -> None:
+        with self.db.transaction():
+            self.db.put(key, value)
+
+    def note(self, kind: str, message: str, task: str | None = None) -> None:
+        """Append an event."""
+        with self.db.transaction():
+            self.db.note(kind, message, task)
+
+    @property
+    def head(self) -> int:
+        """The version of the knowledge; 0 before anything was learnt."""
+        return int(self.db.get("head") or 0)
+
+    def members(self, tasks_dir: Path) -> tuple[Member, ...]:
+        """The learnt revisions that the head holds, in the order that never changes: by task id."""
+        rows = self.db.all("SELECT * FROM members WHERE last IS NULL ORDER BY task_id")
+        return tuple(
+            Member(
+                row["task_id"],
+                row["name"],
+                row["revision"],
+                str(tasks_dir / row["task_id"] / str(row["revision"])),
+            )
+            for row in rows
+        )
+
+    def size(self) -> KnowledgeSize:
+        row = self.db.one(
+            "SELECT COUNT(*) AS tasks, TOTAL(classes) AS classes, TOTAL(bytes) AS bytes FROM members WHERE last IS NULL"
+        )
+        assert row is not None  # an aggregate always gives one row
+        return KnowledgeSize(self.head, int(row["tasks"]), int(row["classes"]), int(row["bytes"]))
+
+    def known_folders(self) -> set[tuple[str, int]]:
+        """Every (task id, revision) that any version holds."""
+        return {
+            (row["task_id"], row["revision"]) for row in self.db.all("SELECT task_id, revision FROM members")
+        }
+
+    def replaced_by(self, task_id: str) -> list[str]:
+        """The folders (<id>/<revision>) that leave the head when a new revision of the task enters it."""
+        rows = self.db.all("SELECT revision FROM members WHERE task_id = ? AND last IS NULL", task_id)
+        return [f"{task_id}/{row['revision']}" for row in rows]
+
+    def manifest(self, number: int) -> str:
+        """The sha256 of a generation's manifest; "" for 0, from which everything descends."""
+        row = self.db.one("SELECT manifest FROM generations WHERE number = ?", number)
+        return "" if row is None else str(row["manifest"])
+
+    def generations(self) -> list[tuple[int, int, str]]:
+        """Every generation's number, epoch and manifest sha256, oldest first."""
+        rows = self.db.all("SELECT number, epoch, manifest FROM generations ORDER BY number")
+        return [(row["number"], row["epoch"], row["manifest"]) for row in rows]
+
+    # --- the workers, so that other processes can see them --------------------------------------------------------
+
+    def clear_workers(self) -> None:
+        with self.db.transaction():
+            self.db.run("DELETE FROM workers")
+
+    def set_worker(self, name: str, state: str, hello: Hello | None = None) -> None:
+        """Note a worker's state; a hello, once given, stays until the next one."""
+        said = None if hello is None else json.dumps(to_json(hello))
+        with self.db.transaction():
+            self.db.run(
+                "INSERT INTO workers VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET state = excluded.state, "
+                "hello = COALESCE(excluded.hello, hello)",
+                *(name, state, said),
+            )
+
+    def workers(self) -> list[WorkerRow]:
+        rows = self.db.all(
+            "SELECT w.*, t.name AS task FROM workers w LEFT JOIN jobs j ON j.worker = w.name AND j.state = 'running' "
+            "LEFT JOIN tasks t ON t.id = j.task_id AND t.revision = j.revision ORDER BY w.name"
+        )
+        hellos = [
+            None if row["hello"] is None else from_json(Hello, json.loads(row["hello"])) for row in rows
+        ]
+        return [
+            WorkerRow(row["name"], row["state"], row["task"], hello)
+            for row, hello in zip(rows, hellos, strict=True)
+        ]
+
+    def plugins(self) -> tuple[PluginInfo, ...]:
+        """The plugins as a worker last found them."""
+        found = json.loads(self.db.get("plugins") or "[]")
+        return tuple(from_json(PluginInfo, item) for item in found)

@@ -1,0 +1,167 @@
+"""The daemon: one thread that hears the watcher, the inspector, the workers and the clock, in one queue."""
+
+from __future__ import annotations
+
+import json
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from learnd.control.dispatch import Dispatcher
+from learnd.control.folders import Folders
+from learnd.control.generations import Generations
+from learnd.control.journal import Journal
+from learnd.control.lock import hold
+from learnd.control.watcher import Ring, Watcher
+from learnd.control.workers import Child
+from learnd.settings import Settings
+
+JOURNAL = "journal.sqlite"
+_GLANCE = 1.0  # seconds between looks for what a command wrote into the journal
+
+Notice = Callable[[str, str], None]  # level ("info" | "warning" | "error"), text
+
+
+@dataclass(frozen=True)
+class _Said:
+    child: Child
+    message: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Stop:
+    signal: int
+
+
+class Bell:
+    """Collects the watcher's rings, so that a thousand events about one folder become one look."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._rung: dict[str | None, bool] = {}
+
+    def __call__(self, ring: Ring) -> None:
+        """Called on the watcher's thread."""
+        with self._lock:
+            first = not self._rung
+            self._rung[ring.folder] = self._rung.get(ring.folder, False) or ring.renamed
+        if first:
+            self._wake()
+
+    def take(self) -> dict[str | None, bool]:
+        """What has rung since the last time: folder name (None: everywhere) -> arrived by rename."""
+        with self._lock:
+            rung, self._rung = self._rung, {}
+        return rung
+
+
+class Service:
+    """`Service(settings, notice).run()` is the daemon.  Raises StateError where the state is held or damaged."""
+
+    def __init__(self, settings: Settings, notice: Notice) -> None:
+        self._settings = settings
+        self._notice = notice
+        self._inbox: queue.SimpleQueue[_Said | _Stop | None] = queue.SimpleQueue()
+        self._bell = Bell(lambda: self._inbox.put(None))
+
+    def run(self, *, once: bool = False) -> int:
+        """Learn until a signal comes; with once, until nothing is left to learn.
+
+        Returns 0, or with once 1 where a task failed or was rejected.
+        """
+        settings = self._settings
+        settings.tasks.mkdir(parents=True, exist_ok=True)
+        settings.state.mkdir(parents=True, exist_ok=True)
+        with hold(settings.state):
+            journal = Journal(settings.state / JOURNAL, create=True)
+            try:
+                return self._serve(journal, once)
+            finally:
+                journal.close()
+
+    def _serve(self, journal: Journal, once: bool) -> int:
+        settings = self._settings
+        generations = Generations(settings.state, journal)
+        self._recover(journal, generations)
+        generations.backbone(settings.backbone)  # or say at once that this state was made with another
+        folders = Folders(settings, journal, self._hear, self._notice)
+        dispatcher = Dispatcher(settings, journal, generations, self._hear, folders.look, self._notice)
+        watcher = Watcher(settings.tasks, settings.watch, self._bell, self._notice)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda found, _frame: self._inbox.put(_Stop(found)))
+        try:
+            folders.start()
+            dispatcher.start()
+            watcher.start()
+            self._loop(journal, folders, dispatcher, watcher, once)
+        finally:
+            watcher.stop()
+            dispatcher.stop()
+            folders.stop()
+        counts = journal.tasks.counts()
+        return 1 if once and counts["failed"] + counts["rejected"] else 0
+
+    def _recover(self, journal: Journal, generations: Generations) -> None:
+        for orphan in generations.prepare():
+            self._notice("info", f"removed what an earlier daemon left unfinished: {orphan}")
+        again = journal.jobs.recover()
+        if again:
+            self._notice("info", f"{again} job(s) that ran when the daemon stopped are queued again")
+
+    def _hear(self, child: Child, message: dict[str, Any]) -> None:
+        """Called on a child's reader thread."""
+        self._inbox.put(_Said(child, message))
+
+    def _loop(
+        self, journal: Journal, folders: Folders, dispatcher: Dispatcher, watcher: Watcher, once: bool
+    ) -> None:
+        rescan_at, seen, backend = 0.0, journal.db.data_version(), ""
+        while True:
+            if watcher.backend != backend:
+                backend = watcher.backend
+                journal.put("watching", json.dumps({"path": str(self._settings.tasks), "backend": backend}))
+            now = time.monotonic()
+            version = journal.db.data_version()
+            if now >= rescan_at or version != seen:
+                watcher.check()
+                folders.look_everywhere()
+                rescan_at, seen = now + watcher.rescan_seconds, version
+            pause = min(folders.tick(), dispatcher.tick(), rescan_at - now, _GLANCE)
+            if once and self._inbox.empty() and self._finished(journal, folders, dispatcher):
+                return
+            if self._wait(folders, dispatcher, max(0.0, pause)):
+                return
+
+    def _finished(self, journal: Journal, folders: Folders, dispatcher: Dispatcher) -> bool:
+        return folders.settled and not dispatcher.busy and journal.jobs.next_due() is None
+
+    def _wait(self, folders: Folders, dispatcher: Dispatcher, seconds: float) -> bool:
+        """Handle what comes within so many seconds; True when it is time to stop."""
+        try:
+            item = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        if isinstance(item, _Stop):
+            self._notice("info", f"stopping ({signal.Signals(item.signal).name})")
+            return True
+        if item is None:
+            for name, renamed in self._bell.take().items():
+                if name is None:
+                    folders.look_everywhere()
+                else:
+                    folders.look(name, renamed)
+        elif folders.owns(item.child):
+            folders.hear(item.message)
+        else:
+            dispatcher.hear(item.child, item.message)
+        return False
+
+
+def journal_path(settings: Settings) -> Path:
+    return settings.state / JOURNAL

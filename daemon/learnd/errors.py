@@ -1,0 +1,43 @@
+"""Errors that a person reads: what is wrong, where, and what to do about it.  No torch."""
+
+from __future__ import annotations
+
+
+class LearndError(Exception):
+    """An error with a remedy.  The face prints it without a traceback and exits with ``exit_code``."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n  -> {self.remedy}" if self.remedy else text
+
+
+class SettingsError(LearndError):
+    """config.yaml, a ``LEARND_*`` variable, a flag or a task.yaml says something impossible."""
+
+    exit_code = 2
+
+
+class StateError(LearndError):
+    """The state is locked by another daemon, damaged, or was made with something else."""
+
+    exit_code = 3
+
+
+class ImageError(LearndError):
+    """One image file that cannot be used, and why."""
+
+
+class PluginError(LearndError):
+    """A plugin broke its contract, or cannot do what was asked of it."""
+
+
+class TaskError(LearndError):
+    """A task folder that cannot be learnt as it stands."""

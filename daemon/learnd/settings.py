@@ -1,0 +1,247 @@
+"""The settings: one typed tree, from defaults < config.yaml < ``LEARND_*`` environment < flags.
+
+Everything about a key stands at its field; ``schema`` says what its rules mean.  No other line knows a key by
+name, but those which see that tasks and state lie apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from learnd.domain import TaskOptions
+from learnd.errors import SettingsError
+from learnd.layers import defaults, from_environment, from_file, from_flags
+from learnd.scalars import absolute, plain
+from learnd.schema import Document, Finding, Slot, Trail, build, parse, rules, settle, walk
+
+DAY = 86_400  # seconds
+NO_FLAGS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """How new task folders are noticed."""
+
+    backend: str = field(
+        default="auto",
+        metadata=rules(
+            "How changes are noticed: inotify is quick, polling also works on network file systems, and auto "
+            "picks by the file system.",
+            choices=("auto", "inotify", "polling"),
+        ),
+    )
+    quiet_seconds: float = field(
+        default=2.0,
+        metadata=rules("Seconds without any change before a folder counts as complete.", min=0, max=3600),
+    )
+    rescan_seconds: float = field(
+        default=30.0,
+        metadata=rules("Seconds between full scans, which find what events missed.", min=0.05, max=DAY),
+    )
+    poll_seconds: float = field(
+        default=1.0, metadata=rules("Seconds between two looks of the polling backend.", min=0.05, max=3600)
+    )
+
+
+@dataclass(frozen=True)
+class IntakeSettings:
+    """What a task folder may hold."""
+
+    min_images_per_class: int = field(
+        default=2, metadata=rules("Images that every class must have.", min=1, max=10_000)
+    )
+    max_pixels: int = field(
+        default=50_000_000,
+        metadata=rules("Pixels (width x height) of an image at most.", min=1, max=2 * 10**9),
+    )
+    max_file_bytes: int = field(
+        default=200_000_000, metadata=rules("Bytes of an image file at most.", min=1, max=10**12)
+    )
+    max_images: int = field(default=100_000, metadata=rules("Images of a task at most.", min=1, max=10**8))
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """The worker processes, one for each device."""
+
+    threads: int = field(
+        default=0,
+        metadata=rules("Threads of each worker. 0 shares the cores among the CPU workers.", min=0, max=1024),
+    )
+    job_seconds: float = field(
+        default=600.0,
+        metadata=rules("Seconds a job may take before its worker is replaced.", min=0.1, max=7 * DAY),
+    )
+    start_seconds: float = field(
+        default=180.0,
+        metadata=rules("Seconds a worker may take to start and load the backbone.", min=0.1, max=DAY),
+    )
+    attempts: int = field(
+        default=3, metadata=rules("How often a job is tried before it counts as failed.", min=1, max=100)
+    )
+    retry_seconds: float = field(
+        default=5.0, metadata=rules("Seconds before a job is tried again.", min=0, max=DAY)
+    )
+
+
+@dataclass(frozen=True)
+class RoutingSettings:
+    """How an algorithm is chosen for a task: plugins bid, and the best bids are measured."""
+
+    budget_seconds: float = field(
+        default=20.0, metadata=rules("Seconds a task may spend on measuring algorithms.", min=0, max=DAY)
+    )
+    folds: int = field(
+        default=5, metadata=rules("Folds of the cross-validation on the support images.", min=2, max=100)
+    )
+    shortlist: int = field(default=4, metadata=rules("How many bids at most are measured.", min=1, max=100))
+    good_enough: float = field(
+        default=0.95,
+        metadata=rules("Measured accuracy, in [0, 1], at which no dearer algorithm is tried.", min=0, max=1),
+    )
+
+
+@dataclass(frozen=True)
+class KnowledgeSettings:
+    """What is kept of every task."""
+
+    exemplars_per_class: int = field(
+        default=20,
+        metadata=rules("Images kept of every class, so that the backbone can improve.", min=0, max=100_000),
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting.  The paths that ``load`` gives are absolute.
+
+    origins says who set a key, e.g. "watch.backend": "default" | "config.yaml:12" | "LEARND_WATCH__BACKEND" |
+    "--watch-backend"; source is the file that was read.
+    """
+
+    tasks: Path = field(
+        default=Path("tasks"), metadata=rules("The watched folder: a folder in it is a task.")
+    )
+    state: Path = field(
+        default=Path("state"),
+        metadata=rules("What was learnt, and the journal: for one daemon at a time, best on a local disk."),
+    )
+    plugins_dir: Path = field(
+        default=Path("plugins"), metadata=rules("Your own algorithms, one a .py file. It need not exist.")
+    )
+    backbone: str = field(
+        default="lite0",
+        metadata=rules(
+            "The CNN that all tasks of a state share; another one needs another state. conv4 is for small "
+            "grey glyphs, lite0 for photographs; timm:<model> is any other of timm, @<file> its weights.",
+            pattern=r"conv4|lite0|timm:[^\s@]+(@.+)?",
+            expected="conv4, lite0, timm:<model> or timm:<model>@<file>",
+            examples=("conv4", "lite0", "timm:resnet18"),
+            file_after="@",
+        ),
+    )
+    devices: str | tuple[str, ...] = field(
+        default="auto",
+        metadata=rules(
+            "Where the workers run, one worker for each: [cuda:0, cuda:1], [cpu, cpu]. auto takes every CUDA "
+            "device, or else one CPU.",
+            choices=("auto",),
+            pattern=r"cpu|cuda(:[0-9]{1,3})?",
+            expected="auto, or a list of cpu, cuda and cuda:<number>",
+            examples=("auto", "cpu", "cuda", "cuda:0"),
+        ),
+    )
+    watch: WatchSettings = field(default=WatchSettings(), metadata=rules("How new task folders are noticed."))
+    intake: IntakeSettings = field(default=IntakeSettings(), metadata=rules("What a task folder may hold."))
+    worker: WorkerSettings = field(default=WorkerSettings(), metadata=rules("The processes that learn."))
+    routing: RoutingSettings = field(
+        default=RoutingSettings(),
+        metadata=rules("The choice of an algorithm: plugins bid, and the best bids are measured."),
+    )
+    knowledge: KnowledgeSettings = field(
+        default=KnowledgeSettings(), metadata=rules("What is kept of every task.")
+    )
+    plugins: dict[str, dict[str, Any]] = field(
+        default_factory=dict,
+        metadata=rules(
+            'Options of the algorithms, each under its name; "enabled: false" switches one off. The '
+            "defaults stand in the plugins: see learnd plugins info NAME.",
+        ),
+    )
+    origins: dict[str, str] = field(default_factory=dict, compare=False, metadata={"internal": True})
+    source: Path | None = field(default=None, compare=False, metadata={"internal": True})
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One line of ``learnd config show``.  value is plain JSON data; origin says who set it."""
+
+    key: str
+    value: Any
+    origin: str
+    help: str
+
+
+def load(
+    config: Path | None = None, flags: Mapping[str, str] = NO_FLAGS, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """The settings of this process.
+
+    config: the file to read; without it ``config.yaml`` in the working folder, or else the defaults.
+    flags: dotted key -> text, e.g. {"watch.backend": "polling"}; errors and origins say ``--watch-backend``.
+    Relative paths start from the file's folder; those of flags and environment, and all without a file, from
+    the working folder.  Raises one SettingsError that lists everything wrong.
+    """
+    root, here, usual = Slot(Settings), Path.cwd(), Path("config.yaml")
+    source = config or (usual if usual.is_file() else None)
+    base = absolute(source, here).parent if source else here
+    findings: list[Finding] = [*defaults(root, base)]
+    findings += from_file(root, source, base) if source else []
+    findings += from_environment(root, environ, here)
+    findings += from_flags(root, flags, here)
+    found = settle(findings, "settings")
+    settings = build(Settings, {one.trail: one.value for one in found})
+    origins = {".".join(one.trail): one.origin for one in found}
+    _check_apart(settings, origins)
+    return dataclasses.replace(settings, origins=origins, source=absolute(source, here) if source else None)
+
+
+def read_task_options(text: str, where: str) -> TaskOptions:
+    """The task.yaml with this text; where names it in errors.  Raises one SettingsError for all faults."""
+    document = Document(where, Path())
+    found = settle(walk(Slot(TaskOptions), parse(text, document), document), where)
+    return build(TaskOptions, {one.trail: one.value for one in found})
+
+
+def flatten(settings: Settings) -> list[Setting]:
+    """Every key with its value and its origin, in the order of config.yaml."""
+    return [
+        Setting(dotted, plain(value), settings.origins.get(dotted, "default"), str(slot.rules["help"]))
+        for trail, slot in Slot(Settings).leaves().items()
+        for dotted, value in _values(settings, trail)
+    ]
+
+
+def _values(settings: Settings, trail: Trail) -> Iterator[tuple[str, Any]]:
+    value: Any = functools.reduce(getattr, trail, settings)
+    if not isinstance(value, dict):
+        yield ".".join(trail), value
+        return
+    for name, options in value.items():
+        yield from ((".".join((*trail, name, option)), chosen) for option, chosen in options.items())
+
+
+def _check_apart(settings: Settings, origins: Mapping[str, str]) -> None:
+    # A state within the watched folder would be taken for a task, and tasks within a state mix with its own.
+    tasks, state = settings.tasks, settings.state
+    if tasks == state or tasks in state.parents or state in tasks.parents:
+        where = next((origins[name] for name in ("state", "tasks") if origins[name] != "default"), None)
+        what = f"tasks ({tasks}) and state ({state}) must be two folders, none inside the other"
+        raise SettingsError(what, where=where, remedy="move one of them")

@@ -1,0 +1,76 @@
+"""Candidates as a worker leaves them, written by hand: safetensors, exemplars, report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+from learnd.domain import Outcome, Report, to_json
+
+REPORT = Report(
+    task="cats",
+    id="cats",
+    revision=1,
+    digest="d1",
+    classes=("a", "b"),
+    images=10,
+    queries=0,
+    algorithm="prototypes",
+    candidates=(),
+    accuracy=0.9,
+    accuracy_ci=(0.8, 0.95),
+    measured_on="cross-validation",
+    measured_images=10,
+    transductive=False,
+    backbone="conv4",
+    backbone_hash="b" * 64,
+    device="cpu",
+    seed=1,
+    seconds=0.1,
+)
+
+
+def safetensors(tensors: dict[str, tuple[str, tuple[int, ...], bytes]]) -> bytes:
+    header, data = {}, b""
+    for name, (dtype, shape, raw) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def doubles(*values: float) -> bytes:
+    return struct.pack(f"<{len(values)}d", *values)
+
+
+def statistics(width: int = 3, total: float = 1.0) -> bytes:
+    return safetensors(
+        {
+            "count": ("I64", (2,), struct.pack("<2q", 5, 5)),
+            "sum": ("F64", (2, width), doubles(*[total] * (2 * width))),
+            "within": ("F64", (1, width), doubles(*[0.5] * width)),
+        }
+    )
+
+
+def candidate(out: Path, report: Report = REPORT, **files: bytes) -> Outcome:
+    """A good candidate in out, but for the files given by name (dots as underscores)."""
+    contents = {
+        "adapted.safetensors": safetensors({"mean": ("F32", (1,), struct.pack("<f", 1.0))}),
+        "statistics.safetensors": statistics(),
+        "exemplars.zip": b"PK",
+        "report.json": json.dumps(to_json(report)).encode(),
+    }
+    contents |= {name.replace("_", "."): data for name, data in files.items()}
+    out.mkdir(parents=True)
+    for name, data in contents.items():
+        (out / name).write_bytes(data)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
+    return Outcome("done", report=report, files=hashes)
+
+
+def named(name: str, revision: int = 1) -> Report:
+    return replace(REPORT, task=name, id=name, revision=revision)

@@ -1,0 +1,79 @@
+"""The file that everything hangs on."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from learnd.control.journal import Journal
+from learnd.domain import Hello, TaskState
+from learnd.errors import StateError, TaskError
+
+
+def test_it_is_opened_so_that_a_commit_survives_a_power_cut(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    assert [row[0] for row in journal.db.all("PRAGMA journal_mode")] == ["wal"]
+    assert [row[0] for row in journal.db.all("PRAGMA synchronous")] == [2]  # FULL
+
+
+def test_a_command_does_not_make_a_journal_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="no journal yet"):
+        Journal(tmp_path / "j.sqlite")
+    assert not (tmp_path / "j.sqlite").exists()
+
+
+def test_a_damaged_file_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "j.sqlite").write_bytes(b"this is no database, but long enough to be read as one" * 50)
+    with pytest.raises(StateError, match="cannot be read") as error:
+        Journal(tmp_path / "j.sqlite")
+    assert error.value.exit_code == 3
+
+
+def test_a_journal_of_a_newer_learnd_is_refused(tmp_path: Path) -> None:
+    Journal(tmp_path / "j.sqlite", create=True).close()
+    with sqlite3.connect(tmp_path / "j.sqlite") as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'schema_version'")
+    connection.close()
+    with pytest.raises(StateError, match="schema 99"):
+        Journal(tmp_path / "j.sqlite")
+
+
+def test_another_process_is_noticed_by_the_data_version_and_oneself_is_not(tmp_path: Path) -> None:
+    daemon = Journal(tmp_path / "j.sqlite", create=True)
+    before = daemon.db.data_version()
+    daemon.note("test", "own")
+    assert daemon.db.data_version() == before
+    Journal(tmp_path / "j.sqlite").note("test", "other")
+    assert daemon.db.data_version() != before
+    assert [event.message for event in daemon.db.events()] == ["own", "other"]
+
+
+def test_a_worker_is_seen_with_the_task_it_works_on(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    hello = Hello("cpu", 7, "conv4", "b" * 64, (), {"torch": "2"})
+    journal.set_worker("cpu:0", "ready", hello)
+    journal.jobs.accept("cats", "cats", fingerprint="f", digest="d", ways=2, images=4, priority=0, spec={})
+    assert [(w.state, w.task) for w in journal.workers()] == [("ready", None)]
+    journal.jobs.lease("cpu:0", 60)
+    assert [(w.state, w.task, w.hello) for w in journal.workers()] == [("ready", "cats", hello)]
+
+
+def test_a_waiting_folder_that_returns_to_what_is_known_leaves_no_row(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    journal.jobs.accept("cats", "cats", fingerprint="f1", digest="d", ways=2, images=4, priority=0, spec={})
+    journal.jobs.lease("cpu:0", 60)
+    journal.tasks.judge("cats", "cats", TaskState.WAITING, "growing", fingerprint="f2")
+    assert [row.revision for row in journal.tasks.revisions("cats")] == [1, 2]
+    journal.tasks.unchanged("cats", "f3")
+    assert [(row.revision, row.fingerprint) for row in journal.tasks.revisions("cats")] == [(1, "f3")]
+
+
+def test_skip_and_retry_of_what_cannot_be_say_so(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    with pytest.raises(TaskError, match="no task 'cats'"):
+        journal.tasks.skip("cats")
+    journal.jobs.accept("cats", "cats", fingerprint="f1", digest="d", ways=2, images=4, priority=0, spec={})
+    with pytest.raises(TaskError, match="'cats' is queued and cannot be retried"):
+        journal.tasks.retry("cats")
