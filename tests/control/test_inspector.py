@@ -39,9 +39,7 @@ def hear(process: subprocess.Popen[str]) -> dict[str, Any]:
     return message
 
 
-def test_it_says_hello_and_then_what_inspect_says(
-    inspector: subprocess.Popen[str], tmp_path: Path
-) -> None:
+def test_it_says_hello_and_then_what_inspect_says(inspector: subprocess.Popen[str], tmp_path: Path) -> None:
     task = good_task(tmp_path / "task")
     (task / "circles" / "bad.png").write_bytes(b"nothing of the kind")
     assert hear(inspector) == {"hello": {"pid": inspector.pid}}

@@ -90,11 +90,19 @@ def test_every_allowed_format_passes(suffix: str, tmp_path: Path) -> None:
     assert codes(inspect(task, LIMITS)) == set()
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
 def test_every_mode_that_can_be_decoded_passes(mode: str, tmp_path: Path) -> None:
     image = tmp_path / "a.tif"
     Image.new(mode, (8, 8)).save(image)
     assert examine(image.read_bytes(), "a.tif", LIMITS.max_pixels) is None
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_without_a_scale_are_refused(mode: str, tmp_path: Path) -> None:
+    Image.new(mode, (8, 8)).save(tmp_path / "a.tif")
+    problem = examine((tmp_path / "a.tif").read_bytes(), "a.tif", LIMITS.max_pixels)
+    assert problem is not None
+    assert problem.code == "deep-pixels"
 
 
 def test_the_digest_is_of_content_alone(tmp_path: Path) -> None:

@@ -92,9 +92,7 @@ def _inotify_observer(missed: Callable[[OSError | None], None]) -> BaseObserver:
     )
 
     class Ears(InotifyFD):
-        def add_callback(
-            self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
-        ) -> WatchDescriptor:
+        def add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
             # As InotifyFD does, but without its warning when a directory that was moved out comes back.
             try:
                 with self._lock:

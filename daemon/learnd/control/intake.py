@@ -88,9 +88,7 @@ def inspect(folder: Path, limits: IntakeSettings, progress: Progress | None = No
     )
 
 
-def _read(
-    folder: Path, layout: Layout, seen: Scan, limits: IntakeSettings, progress: Progress | None
-) -> _Contents:
+def _read(folder: Path, layout: Layout, seen: Scan, limits: IntakeSettings, progress: Progress | None) -> _Contents:
     if len(layout.files) > limits.max_images:
         what = f"holds {len(layout.files):,} images; the limit is {limits.max_images:,}"
         remedy = "split the task, or raise intake.max_images in config.yaml"
@@ -117,17 +115,13 @@ def _load(folder: Path, path: str, size: int, most: int) -> tuple[bytes | None, 
     try:
         data = read_file(os.path.join(folder, path), most) if size <= most else None
     except FileNotFoundError:
-        return None, Problem(
-            "vanished", path, "disappeared while the folder was read", "wait until it is complete"
-        )
+        return None, Problem("vanished", path, "disappeared while the folder was read", "wait until it is complete")
     except OSError as error:
         remedy = "give the daemon's user the right to read it (chmod -R u+rX)"
         return None, Problem("unreadable", path, f"cannot be read ({error.strerror or error})", remedy)
     if data is None or len(data) > most:
         what = f"has {max(size, len(data or b'')):,} bytes; the limit is {most:,}"
-        return None, Problem(
-            "file-too-big", path, what, "shrink it, or raise intake.max_file_bytes in config.yaml"
-        )
+        return None, Problem("file-too-big", path, what, "shrink it, or raise intake.max_file_bytes in config.yaml")
     return data, None
 
 
@@ -162,9 +156,7 @@ def _conflicts(files: Sequence[ImageFile], leaves: dict[str, bytes]) -> Iterator
         first, others = group[0], ", ".join(file.path for file in group[1:])
         if len({file.class_name for file in group}) > 1:
             what = f"is the same image as {others}, in another class"
-            yield Problem(
-                "label-conflict", first.path, what, "keep it in the right class only", Severity.WARNING
-            )
+            yield Problem("label-conflict", first.path, what, "keep it in the right class only", Severity.WARNING)
         elif len({file.split for file in group}) > 1:
             what = f"is the same image as {others}: it is both learnt and held out"
             yield Problem("held-out-seen", first.path, what, "keep it in one part only", Severity.WARNING)

@@ -16,6 +16,8 @@ from learnd.control.jobs import Jobs
 from learnd.control.taskbook import TaskBook
 from learnd.domain import Hello, Member, PluginInfo, from_json, to_json
 
+JOURNAL = "journal.sqlite"  # in the state folder
+
 
 @dataclass(frozen=True)
 class WorkerRow:

@@ -52,10 +52,7 @@ def arrange(entries: Sequence[Entry], min_images_per_class: int) -> Layout:
     sections = _sections(entries)
     files: list[ImageFile] = []
     problems = list(_odd_entries(entries)) + list(_strays(entries, sections))
-    members: dict[str, dict[str, int]] = {
-        "support": {},
-        "query": {},
-    }  # split -> class as on the disk -> images
+    members: dict[str, dict[str, int]] = {"support": {}, "query": {}}  # split -> class's folder -> images
     for section in sections:
         inside = [entry for entry in entries if entry.path.startswith(section.prefix)]
         counts = members[section.split]
@@ -79,9 +76,7 @@ def arrange(entries: Sequence[Entry], min_images_per_class: int) -> Layout:
 
 def show(path: str) -> str:
     """A path as it can be printed anywhere: what is no printable Unicode is escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
 
 
 def unfit_name(name: str) -> Problem | None:
@@ -102,9 +97,7 @@ def _sections(entries: Sequence[Entry]) -> list[_Section]:
     second = [(entry, entry.path.split("/")[0]) for entry in entries if entry.path.count("/") == 1]
     holds_folders = {top for entry, top in second if entry.kind is Kind.FOLDER}
     holds_images = {top for entry, top in second if is_image(entry.path)}
-    parts = [
-        top for top in tops if top.lower() in _SPLITS and top in holds_folders and top not in holds_images
-    ]
+    parts = [top for top in tops if top.lower() in _SPLITS and top in holds_folders and top not in holds_images]
     sections: dict[str, _Section] = {}
     for top in parts:
         split = _SPLITS[top.lower()]
@@ -193,13 +186,9 @@ def _classes(
 ) -> Iterator[Problem]:
     if all(section.split != "support" for section in sections):
         remedy = "add a folder support/ (or train/) with one folder a class"
-        yield Problem(
-            "no-support", ".", "there are only images to measure with, and none to learn from", remedy
-        )
+        yield Problem("no-support", ".", "there are only images to measure with, and none to learn from", remedy)
     elif not support:
-        yield Problem(
-            "no-classes", ".", "there is no class folder in it", "make one folder a class: cats/, dogs/, ..."
-        )
+        yield Problem("no-classes", ".", "there is no class folder in it", "make one folder a class: cats/, dogs/, ...")
     elif len(support) == 1:
         what = f"{show(next(iter(support)))!r} is the only class: there is nothing to tell it from"
         yield Problem("one-class", ".", what, "add a folder with images of another class")
@@ -216,6 +205,4 @@ def _classes(
         if nfc(name) not in known:
             what = "is measured with, but there is no such class to learn from"
             where = next(section.prefix for section in sections if section.split == "query") + name
-            yield Problem(
-                "unknown-query-class", show(where), what, f"add {prefix}{show(name)}/, or remove it"
-            )
+            yield Problem("unknown-query-class", show(where), what, f"add {prefix}{show(name)}/, or remove it")

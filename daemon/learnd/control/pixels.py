@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-_DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 _OTHERS = (  # first bytes of what is often found under an image's name
     (b"GIF8", "a GIF"),
@@ -57,9 +56,10 @@ def examine(data: bytes, where: str, max_pixels: int) -> Problem | None:
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 width, height = image.size
                 if width * height > max_pixels:
-                    return _too_large(
-                        where, f"has {width:,} x {height:,} pixels; the limit is {max_pixels:,}"
-                    )
+                    return _too_large(where, f"has {width:,} x {height:,} pixels; the limit is {max_pixels:,}")
+                if image.mode in ("I", "F"):
+                    what = "has 32-bit pixels, which say nothing of what is black and what is white"
+                    return Problem("deep-pixels", where, what, "save it with 8 or 16 bits a channel")
                 _unpack(image)
                 return _frames(image, where)
     except Image.DecompressionBombError:  # from its header, before anything is unpacked
@@ -78,7 +78,8 @@ def _unpack(image: Image.Image) -> None:
     upright = ImageOps.exif_transpose(image)
     upright.load()
     corner = upright.crop((0, 0, 1, 1))  # the conversion is the same for every pixel
-    corner.convert("I" if image.mode in _DEEP_MODES else "RGBA" if image.has_transparency_data else "RGB")
+    deep = image.mode.startswith("I;16")
+    corner.convert("I" if deep else "RGBA" if image.has_transparency_data else "RGB")
 
 
 def _frames(image: Image.Image, where: str) -> Problem | None:
@@ -101,16 +102,12 @@ def _unknown(data: bytes, where: str) -> Problem:
     if kind is None and all(byte in b"\t\n\r\f" or byte >= 32 for byte in data[:512]):
         kind = "text"
     if kind is None:
-        return Problem(
-            "undecodable", where, "is no image that can be decoded", "save it again as PNG or JPEG"
-        )
+        return Problem("undecodable", where, "is no image that can be decoded", "save it again as PNG or JPEG")
     return Problem("wrong-format", where, f"holds {kind}, whatever its name says", "save it as PNG or JPEG")
 
 
 def _broken(error: Exception, where: str) -> Problem:
     reason = str(error) or type(error).__name__
     if "truncated" in reason.lower():
-        return Problem(
-            "truncated", where, f"breaks off before its end ({reason})", "copy or download it again"
-        )
+        return Problem("truncated", where, f"breaks off before its end ({reason})", "copy or download it again")
     return Problem("undecodable", where, f"cannot be decoded ({reason})", "save it again as PNG or JPEG")

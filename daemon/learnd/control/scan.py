@@ -103,9 +103,7 @@ def task_folders(root: str | Path) -> tuple[str, ...]:
     A link at this level is followed, because a person put it there.  Raises OSError if root cannot be listed.
     """
     with os.scandir(root) as children:
-        return tuple(
-            sorted(child.name for child in children if not is_ignored(child.name) and _is_dir(child))
-        )
+        return tuple(sorted(child.name for child in children if not is_ignored(child.name) and _is_dir(child)))
 
 
 def top_level_strays(root: str | Path) -> tuple[str, ...]:

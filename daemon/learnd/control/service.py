@@ -15,14 +15,14 @@ from typing import Any
 from learnd.control.dispatch import Dispatcher
 from learnd.control.folders import Folders
 from learnd.control.generations import Generations
-from learnd.control.journal import Journal
+from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.control.watcher import Ring, Watcher
 from learnd.control.workers import Child
 from learnd.settings import Settings
 
-JOURNAL = "journal.sqlite"
 _GLANCE = 1.0  # seconds between looks for what a command wrote into the journal
+_REST = 200  # times as long as a rescan took: it never costs more than 0.5 % of a core, however many tasks there are
 
 Notice = Callable[[str, str], None]  # level ("info" | "warning" | "error"), text
 
@@ -69,6 +69,7 @@ class Service:
         self._notice = notice
         self._inbox: queue.SimpleQueue[_Said | _Stop | None] = queue.SimpleQueue()
         self._bell = Bell(lambda: self._inbox.put(None))
+        self._dispatcher: Dispatcher | None = None
 
     def run(self, *, once: bool = False) -> int:
         """Learn until a signal comes; with once, until nothing is left to learn.
@@ -85,6 +86,12 @@ class Service:
             finally:
                 journal.close()
 
+    def stages(self) -> dict[str, str]:
+        """What each busy worker is at, e.g. {"cpu:0": "embed 3/10"}.  May be called from any thread."""
+        slots = self._dispatcher.slots if self._dispatcher else []
+        told = {slot.name: slot.progress for slot in slots}
+        return {name: f"{at['stage']} {at['done']}/{at['total']}" for name, at in told.items() if at}
+
     def _serve(self, journal: Journal, once: bool) -> int:
         settings = self._settings
         generations = Generations(settings.state, journal)
@@ -92,6 +99,7 @@ class Service:
         generations.backbone(settings.backbone)  # or say at once that this state was made with another
         folders = Folders(settings, journal, self._hear, self._notice)
         dispatcher = Dispatcher(settings, journal, generations, self._hear, folders.look, self._notice)
+        self._dispatcher = dispatcher
         watcher = Watcher(settings.tasks, settings.watch, self._bell, self._notice)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda found, _frame: self._inbox.put(_Stop(found)))
@@ -131,7 +139,8 @@ class Service:
             if now >= rescan_at or version != seen:
                 watcher.check()
                 folders.look_everywhere()
-                rescan_at, seen = now + watcher.rescan_seconds, version
+                took = time.monotonic() - now
+                rescan_at, seen = now + max(watcher.rescan_seconds, _REST * took), version
             pause = min(folders.tick(), dispatcher.tick(), rescan_at - now, _GLANCE)
             if once and self._inbox.empty() and self._finished(journal, folders, dispatcher):
                 return

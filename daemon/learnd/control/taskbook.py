@@ -52,6 +52,10 @@ class TaskBook:
         """Every revision of every task, by name and revision."""
         return [_row(row) for row in self._db.all("SELECT * FROM tasks ORDER BY name, revision")]
 
+    def latest(self, limit: int) -> list[TaskRow]:
+        """The rows that changed last, the newest change first."""
+        return [_row(row) for row in self._db.all("SELECT * FROM tasks ORDER BY updated DESC LIMIT ?", limit)]
+
     def revisions(self, name: str) -> list[TaskRow]:
         return [
             _row(row) for row in self._db.all("SELECT * FROM tasks WHERE name = ? ORDER BY revision", name)

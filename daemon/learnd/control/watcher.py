@@ -181,7 +181,5 @@ def _limit(error: OSError) -> str:
         return f"the kernel's limit on inotify watches is reached (raise it: sysctl {knob}=1048576)"
     if error.errno in (errno.EMFILE, errno.ENFILE):
         knob = "fs.inotify.max_user_instances=1024"
-        return (
-            f"the limit on inotify instances or open files is reached (raise it: sysctl {knob}, or ulimit -n)"
-        )
+        return f"the limit on inotify instances or open files is reached (raise it: sysctl {knob}, or ulimit -n)"
     return f"inotify cannot be used here ({error.strerror or error})"

@@ -6,6 +6,7 @@ it ends when its stdin ends, so that it never outlives a killed daemon; and what
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -51,7 +52,8 @@ class Child:
                 env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
-        threading.Thread(target=self._listen, name=f"{name}-reader", daemon=True).start()
+        self._reader = threading.Thread(target=self._listen, name=f"{name}-reader", daemon=True)
+        self._reader.start()
 
     @property
     def pid(self) -> int:
@@ -68,9 +70,10 @@ class Child:
 
     def kill(self) -> None:
         """End it now, with everything it started."""
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._reader.is_alive():  # something of its group still holds the pipe, if not the child itself
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._reader.join()
 
     def log_tail(self) -> str:
         """The last lines it printed."""
@@ -81,14 +84,20 @@ class Child:
             return file.read().decode(errors="replace").strip()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None  # it was opened with a pipe
-        for line in self._process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                message = {"noise": line.decode(errors="replace").strip()}
-            self._inbox(self, message)
-        self._inbox(self, {GONE: self._process.wait()})
+        with self._process:  # closes the pipes and waits
+            assert self._process.stdout is not None  # it was opened with a pipe
+            for line in self._process.stdout:
+                self._inbox(self, _parse(line))
+        self._inbox(self, {GONE: self._process.returncode})
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """A line as a message; whatever is no JSON object is noise, from a library that prints."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        message = None
+    return message if isinstance(message, dict) else {"noise": line.decode(errors="replace").strip()}
 
 
 def explain_exit(code: int) -> str:
