@@ -1,0 +1,103 @@
+"""The chosen algorithm adapts to the task, and is marked by the host on images that it never saw."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeGuard
+
+import torch
+from torch import Tensor
+
+from learnd.errors import LearndError
+from learnd.learning.algorithm import (
+    Algorithm,
+    Cancelled,
+    Context,
+    HeadAlgorithm,
+    State,
+    Support,
+    check_logits,
+    check_state,
+)
+from learnd.learning.backbones import CHUNK, Backbone
+from learnd.learning.bench import Bench, Stopwatch
+from learnd.learning.reading import Part
+from learnd.learning.router import Route, fall_back
+
+PROBE = 2  # support images that a new state must be able to predict where there is no query
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The chosen algorithm, what it learnt (on the CPU), and the query images it told right (None: no query)."""
+
+    chosen: Route
+    algorithm: Algorithm
+    state: State
+    hits: int | None
+
+
+def adapt_best(chosen: Route, bench: Bench, support: Support, query: Part, ctx: Context, watch: Stopwatch) -> Adapted:
+    """Adapt the chosen algorithm; where it fails, the next best.  Raises PluginError when none is left."""
+    while True:
+        algorithm = bench.catalogue.algorithms[chosen.algorithm]
+        try:
+            with watch.stage("adapt"):
+                state = _adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))
+            with watch.stage("evaluate"):
+                hits = _mark(algorithm, bench.backbone, state, support, query)
+            return Adapted(chosen, algorithm, state, hits)
+        except Cancelled:
+            raise
+        except (Exception, SystemExit) as error:  # a plugin may raise anything, and is to blame alone
+            bench.log("".join(traceback.format_exception(error)))
+            reason = error.what if isinstance(error, LearndError) else f"{type(error).__name__}: {error}"
+            chosen = fall_back(chosen, reason)
+
+
+def _adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Context) -> State:
+    state = check_state(algorithm.adapt(backbone.private(), support, ctx), algorithm.name)
+    # Stored tensors must not share memory, with each other or with a plugin.
+    return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+
+
+def _mark(algorithm: Algorithm, backbone: Backbone, state: State, support: Support, query: Part) -> int | None:
+    """Query images told right; without a query, None, once the state has proved that it can predict."""
+    if not len(query.labels):
+        few = support.features[:PROBE]
+        classify(algorithm, backbone, state, support.images[:PROBE], support.ways, few)
+        return None
+    logits = classify(algorithm, backbone, state, query.images, support.ways)  # (M, K)
+    return int((logits.argmax(1) == query.labels).sum())
+
+
+def classify(
+    algorithm: Algorithm,
+    backbone: Backbone,
+    state: Mapping[str, Tensor],
+    images: Tensor,
+    ways: int,
+    features: Tensor | None = None,
+) -> Tensor:
+    """Finite logits float32 (N, K) on the CPU for images uint8 (N, C, S, S).
+
+    A CHUNK at a time, unless the algorithm is transductive: that one is shown them all.  features (N, D), where
+    they are known, save a head on them the embedding.  Raises PluginError.
+    """
+    here = {key: value.to(backbone.device) for key, value in state.items()}
+    if features is not None and _predicts_from_features(algorithm):
+        logits = algorithm.score(here, features)
+        return check_logits(logits, len(images), ways, algorithm.name).float().cpu()  # (N, K)
+    private = backbone.private()
+    parts: list[Tensor] = []
+    for chunk in [images] if algorithm.transductive else images.split(CHUNK):
+        logits = algorithm.predict(private, here, chunk.to(backbone.device))
+        parts.append(check_logits(logits, len(chunk), ways, algorithm.name))
+    return torch.cat(parts).float().cpu()  # (N, K)
+
+
+def _predicts_from_features(algorithm: Algorithm) -> TypeGuard[HeadAlgorithm]:
+    """Whether score is all there is to its prediction."""
+    return isinstance(algorithm, HeadAlgorithm) and type(algorithm).predict is HeadAlgorithm.predict

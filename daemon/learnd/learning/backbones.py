@@ -1,0 +1,159 @@
+"""The shared CNN of a state: loaded by name, known by its hash, fed uint8 images.
+
+A backbone is frozen and in eval mode: what it says of an image does not depend on the images beside it.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from learnd.domain import BackboneSpec
+from learnd.errors import LearndError, StateError
+from learnd.learning.images import Preprocess, normalise
+from learnd.learning.zoo import Network, build_network
+
+CHUNK = 64  # images a forward pass: fixed, so that the same images give the same bits whoever asks
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network from images to features.
+
+    name: as in config.yaml.  features: the width D.  hash: sha256 (hex) over the architecture, the preprocessing
+    and every tensor.  macs: multiply-adds of the convolutions and linear layers for one image.  blocks: prefixes
+    of parameter names, the last block of the network first; "tune the last two blocks" is ``blocks[:2]``.
+    """
+
+    name: str
+    module: nn.Module
+    preprocess: Preprocess
+    features: int
+    hash: str
+    macs: int
+    device: torch.device
+    blocks: tuple[tuple[str, ...], ...]
+
+    def features_of(self, images: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """uint8 (N, C, S, S) -> float32 (N, D) in one pass, differentiable in parameters.
+
+        parameters: name -> tensor, in place of the network's own of that name; the others stay as they are.
+        """
+        batch = normalise(images.to(self.device), self.preprocess)  # (N, C, S, S)
+        features: Tensor = functional_call(self.module, dict(parameters or {}), (batch,))  # (N, D)
+        return features
+
+    def embed(self, images: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """uint8 (N, C, S, S) -> float32 (N, D), CHUNK images at a time.
+
+        Builds no graph unless parameters are given (and gradients are on, as always in torch).
+        """
+        with torch.set_grad_enabled(parameters is not None and torch.is_grad_enabled()):
+            chunks = [self.features_of(chunk, parameters) for chunk in images.split(CHUNK)]
+            return torch.cat(chunks) if len(images) else torch.empty(0, self.features, device=self.device)
+
+    def private(self) -> Backbone:
+        """The same backbone with tensors of its own, for a plugin to do with as it likes."""
+        return replace(self, module=copy.deepcopy(self.module))
+
+
+def load_backbone(spec: BackboneSpec, device: torch.device | str = "cpu") -> Backbone:
+    """Load a backbone onto a device; with spec.file from the state's own copy, else from where its name says.
+
+    Raises LearndError where it cannot be found or does not fit, StateError where its hash is not spec.hash.
+    """
+    try:
+        network = build_network(spec.name, Path(spec.file) if spec.file else None)
+        backbone = _freeze(spec.name, network, torch.device(device))
+    except RuntimeError as error:  # a device that is not there, or has no memory left
+        raise LearndError(
+            f"cannot be put on {device}: {str(error).splitlines()[0]}",
+            where=f"backbone {spec.name}",
+            remedy="choose devices that `learnd doctor` lists",
+        ) from error
+    if spec.hash is not None and spec.hash != backbone.hash:
+        raise StateError(
+            f"this state was made with backbone {spec.hash}, and {spec.file or spec.name} is {backbone.hash}",
+            where=f"backbone {spec.name}",
+            remedy="put the state's own file back from a backup, or start a new state",
+        )
+    return backbone
+
+
+def export(backbone: Backbone, path: Path) -> None:
+    """Write a .safetensors file from which load_backbone makes the same backbone, bit for bit."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.module.state_dict().items()}
+    note = {
+        "name": backbone.name,
+        "hash": backbone.hash,
+        "preprocess": json.dumps(asdict(backbone.preprocess), sort_keys=True),
+    }
+    save_file(tensors, path, metadata=note)
+
+
+def _freeze(name: str, network: Network, device: torch.device) -> Backbone:
+    module = network.module.float().eval().requires_grad_(False)
+    preprocess = network.preprocess
+    digest = _hash(network.architecture, preprocess, module)
+    image = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size)
+    macs, features = _measure(module, image)
+    return Backbone(name, module.to(device), preprocess, features, digest, macs, device, _blocks(module))
+
+
+def _hash(architecture: str, preprocess: Preprocess, module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    digest.update(json.dumps([architecture, asdict(preprocess)], sort_keys=True).encode())
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def _measure(module: nn.Module, image: Tensor) -> tuple[int, int]:
+    """Multiply-adds for one image and the width D, from one forward pass with hooks."""
+    macs = 0
+
+    def count(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal macs
+        weight = layer.weight
+        assert isinstance(weight, Tensor)
+        macs += output.numel() * weight[0].numel()  # each output value is a dot product with one filter
+
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        features = int(module(image).shape[1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return macs, features
+
+
+def _blocks(module: nn.Module) -> tuple[tuple[str, ...], ...]:
+    """Parameter-name prefixes, last block first: a child is a block, of a sequence each member is one.
+
+    A norm on its own belongs to the layer before it.
+    """
+    blocks: list[tuple[str, ...]] = []
+    for name, child in module.named_children():
+        members = child.named_children() if isinstance(child, nn.Sequential | nn.ModuleList) else [("", child)]
+        for number, member in members:
+            parameters = list(member.parameters())
+            if not parameters:
+                continue
+            prefix = f"{name}.{number}." if number else f"{name}."
+            if blocks and all(parameter.ndim == 1 for parameter in parameters):
+                blocks[-1] = (*blocks[-1], prefix)
+            else:
+                blocks.append((prefix,))
+    return tuple(reversed(blocks))

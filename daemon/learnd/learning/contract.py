@@ -1,0 +1,63 @@
+"""Does a class keep the contract of `algorithm.py`?  Asked once, at load, so that blame is precise."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import keyword
+
+from learnd.errors import PluginError
+from learnd.learning.algorithm import Algorithm, build, options_of
+
+
+def check_class(kind: object) -> type[Algorithm]:
+    """The class, if it keeps the contract.  Raises PluginError that says which part of it is broken."""
+    where = getattr(kind, "__qualname__", repr(kind))
+    if not isinstance(kind, type) or not issubclass(kind, Algorithm):
+        remedy = "hand back classes that derive from Algorithm, not instances"
+        raise PluginError("is not a subclass of Algorithm", where=where, remedy=remedy)
+    if inspect.isabstract(kind):
+        missing = ", ".join(sorted(kind.__abstractmethods__))
+        raise PluginError(f"does not define {missing}", where=where, remedy=f"define {missing}")
+    _check_names(kind, where)
+    _check_options(kind, where)
+    return kind
+
+
+def _check_names(kind: type[Algorithm], where: str) -> None:
+    name = getattr(kind, "name", None)
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or not name.islower():
+        remedy = 'set a class variable such as name = "nearest_mean"'
+        raise PluginError(f"its name {name!r} is no lower-case identifier", where=where, remedy=remedy)
+    summary = getattr(kind, "summary", None)
+    if not isinstance(summary, str) or not summary.strip() or "\n" in summary:
+        remedy = 'set a class variable such as summary = "nearest class mean"'
+        raise PluginError(f"its summary {summary!r} is not one line", where=where, remedy=remedy)
+    kinds = (type(getattr(kind, "paper", None)), type(getattr(kind, "transductive", None)))
+    if kinds != (str, bool):
+        what = "paper must be a text and transductive true or false"
+        raise PluginError(what, where=where, remedy="mend them")
+
+
+def _check_options(kind: type[Algorithm], where: str) -> None:
+    parameters = kind.__dict__.get("__dataclass_params__")
+    if parameters is None or not parameters.frozen:
+        remedy = "put @dataclass(frozen=True) above the class"
+        raise PluginError("is not a frozen dataclass", where=where, remedy=remedy)
+    for option in dataclasses.fields(kind):  # type: ignore[arg-type]  # a dataclass, as was just seen
+        if option.default is dataclasses.MISSING and option.default_factory is dataclasses.MISSING:
+            remedy = "give every option a default"
+            raise PluginError(f"its option {option.name!r} has no default", where=where, remedy=remedy)
+        if option.name in ("enabled", "name", "summary", "paper", "transductive"):
+            remedy = "call it otherwise, or annotate it as ClassVar"
+            raise PluginError(f"{option.name!r} cannot be an option", where=where, remedy=remedy)
+    remedy = "annotate options as int, float, str, bool, Literal[...], tuple[X, ...] or X | None"
+    default = kind()
+    try:
+        survives = build(kind, json.loads(json.dumps(options_of(default)))) == default
+    except (PluginError, TypeError) as error:
+        what = f"its defaults cannot be written in config.yaml: {error}"
+        raise PluginError(what, where=where, remedy=remedy) from error
+    if not survives:
+        raise PluginError("its options do not survive config.yaml", where=where, remedy=remedy)

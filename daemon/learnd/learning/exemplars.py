@@ -1,0 +1,69 @@
+"""A few original images of each class, kept so that the backbone itself can be improved later.
+
+They are chosen by the smallest hash of their content, so the choice depends on nothing but the images.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from learnd.identity import leaf_of, nfc
+from learnd.learning.images import FORMATS, decode
+
+SIDE = 256  # pixels: a longer image is kept shrunk, as PNG
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the date of every member: the archive depends on the images alone
+_READABLE = 0o644 << 16
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One image file: where it lies, its class, and the sha256 (32 bytes) of its content."""
+
+    path: Path
+    class_name: str
+    sha256: bytes
+
+
+def choose(files: Iterable[Labelled], per_class: int) -> tuple[Labelled, ...]:
+    """At most per_class files of each class, those with the smallest sha256; sorted by class and sha256."""
+    chosen: list[Labelled] = []
+    taken: dict[str, int] = {}
+    for file in sorted(files, key=lambda file: (file.class_name, file.sha256, str(file.path))):
+        taken[file.class_name] = taken.get(file.class_name, 0) + 1
+        if taken[file.class_name] <= per_class:
+            chosen.append(file)
+    return tuple(chosen)
+
+
+def write(files: Sequence[Labelled], archive: Path) -> None:
+    """Store files as "<class>/<name>" in a zip whose bytes depend on nothing but theirs.
+
+    Raises FileNotFoundError, or another OSError, where a file is gone or no longer what its sha256 says.
+    """
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as opened:
+        for file in files:
+            data = file.path.read_bytes()
+            if leaf_of(data) != file.sha256:
+                raise FileNotFoundError(f"{file.path} is no longer the file that was learnt")
+            name, kept = _kept(data, file)
+            member = zipfile.ZipInfo(f"{nfc(file.class_name)}/{nfc(name)}", _EPOCH)
+            member.external_attr = _READABLE
+            opened.writestr(member, kept)
+
+
+def _kept(data: bytes, file: Labelled) -> tuple[str, bytes]:
+    """The name and bytes to keep: the original's, or those of a PNG of at most SIDE pixels a side."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:  # reads no pixel yet
+        if max(opened.size) <= SIDE:
+            return file.path.name, data
+    image = decode(data, str(file.path), SIDE)
+    image.thumbnail((SIDE, SIDE))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return f"{file.path.stem}-{file.sha256.hex()[:8]}.png", buffer.getvalue()

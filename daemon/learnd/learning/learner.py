@@ -1,0 +1,157 @@
+"""A learn job from end to end: read, embed, route, adapt, evaluate, save.
+
+It only writes candidate files under spec.out; whether they become knowledge is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from learnd.domain import SCHEMA, LearnSpec, Outcome, Report, Task, to_json
+from learnd.errors import LearndError
+from learnd.learning import exemplars, memory
+from learnd.learning.adapting import Adapted, adapt_best
+from learnd.learning.algorithm import Context, Support, options_of
+from learnd.learning.backbones import CHUNK, Backbone
+from learnd.learning.bench import Bench, Progress, Stopwatch
+from learnd.learning.reading import Changed, Reading, Rejected, read_task
+from learnd.learning.router import route
+
+
+def learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
+    """Do a learn job.
+
+    Whatever is wrong with the folder, or with a plugin, is in the outcome.  Raises only where learnd or the
+    machine is to blame (no space left, no memory left).
+    """
+    try:
+        return _learn(spec, bench, progress)
+    except Changed as error:
+        return Outcome("changed", reason=str(error))
+    except Rejected as error:
+        return Outcome("rejected", reason=error.what, problems=error.problems)
+    except LearndError as error:
+        return Outcome("failed", reason=str(error))
+
+
+def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
+    watch, backbone = Stopwatch(), bench.backbone
+    ctx = Context(torch.Generator().manual_seed(spec.seed), log=bench.log)
+    with watch.stage("read"):
+        reading = read_task(spec, backbone.preprocess, bench.threads, progress)
+    with watch.stage("embed"):
+        support = _support(reading, backbone, progress)
+    task = _task(spec, reading, backbone)
+    with watch.stage("route"):
+        chosen = route(task, backbone, support, bench.catalogue.algorithms, spec.routing, ctx, progress)
+    progress("adapt", 0, 1)
+    adapted = adapt_best(chosen, bench, support, reading.query, ctx, watch)
+    with watch.stage("save"):
+        files = _save(spec, reading, support, backbone, adapted)
+    report = _report(spec, task, reading, backbone, adapted, watch)
+    (Path(spec.out) / "report.json").write_text(json.dumps(to_json(report), indent=1))
+    files["report.json"] = sha256_of(Path(spec.out) / "report.json")
+    return Outcome("done", report=report, files=files)
+
+
+def _support(reading: Reading, backbone: Backbone, progress: Progress) -> Support:
+    images = reading.support.images.to(backbone.device)
+    features: list[Tensor] = []
+    for start in range(0, len(images), CHUNK):  # CHUNK as embed itself takes them: the bits are the same
+        progress("embed", start, len(images))
+        features.append(backbone.embed(images[start : start + CHUNK]))
+    labels = reading.support.labels.to(backbone.device)
+    return Support(images, torch.cat(features), labels, len(reading.classes))
+
+
+def _task(spec: LearnSpec, reading: Reading, backbone: Backbone) -> Task:
+    return Task(
+        id=spec.id,
+        name=spec.name,
+        revision=spec.revision,
+        classes=reading.classes,
+        shots=tuple(torch.bincount(reading.support.labels).tolist()),
+        queries=len(reading.query.labels),
+        options=spec.options,
+        backbone=backbone.name,
+        features=backbone.features,
+        macs=backbone.macs,
+        device=str(backbone.device),
+    )
+
+
+def _save(spec: LearnSpec, reading: Reading, support: Support, backbone: Backbone, adapted: Adapted) -> dict[str, str]:
+    """Write the candidate's files; file name -> sha256."""
+    out = Path(spec.out)
+    note = {
+        "algorithm": adapted.algorithm.name,
+        "options": json.dumps(options_of(adapted.algorithm), sort_keys=True),
+        "classes": json.dumps(reading.classes),
+        "backbone_hash": backbone.hash,
+        "schema": str(SCHEMA),
+    }
+    save_file(adapted.state, out / "adapted.safetensors", metadata=note)
+    known = memory.statistics(support.features, support.labels, reading.classes)
+    memory.save(known, out / "statistics.safetensors", backbone.hash)
+    try:
+        kept = exemplars.choose(reading.support.files, spec.exemplars_per_class)
+        exemplars.write(kept, out / "exemplars.zip")
+    except FileNotFoundError as error:
+        raise Changed(str(error), where=spec.name) from error
+    names = ("adapted.safetensors", "statistics.safetensors", "exemplars.zip")
+    return {name: sha256_of(out / name) for name in names}
+
+
+def _report(
+    spec: LearnSpec, task: Task, reading: Reading, backbone: Backbone, adapted: Adapted, watch: Stopwatch
+) -> Report:
+    hits, tries, measured_on = _measured(adapted, len(reading.query.labels))
+    return Report(
+        task=spec.name,
+        id=spec.id,
+        revision=spec.revision,
+        digest=spec.digest,
+        classes=reading.classes,
+        images=task.images,
+        queries=task.queries,
+        algorithm=adapted.algorithm.name,
+        candidates=adapted.chosen.candidates,
+        accuracy=hits / tries if tries else None,
+        accuracy_ci=wilson(hits, tries) if tries else None,
+        measured_on=measured_on,
+        measured_images=tries,
+        transductive=adapted.algorithm.transductive,
+        backbone=backbone.name,
+        backbone_hash=backbone.hash,
+        device=str(backbone.device),
+        seed=spec.seed,
+        seconds=watch.seconds,
+        stages=dict(watch.stages),
+    )
+
+
+def _measured(adapted: Adapted, queries: int) -> tuple[int, int, str | None]:
+    """Hits, tries and on what: the query where there is one, else the routing's cross-validation."""
+    if adapted.hits is not None:
+        return adapted.hits, queries, "query"
+    crossed = adapted.chosen.measured
+    return (crossed.hits, crossed.tries, "cross-validation") if crossed else (0, 0, None)
+
+
+def wilson(hits: int, tries: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % score interval of hits / tries (Wilson 1927); honest for few tries and near 0 and 1."""
+    share, spread = hits / tries, z * z / tries
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * (share * (1 - share) / tries + spread / (4 * tries)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,103 @@
+"""Cross-validation of one algorithm on the support of a task."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learnd.learning.algorithm import Algorithm, Context, HeadAlgorithm, Support, check_logits, check_state
+from learnd.learning.backbones import Backbone
+
+LEAVE_ONE_OUT = 64  # support images up to which few shots are held out one at a time
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """hits of tries held-out images were told right; seconds of the clock it took."""
+
+    hits: int
+    tries: int
+    seconds: float
+
+    @property
+    def accuracy(self) -> float:
+        return self.hits / self.tries
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Which images are held out together.
+
+    numbers: int64 (N,), on the CPU: the fold of each image; -1 for the only image of a class, which is never
+    held out.  count: how many folds there are; 0 where no class has two images.
+    """
+
+    numbers: Tensor
+    count: int
+
+
+def make_folds(labels: Tensor, folds: int, ctx: Context) -> Folds:
+    """Stratified folds of labels int64 (N,): each class is spread evenly and keeps an image to learn from.
+
+    Where a class has fewer images than folds, and there are LEAVE_ONE_OUT images at most, every image is a
+    fold of its own.  The folds depend on the seed of ctx alone.
+    """
+    labels = labels.cpu()
+    shots = torch.bincount(labels)
+    many = shots[labels] > 1  # (N,)
+    numbers = torch.full_like(labels, -1)
+    if not bool(many.any()):
+        return Folds(numbers, 0)
+    if int(shots[shots > 1].min()) < folds and len(labels) <= LEAVE_ONE_OUT:
+        numbers[many] = torch.arange(int(many.sum()))
+    else:
+        order = torch.randperm(len(labels), generator=ctx.child("folds").generator)
+        order = order[labels[order].argsort(stable=True)]  # class by class, shuffled within each
+        order = order[many[order]]
+        numbers[order] = torch.arange(len(order)) % folds  # consecutive: no class has two more in one fold
+    return Folds(numbers, int(numbers.max()) + 1)
+
+
+def cross_validate(
+    name: str, algorithm: Algorithm, backbone: Backbone, support: Support, folds: Folds, ctx: Context
+) -> Measurement:
+    """Adapt to all folds but one and predict that one, for each.  folds.count is at least 1.
+
+    Raises PluginError where states or logits break the contract, Cancelled, and whatever the plugin raises.
+    """
+    started = time.monotonic()
+    hits = tries = 0
+    for fold in range(folds.count):
+        ctx.check()
+        train = (folds.numbers != fold).nonzero()[:, 0].to(support.labels.device)  # (N - M,)
+        held = (folds.numbers == fold).nonzero()[:, 0].to(support.labels.device)  # (M,)
+        logits = _predict_held_out(name, algorithm, backbone, support, train, held, ctx.child(name, fold))
+        checked = check_logits(logits, len(held), support.ways, name)  # (M, K)
+        hits += int((checked.argmax(1).to(support.labels.device) == support.labels[held]).sum())
+        tries += len(held)
+    return Measurement(hits, tries, time.monotonic() - started)
+
+
+def _predict_held_out(
+    name: str,
+    algorithm: Algorithm,
+    backbone: Backbone,
+    support: Support,
+    train: Tensor,
+    held: Tensor,
+    ctx: Context,
+) -> Tensor:
+    if isinstance(algorithm, HeadAlgorithm) and not _overrides_adapt(algorithm):
+        known = support.features[train], support.labels[train]
+        state = check_state(algorithm.fit(*known, support.ways, ctx), name)
+        return algorithm.score(state, support.features[held])
+    adapted = algorithm.adapt(backbone.private(), support.take(train), ctx)
+    return algorithm.predict(backbone.private(), check_state(adapted, name), support.images[held])
+
+
+def _overrides_adapt(algorithm: HeadAlgorithm) -> bool:
+    kind = type(algorithm)
+    return kind.adapt is not HeadAlgorithm.adapt or kind.predict is not HeadAlgorithm.predict

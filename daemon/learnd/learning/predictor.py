@@ -1,0 +1,160 @@
+"""A predict job: what are these images?  Among every class ever learnt, or among those of one task."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from learnd.domain import Guess, Member, Outcome, Prediction, PredictSpec
+from learnd.errors import LearndError, PluginError, StateError, TaskError
+from learnd.learning import memory
+from learnd.learning.adapting import classify
+from learnd.learning.algorithm import Algorithm, State, build
+from learnd.learning.backbones import CHUNK, Backbone
+from learnd.learning.bench import Bench, Progress
+from learnd.learning.catalogue import Catalogue
+from learnd.learning.images import load_batch
+from learnd.learning.unified import UnifiedHead, unified_head
+
+DIGITS = 6  # of a probability, as it leaves the process
+
+HeadOf = Callable[[tuple[Member, ...], Backbone], UnifiedHead]
+
+
+@dataclass(frozen=True)
+class Scoped:
+    """One task's own adapted state and the algorithm that made it."""
+
+    algorithm: Algorithm
+    state: State
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """For N images among K (task, class) pairs.  log_posterior: float64 (N, K).  unknown: bool (N,)."""
+
+    classes: tuple[tuple[str, str], ...]
+    log_posterior: Tensor
+    unknown: Tensor
+
+
+def load_head(members: tuple[Member, ...], backbone: Backbone) -> UnifiedHead:
+    """The head over all classes of the members, from their files.  Raises StateError."""
+    return unified_head([(m, memory.load(Path(m.folder) / "statistics.safetensors", backbone.hash)) for m in members])
+
+
+def predict(spec: PredictSpec, bench: Bench, progress: Progress, head_of: HeadOf = load_head) -> Outcome:
+    """Do a predict job.  An image that cannot be read has its error in its place; the others are answered.
+
+    CHUNK images are held at a time, however many are asked about.  head_of: load_head, or one that remembers.
+    """
+    try:
+        members = _asked(spec)
+        head = head_of(members, bench.backbone)
+        scoped = load_scoped(members[0], bench) if spec.task is not None else None
+        predictions: list[Prediction] = []
+        for start in range(0, len(spec.images), CHUNK):
+            progress("predict", start, len(spec.images))
+            predictions += _predict_chunk(spec.images[start : start + CHUNK], spec.top, bench, head, scoped)
+        return Outcome("done", predictions=tuple(predictions))
+    except LearndError as error:
+        return Outcome("failed", reason=str(error))
+
+
+def _asked(spec: PredictSpec) -> tuple[Member, ...]:
+    """The members that may be the answer.  Raises TaskError where there is none."""
+    if spec.task is None:
+        if not spec.members:
+            raise TaskError("nothing has been learnt yet", remedy="drop a folder of labelled images into tasks/")
+        return spec.members
+    found = tuple(member for member in spec.members if spec.task in (member.name, member.id))
+    if not found:
+        raise TaskError(f"no task {spec.task!r} has been learnt", remedy="`learnd tasks` lists them")
+    return found[:1]
+
+
+def load_scoped(member: Member, bench: Bench) -> Scoped:
+    """A task's adapted state.  Raises StateError, or PluginError where its algorithm is not there any more."""
+    path = Path(member.folder) / "adapted.safetensors"
+    try:
+        with safe_open(path, framework="pt") as opened:
+            note = opened.metadata() or {}
+            state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (it is no mapping)
+        name, options, classes = note["algorithm"], json.loads(note["options"]), json.loads(note["classes"])
+        made_with = note["backbone_hash"]
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        remedy = "put the file back from a backup, or learn the task again"
+        raise StateError(f"cannot be read ({error})", where=str(path), remedy=remedy) from error
+    if made_with != bench.backbone.hash:
+        what = f"was made with backbone {made_with}, not {bench.backbone.hash}"
+        raise StateError(what, where=str(path), remedy="open the state with its own backbone")
+    algorithm = _rebuild(name, options, bench.catalogue, member)
+    return Scoped(algorithm, state, tuple(classes))
+
+
+def _rebuild(name: str, options: dict[str, object], catalogue: Catalogue, member: Member) -> Algorithm:
+    """The algorithm with the options that it learnt with, whatever config.yaml says today."""
+    present = catalogue.algorithms.get(name)
+    if present is None:
+        remedy = f"put the plugin back, or ask without --task: that needs no plugin; `learnd plugins info {name}`"
+        raise PluginError(f"was learnt by {name!r}, which is not loaded", where=member.name, remedy=remedy)
+    return build(type(present), options)
+
+
+def _predict_chunk(
+    paths: Sequence[str], top: int, bench: Bench, head: UnifiedHead, scoped: Scoped | None
+) -> list[Prediction]:
+    images, errors = _read(paths, bench)
+    if len(images):
+        answers = _answer(images, bench, head, scoped)
+        good = iter(_predictions(answers, [path for path in paths if path not in errors], top))
+    else:
+        good = iter(())
+    return [Prediction(p, (), error=errors[p]) if p in errors else next(good) for p in paths]
+
+
+def _read(paths: Sequence[str], bench: Bench) -> tuple[Tensor, dict[str, str]]:
+    """The images that could be read, uint8 (N, C, S, S) in order, and what was wrong with each of the others."""
+    contents: list[tuple[str, bytes]] = []
+    errors: dict[str, str] = {}
+    for path in paths:
+        try:
+            contents.append((path, Path(path).read_bytes()))
+        except OSError as error:
+            errors[path] = f"cannot be read ({error.strerror})"
+    images, failed = load_batch(contents, bench.backbone.preprocess, bench.threads)
+    errors.update({error.where or "": error.what for error in failed})
+    return images, errors
+
+
+def _answer(images: Tensor, bench: Bench, head: UnifiedHead, scoped: Scoped | None) -> Answers:
+    features = bench.backbone.embed(images)  # (N, D)
+    unknown = head.unknown(features)  # (N,)
+    if scoped is None:
+        return Answers(head.classes, head.log_posterior(features), unknown)
+    logits = classify(scoped.algorithm, bench.backbone, scoped.state, images, len(scoped.classes), features)
+    task = head.classes[0][0]
+    pairs = tuple((task, name) for name in scoped.classes)
+    return Answers(pairs, logits.double().log_softmax(1), unknown)
+
+
+def _predictions(answers: Answers, paths: Sequence[str], top: int) -> list[Prediction]:
+    """The top guesses of each image: the likeliest first; equal ones by task and class."""
+    names = sorted(range(len(answers.classes)), key=lambda k: answers.classes[k])
+    probabilities = answers.log_posterior[:, names].exp()  # (N, K), columns in the order of their names
+    best = probabilities.argsort(dim=1, descending=True, stable=True)[:, :top]  # (N, top)
+    values = probabilities.gather(1, best).tolist()
+    result: list[Prediction] = []
+    for path, columns, row, unknown in zip(paths, best.tolist(), values, answers.unknown.tolist(), strict=True):
+        guesses = [
+            Guess(task, name, round(value, DIGITS))
+            for (task, name), value in zip((answers.classes[names[k]] for k in columns), row, strict=True)
+        ]
+        result.append(Prediction(path, tuple(guesses), unknown=unknown))
+    return result

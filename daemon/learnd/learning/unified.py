@@ -1,0 +1,233 @@
+"""One answer among every class ever learnt, from the statistics of all tasks, and an honest "none of them".
+
+Deep Streaming Linear Discriminant Analysis, Hayes & Kanan 2020 (arXiv:1909.01520): class means and one covariance
+for all classes, shrunk towards a multiple of the identity.  How much to shrink, the temperature of the softmax and
+when to say "unknown" are not tuned: leave-one-out on what was learnt decides them.  In closed form, since leaving
+out one image changes the covariance by rank one (Sherman & Morrison 1950) and a mean by a multiple of its residual.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learnd.domain import Member
+from learnd.learning.memory import Statistics, unit
+
+SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
+TEMPERATURES = (0.1, 1e5)
+JUDGES = 256  # images that are left out in turn; evenly spread over all that is known
+BLOCK = 4096  # rows of a matrix product
+GOLDEN = (math.sqrt(5) - 1) / 2
+FALSE_ALARMS = 0.02  # of images of known classes may be called unknown
+
+
+@dataclass(frozen=True)
+class UnifiedHead:
+    """A classifier over K (task, class) pairs, on features of width D; float64 throughout.
+
+    whiten: (D, D); in unit(features) @ whiten a distance is a Mahalanobis distance.  means: (K, D), whitened.
+    noise: (K,), what a squared distance to a mean owes to the mean being an average of few images.
+    radius: the largest squared distance, less noise, of what is known.  shrinkage: in (0, 1].
+    """
+
+    classes: tuple[tuple[str, str], ...]
+    whiten: Tensor
+    means: Tensor
+    noise: Tensor
+    temperature: float
+    radius: float
+    shrinkage: float
+
+    def distances(self, features: Tensor) -> Tensor:
+        """Squared Mahalanobis distance to each class, less noise: features (N, D) -> float64 (N, K)."""
+        return _squared(unit(features) @ self.whiten, self.means) - self.noise  # (N, K)
+
+    def log_posterior(self, features: Tensor) -> Tensor:
+        """Logarithms of the probabilities of the classes, all equally likely beforehand: (N, D) -> (N, K)."""
+        return (self.distances(features) / (-2 * self.temperature)).log_softmax(1)  # (N, K)
+
+    def unknown(self, features: Tensor) -> Tensor:
+        """Whether an image is farther from every class than what is known: features (N, D) -> bool (N,).
+
+        The radius is a split-conformal one (Vovk et al. 2005): of images of the known classes 2 in 100 are called
+        unknown, or 1 in N + 1 where no more than N images are known.  An image of a new class that looks like a
+        known one is not told: "unknown" means "like nothing I know", never "I am not sure which".
+        """
+        return self.distances(features).amin(1) > self.radius  # (N,)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The statistics of all members, in sorted order: K classes, width D, M images to be left out in turn.
+
+    means and residuals are in the coordinates of the axes, in which every shrunk covariance is diagonal.
+    """
+
+    classes: tuple[tuple[str, str], ...]
+    count: Tensor  # (K,) float64
+    means: Tensor  # (K, D)
+    freedom: int  # images less classes
+    axes: Tensor  # (D, D) orthonormal columns: the principal axes within classes
+    spread: Tensor  # (D,) the variance along each
+    residuals: Tensor  # (M, D)
+    owners: Tensor  # (M,)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One shrinkage, judged by leave-one-out."""
+
+    shrinkage: float
+    temperature: float
+    loss: float
+    tau: float  # expected squared distance of an image to the true mean of its class
+    nearest: Tensor  # (M,) squared distance of each left-out image to the nearest class, less noise
+
+
+def unified_head(members: Sequence[tuple[Member, Statistics]]) -> UnifiedHead:
+    """The head over all classes of the members; the same for every order in which they are given.
+
+    Raises ValueError where there is no member, or their features differ in width.
+    """
+    pool = _pool(members)
+    if not len(pool.residuals) or not bool((pool.spread > 0).any()):
+        return _without_spread(pool)
+    best = min((_try(pool, shrinkage) for shrinkage in SHRINKAGES), key=lambda trial: trial.loss)
+    scale = _scale(pool, best.shrinkage)
+    return UnifiedHead(
+        classes=pool.classes,
+        whiten=pool.axes * scale,
+        means=pool.means * scale,
+        noise=best.tau / pool.count,
+        temperature=best.temperature,
+        radius=_radius(best.nearest),
+        shrinkage=best.shrinkage,
+    )
+
+
+def _pool(members: Sequence[tuple[Member, Statistics]]) -> _Pool:
+    if not members:
+        raise ValueError("no member takes part")
+    ordered = sorted(members, key=lambda pair: (pair[0].id, pair[0].revision))
+    known = [statistics for _, statistics in ordered]
+    if len({statistics.sum.shape[1] for statistics in known}) > 1:
+        raise ValueError("the members' features differ in width")
+    classes = tuple((member.name, name) for member, statistics in ordered for name in statistics.classes)
+    count = torch.cat([statistics.count for statistics in known])
+    freedom = int(count.sum()) - len(count)
+    axes, spread = _principal([statistics.within for statistics in known], max(freedom, 1))
+    residuals, owners = _judges(known, count)
+    means = torch.cat([statistics.sum for statistics in known]) / count[:, None]
+    return _Pool(classes, count.double(), means @ axes, freedom, axes, spread, residuals @ axes, owners)
+
+
+def _principal(within: Sequence[Tensor], freedom: int) -> tuple[Tensor, Tensor]:
+    """The principal axes (D, D) and the variance along each (D,) of all rows together."""
+    width = within[0].shape[1]
+    if sum(len(rows) for rows in within) < width:  # a few rows: 15 times faster than by way of the scatter
+        _, values, axes = torch.linalg.svd(torch.cat(list(within)), full_matrices=True)
+        spread = torch.zeros(width, dtype=torch.float64)
+        spread[: len(values)] = values.square() / freedom
+        return axes.T, spread
+    scatter = torch.zeros(width, width, dtype=torch.float64)
+    for rows in _blocks(within):
+        scatter += rows.T @ rows
+    variances, axes = torch.linalg.eigh(scatter / freedom)
+    return axes, variances.clamp_min(0)
+
+
+def _blocks(within: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The same rows in few large pieces; where they are cut depends on nothing but their order."""
+    gathered: list[Tensor] = []
+    for rows in within:
+        gathered.append(rows)
+        if sum(len(piece) for piece in gathered) >= BLOCK:
+            yield torch.cat(gathered)
+            gathered = []
+    if gathered:
+        yield torch.cat(gathered)
+
+
+def _judges(known: Sequence[Statistics], count: Tensor) -> tuple[Tensor, Tensor]:
+    """At most JUDGES witnesses, evenly spread, of classes that keep an image when one is left out."""
+    starts = torch.tensor([0, *(len(statistics.count) for statistics in known)]).cumsum(0)
+    owners = torch.cat([statistics.owners + start for statistics, start in zip(known, starts[:-1], strict=True)])
+    rows = (count[owners] > 1).nonzero()[:, 0]
+    if len(rows) > JUDGES:
+        rows = rows[torch.arange(JUDGES) * len(rows) // JUDGES]
+    return torch.cat([statistics.witnesses for statistics in known])[rows], owners[rows]
+
+
+def _scale(pool: _Pool, shrinkage: float) -> Tensor:
+    """(D,) for each axis, such that |x * scale|^2 = x^T ((1 - s) S + s tr(S)/D I)^-1 x for the covariance S."""
+    return ((1 - shrinkage) * pool.spread + shrinkage * pool.spread.mean()).rsqrt()
+
+
+def _try(pool: _Pool, shrinkage: float) -> _Trial:
+    """Leave each judge out of its mean and of the covariance, and see how well it is told all the same."""
+    rows, owners = torch.arange(len(pool.owners)), pool.owners
+    scale = _scale(pool, shrinkage)
+    means, residuals = pool.means * scale, pool.residuals * scale  # (K, D), (M, D)
+    images = means[owners] + residuals  # (M, D)
+    count = pool.count[owners]  # (M,)
+    kept = count / (count - 1)
+    lost = (1 - shrinkage) / pool.freedom * kept  # the covariance without it is I - lost r r^T
+    length = residuals.square().sum(1)  # (M,)
+    gain = lost / (1 - lost * length)  # its inverse is I + gain r r^T
+    along = (images * residuals).sum(1, keepdim=True) - residuals @ means.T  # (M, K)
+    distances = _squared(images, means) + gain[:, None] * along.square()  # (M, K)
+    own = kept.square() * (length + gain * length.square())  # (M,) to the mean of the others of its class
+    tau = float((own / kept).mean())
+    distances = distances - tau / pool.count  # (M, K)
+    distances[rows, owners] = own - tau / (count - 1)
+    temperature, loss = _temperature(distances / -2, owners)
+    return _Trial(shrinkage, temperature, loss, tau, distances.amin(1))
+
+
+def _temperature(scores: Tensor, labels: Tensor) -> tuple[float, float]:
+    """The temperature with the lowest cross-entropy, and that; scores (M, K), labels (M,).
+
+    Targets are softened by 1 / (M + 2) (Platt 1999), so that it stays finite where all were told right.  The loss is
+    convex in 1 / temperature, so a golden-section search over its logarithm finds the one minimum.
+    """
+    soft = 1 / (len(labels) + 2)
+    relative = (scores - scores.amax(1, keepdim=True)).float()  # (M, K); float32 is twice as fast, and enough here
+
+    def loss(log_temperature: float) -> float:
+        logs = (relative / math.exp(log_temperature)).log_softmax(1)  # (M, K)
+        right = logs.gather(1, labels[:, None]).mean()
+        return float(-(1 - soft) * right - soft * logs.mean())
+
+    low, high = (math.log(limit) for limit in TEMPERATURES)
+    while high - low > 0.05:
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+    middle = (low + high) / 2
+    return math.exp(middle), loss(middle)
+
+
+def _radius(nearest: Tensor) -> float:
+    """The split-conformal quantile of the distances (M,) of images that were left out."""
+    rank = min(len(nearest), math.ceil((len(nearest) + 1) * (1 - FALSE_ALARMS)))
+    return float(nearest.sort().values[rank - 1])
+
+
+def _without_spread(pool: _Pool) -> UnifiedHead:
+    """Nearest mean: with one image a class, or equal ones, nothing is known of the spread within classes."""
+    width = pool.means.shape[1]
+    variance = float((pool.means - pool.means.mean(0)).square().mean()) or 1.0
+    scale = 1 / math.sqrt(variance)
+    noise = torch.zeros(len(pool.means), dtype=torch.float64)
+    means = pool.means * scale
+    return UnifiedHead(pool.classes, pool.axes * scale, means, noise, float(width), math.inf, 1.0)
+
+
+def _squared(x: Tensor, y: Tensor) -> Tensor:
+    """Squared Euclidean distances of rows, (N, D) and (K, D) -> (N, K)."""
+    products = x @ y.T  # (N, K)
+    return (x.square().sum(1, keepdim=True) - 2 * products + y.square().sum(1)).clamp_min(0)

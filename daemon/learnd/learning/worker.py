@@ -1,0 +1,197 @@
+"""The worker process: one device, one warm backbone, one job at a time, JSON lines in and out.
+
+    python -m learnd.learning.worker --device cpu --index 0 --plugins DIR --backbone JSON --options JSON
+
+The parent sets OMP_NUM_THREADS and OMP_WAIT_POLICY before this starts.  What plugins print goes to stderr; the
+original stdout carries the protocol alone.  When stdin ends the daemon is gone, and so is this process, at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from learnd.domain import BackboneSpec, ExportSpec, Hello, LearnSpec, Outcome, PredictSpec, from_json, to_json
+
+if TYPE_CHECKING:  # torch is imported in main, once the environment is as it should be
+    from learnd.learning.bench import Bench
+    from learnd.learning.predictor import HeadOf
+
+BEAT_SECONDS = 2.0
+
+Spec = LearnSpec | PredictSpec | ExportSpec
+KINDS: dict[str, type[Spec]] = {"learn": LearnSpec, "predict": PredictSpec, "export": ExportSpec}
+
+
+@dataclass(frozen=True)
+class Line:
+    """The wire to the parent: one JSON document a line, whichever thread speaks."""
+
+    stream: IO[str]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send one message.  Ends the process where nobody listens any more."""
+        with self.lock:
+            try:
+                print(json.dumps(message), file=self.stream, flush=True)
+            except BrokenPipeError:
+                os._exit(0)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        self.say({"progress": {"stage": stage, "done": done, "total": total}})
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Load, say hello, and work until stdin ends."""
+    options = _parse(arguments)
+    line = _take_stdout()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
+    jobs = _listen()
+    try:
+        bench = _load(options)
+        hello = _hello(bench, options)
+    except Exception as error:  # a missing device, a damaged file, a broken installation: the parent must hear of it
+        traceback.print_exc()
+        line.say({"failed": str(error) or type(error).__name__})
+        return 1
+    line.say({"hello": to_json(hello)})
+    from learnd.learning.predictor import load_head
+
+    head_of = functools.lru_cache(maxsize=2)(load_head)  # a revision's files never change
+    while True:
+        _run(Path(jobs.get()), bench, head_of, line)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ...")
+    parser.add_argument("--index", type=int, default=0, help="the number of this worker, for its name")
+    parser.add_argument("--plugins", type=Path, help="the user's plugin folder")
+    parser.add_argument("--backbone", default='{"name": "lite0"}', help="a BackboneSpec as JSON")
+    parser.add_argument("--options", default="{}", help="plugin options as JSON")
+    return parser.parse_args(arguments)
+
+
+def _take_stdout() -> Line:
+    """The original stdout for the protocol; from here on everything that is printed goes to stderr."""
+    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return Line(protocol)
+
+
+def _listen() -> queue.SimpleQueue[str]:
+    """Paths of job files as they come in.  At the end of stdin the process ends, even in the middle of a job."""
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for text in sys.stdin:
+            jobs.put(json.loads(text)["run"])
+        os._exit(0)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    return jobs
+
+
+def _load(options: argparse.Namespace) -> Bench:
+    """The backbone on its device, the algorithms, and a first pass so that the first job is not the slow one."""
+    import torch
+
+    from learnd.learning.backbones import load_backbone
+    from learnd.learning.bench import Bench
+    from learnd.learning.catalogue import load_catalogue
+
+    torch.set_num_threads(_threads())
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.allow_tf32 = False  # features must be the same to a hair wherever they were computed
+    backbone = load_backbone(from_json(BackboneSpec, json.loads(options.backbone)), options.device)
+    shape = (1, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
+    backbone.embed(torch.zeros(shape, dtype=torch.uint8))
+    catalogue = load_catalogue(options.plugins, json.loads(options.options))
+    return Bench(backbone, catalogue, _threads(), log=lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def _threads() -> int:
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+
+
+def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
+    import platform
+
+    import torch
+    import torchvision
+
+    import learnd
+
+    versions = {
+        "learnd": learnd.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+    }
+    device = options.device if ":" in options.device else f"{options.device}:{options.index}"
+    return Hello(
+        device=device,
+        pid=os.getpid(),
+        backbone=bench.backbone.name,
+        backbone_hash=bench.backbone.hash,
+        plugins=bench.catalogue.plugins,
+        versions=versions,
+    )
+
+
+def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line) -> None:
+    """One job: whatever happens, a result.json is written and the parent is told where."""
+    finished = threading.Event()
+    heart = threading.Thread(target=_beat, args=(line, finished), name="beat", daemon=True)
+    heart.start()
+    data = json.loads(job.read_text())
+    out = Path(data["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        outcome = _do(data, bench, head_of, line)
+    except Exception as error:  # a defect of learnd or of the machine: this job failed, the worker lives
+        traceback.print_exc()
+        outcome = Outcome("failed", reason=f"{type(error).__name__}: {error}")
+    finally:
+        finished.set()
+        heart.join()
+    result = out / "result.json"
+    result.write_text(json.dumps(to_json(outcome)))
+    line.say({"done": str(result)})
+
+
+def _beat(line: Line, finished: threading.Event) -> None:
+    while not finished.wait(BEAT_SECONDS):
+        line.say({"beat": True})
+
+
+def _do(data: dict[str, Any], bench: Bench, head_of: HeadOf, line: Line) -> Outcome:
+    from learnd.learning.backbones import export
+    from learnd.learning.learner import learn, sha256_of
+    from learnd.learning.predictor import predict
+
+    kind = KINDS[data["kind"]]
+    spec = from_json(kind, {key: value for key, value in data.items() if key != "schema"})
+    if isinstance(spec, LearnSpec):
+        return learn(spec, bench, line.progress)
+    if isinstance(spec, PredictSpec):
+        return predict(spec, bench, line.progress, head_of)
+    path = Path(spec.out) / "backbone.safetensors"
+    export(bench.backbone, path)
+    return Outcome("done", files={path.name: sha256_of(path)})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
