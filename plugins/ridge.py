@@ -1,0 +1,128 @@
+"""Feature extraction with a closed-form head: ridge regression on one-hot targets, on frozen features.
+
+Bertinetto et al. 2019, "Meta-learning with differentiable closed-form solvers" (R2-D2, arXiv:1805.08136).
+The leave-one-out predictions of ridge regression cost nothing extra (Golub, Heath and Wahba 1979): they choose
+the strength of the regularisation and the scale of the logits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from learnd.domain import Task
+from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, seconds_for
+from learnd.learning.calibrate import held_out_losses
+from learnd.learning.hooks import hookimpl
+
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+UNMEASURED = (0.3, 12.0)  # strength and scale where every class has one image
+SCALES = torch.logspace(0, 2, 21, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Ridge regression at several strengths at once.
+
+    weights: (L, D, K) and bias: (L, K), for features as they are.  held_out: (L, N, K), what each image would
+    have been given had it not been among those fitted (penalty and class weights left as they are).
+    """
+
+    weights: Tensor
+    bias: Tensor
+    held_out: Tensor
+
+
+def solve(x: Tensor, labels: Tensor, ways: int, strengths: Tensor) -> Solution:
+    """Minimise sum_i w_i |x_i W + b - y_i|^2 + strength * s * |W|^2 with one-hot y, for each strength.
+
+    x: float64 (N, D); labels: int64 (N,); strengths: (L,), positive.  w gives every class the same weight; s is
+    the mean squared distance of a feature from the mean, so that a strength means the same on any backbone.
+    """
+    targets = F.one_hot(labels, ways).to(x.dtype)  # (N, K)
+    counts = targets.sum(0)
+    w = (len(x) / (counts.numel() * counts))[labels]  # (N,), mean 1
+    centre = (w[:, None] * x).mean(0)  # (D,)
+    prior = (w[:, None] * targets).mean(0)  # (K,)
+    a = w.sqrt()[:, None] * (x - centre)  # (N, D)
+    y = w.sqrt()[:, None] * (targets - prior)  # (N, K)
+    penalty = strengths * a.square().sum(1).mean().clamp_min(1e-12)  # (L,)
+    basis, power = _principal(a)  # (D, R), (R,): the columns span the features
+    projected = a @ basis  # (N, R)
+    shrink = 1 / (power + penalty[:, None])  # (L, R)
+    inner = shrink[:, :, None] * (projected.T @ y)  # (L, R, K)
+    weights = basis @ inner  # (L, D, K)
+    fitted = (projected @ inner) / w.sqrt()[:, None] + prior  # (L, N, K)
+    leverage = w / len(x) + shrink @ projected.square().T  # (L, N)
+    rest = (1 - leverage).clamp_min(1e-9)[:, :, None]
+    held_out = (fitted - leverage[:, :, None] * targets) / rest
+    return Solution(weights, prior - centre @ weights, held_out)
+
+
+def _principal(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Right singular vectors (D, R) and squared singular values (R,) of a (N, D)."""
+    if len(a) > a.shape[1]:
+        power, basis = torch.linalg.eigh(a.T @ a)
+        return basis, power.clamp_min(0)
+    power, left = torch.linalg.eigh(a @ a.T)
+    kept = power > power[-1] * 1e-10
+    return a.T @ left[:, kept] / power[kept].sqrt(), power[kept]
+
+
+@dataclass(frozen=True)
+class Ridge(HeadAlgorithm):
+    """A linear classifier fitted by ridge regression.
+
+    strength: of the regularisation, relative to the spread of the features; null: chosen by leave-one-out.
+    normalise: scale every feature vector to length one first.
+    """
+
+    name: ClassVar[str] = "ridge"
+    summary: ClassVar[str] = "closed-form linear head on frozen features (feature extraction)"
+    paper: ClassVar[str] = "Bertinetto et al. 2019, arXiv:1805.08136"
+
+    strength: float | None = None
+    normalise: bool = True
+
+    def __post_init__(self) -> None:
+        if self.strength is not None and not 0 < self.strength < float("inf"):
+            raise ValueError("strength must be positive")
+
+    def bid(self, task: Task) -> Bid:
+        shots = task.images / task.ways
+        score = 0.65 if shots < 2 else 0.7 if shots < 5 else 0.8
+        small = min(task.images, task.features)
+        macs = task.images * task.features * small + 20 * small**3 + 6 * task.images * small * task.ways
+        reason = f"a linear head weighs the features, with {shots:.1f} images a class to fit it"
+        return Bid(score, reason, 1e-3 + seconds_for(macs, task.device))
+
+    def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:
+        x = self._embed(features).double()  # (N, D)
+        default, scale = UNMEASURED
+        many = torch.bincount(labels, minlength=ways)[labels] > 1  # (N,)
+        measurable = bool(many.any())
+        grid = (self.strength,) if self.strength else STRENGTHS if measurable else (default,)
+        solution = solve(x, labels, ways, torch.tensor(grid, dtype=x.dtype, device=x.device))
+        best = 0
+        if measurable:
+            scales = SCALES.to(x.device)
+            losses = torch.stack([held_out_losses(s[many], labels[many], scales) for s in solution.held_out])
+            best, which = divmod(int(losses.argmin()), len(scales))  # losses: (L, S)
+            scale = float(scales[which])
+        weights, bias = solution.weights[best] * scale, solution.bias[best] * scale
+        return {"weights": weights.float(), "bias": bias.float()}
+
+    def score(self, state: State, features: Tensor) -> Tensor:
+        return self._embed(features) @ state["weights"] + state["bias"]  # (N, K)
+
+    def _embed(self, features: Tensor) -> Tensor:
+        return F.normalize(features, dim=1) if self.normalise else features
+
+
+@hookimpl
+def learnd_algorithms() -> list[type[Algorithm]]:
+    return [Ridge]
