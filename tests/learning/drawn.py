@@ -1,0 +1,37 @@
+"""Backbones and pictures for tests that need no real data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from learnd.learning.conv4 import Conv4
+
+
+def random_conv4(path: Path, seed: int = 0) -> Path:
+    """A .safetensors file of conv4 with random weights."""
+    torch.manual_seed(seed)
+    save_file(Conv4().eval().state_dict(), path)
+    return path
+
+
+def draw_stripes(path: Path, angle: float, seed: int, side: int = 40) -> None:
+    """A grey picture of stripes at an angle in degrees, with a little noise."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:side, 0:side]
+    wave = np.sin((x * np.cos(np.radians(angle)) + y * np.sin(np.radians(angle))) * 0.9 + rng.uniform(0, 6))
+    grey = 127 + 90 * wave + rng.normal(0, 15, (side, side))
+    Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def stripes_task(folder: Path, shots: int = 5, ways: int = 3, first_seed: int = 0) -> Path:
+    """A task of stripes: the class is the angle."""
+    for way in range(ways):
+        for shot in range(shots):
+            draw_stripes(folder / f"at {way * 60}" / f"{shot}.png", way * 60, first_seed + 100 * way + shot)
+    return folder

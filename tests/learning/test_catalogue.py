@@ -1,0 +1,194 @@
+"""Loading plugins: the good are ready for use, each bad one is quarantined with the reason, and none stops the rest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import learnd_plugins
+from learnd.domain import PluginInfo
+from learnd.learning import catalogue as catalogue_module
+from learnd.learning.algorithm import options_of
+from learnd.learning.catalogue import Catalogue, load_catalogue
+
+BUILT_IN = set(learnd_plugins.__all__)
+HEADER = """
+from __future__ import annotations
+from dataclasses import dataclass
+from typing import ClassVar
+import torch
+from learnd.learning.algorithm import Bid, HeadAlgorithm
+from learnd.learning.hooks import hookimpl
+"""
+CLASS = """
+@dataclass(frozen=True)
+class Mine(HeadAlgorithm):
+    name: ClassVar[str] = "mine"
+    summary: ClassVar[str] = "a user's own"
+    rate: float = 0.5
+
+    def bid(self, task):
+        return Bid(0.5, "always", 0.0)
+
+    def fit(self, features, labels, ways, ctx):
+        return {"ways": torch.tensor(ways)}
+
+    def score(self, state, features):
+        return torch.zeros(len(features), int(state["ways"]))
+"""
+HOOK = """
+@hookimpl
+def learnd_algorithms():
+    return [Mine]
+"""
+GOOD = HEADER + CLASS + HOOK
+
+
+def load(folder: Path, options: Mapping[str, Mapping[str, Any]] | None = None, **files: str) -> Catalogue:
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    return load_catalogue(folder, options or {})
+
+
+def info(catalogue: Catalogue, name: str) -> PluginInfo:
+    (found,) = [plugin for plugin in catalogue.plugins if plugin.name == name]
+    return found
+
+
+def test_the_built_in_plugins_are_ready_for_use() -> None:
+    catalogue = load_catalogue(None, {})
+    assert set(catalogue.algorithms) == BUILT_IN
+    for plugin in catalogue.plugins:
+        assert (plugin.state, plugin.source, plugin.reason) == ("ok", "built-in", "")
+        assert plugin.summary
+        assert plugin.options == options_of(catalogue.algorithms[plugin.name])
+
+
+def test_in_a_checkout_the_built_in_folder_is_not_loaded_twice() -> None:
+    folder = Path(next(iter(learnd_plugins.__path__)))
+    assert [plugin.state for plugin in load_catalogue(folder, {}).plugins] == ["ok"] * len(BUILT_IN)
+
+
+def test_a_users_file_is_loaded_beside_them(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, {"mine": {"rate": 2}}, mine=GOOD, _helper="1 / 0")
+    (tmp_path / ".hidden.py").write_text("1 / 0")
+    assert set(catalogue.algorithms) == {*BUILT_IN, "mine"}
+    assert info(catalogue, "mine").source == str(tmp_path / "mine.py")
+    assert info(catalogue, "mine").options == {"rate": 2.0}
+    assert not list(tmp_path.rglob("*.pyc"))
+
+
+def test_an_edited_file_is_loaded_anew(tmp_path: Path) -> None:
+    first = load(tmp_path, mine=GOOD)
+    second = load(tmp_path, mine=GOOD.replace("0.5\n", "0.7\n", 1))
+    assert options_of(first.algorithms["mine"]) == {"rate": 0.5}
+    assert options_of(second.algorithms["mine"]) == {"rate": 0.7}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("def broken(:", "SyntaxError"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        (HEADER + CLASS, "implements no hook"),
+        (GOOD.replace("def learnd_algorithms", "def learnd_algorithm"), "did you mean 'learnd_algorithms'"),
+        (GOOD.replace("learnd_algorithms()", "learnd_algorithms(extra)"), "PluginValidationError"),
+        (GOOD.replace("return [Mine]", "return 1 / 0"), "ZeroDivisionError"),
+        (GOOD.replace("return [Mine]", "return Mine"), "hand back a list of Algorithm classes"),
+        (GOOD.replace("return [Mine]", "return None"), "handed back 'nothing'"),
+    ],
+)
+def test_a_file_that_cannot_be_loaded_is_quarantined_alone(tmp_path: Path, text: str, says: str) -> None:
+    before = set(sys.modules)
+    catalogue = load(tmp_path, broken=text, mine=GOOD)
+    assert set(catalogue.algorithms) == {*BUILT_IN, "mine"}
+    assert info(catalogue, "broken").state == "quarantined"
+    assert says in info(catalogue, "broken").reason
+    if "hook" not in text:  # it failed while it was imported
+        left = [sys.modules[name] for name in set(sys.modules) - before]
+        assert str(tmp_path / "broken.py") not in {getattr(module, "__file__", None) for module in left}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("return [Mine]", "return [Mine()]", "is not a subclass of Algorithm"),
+        ("return [Mine]", "return [int]", "is not a subclass of Algorithm"),
+        ("@dataclass(frozen=True)", "@dataclass", "@dataclass(frozen=True)"),
+        ("@dataclass(frozen=True)", "", "is not a frozen dataclass"),
+        ('name: ClassVar[str] = "mine"', "", "its name None is no lower-case identifier"),
+        ('= "mine"', '= "my own"', "its name 'my own' is no lower-case identifier"),
+        ('= "mine"', '= "class"', "its name 'class' is no lower-case identifier"),
+        ('summary: ClassVar[str] = "a user\'s own"', "", "its summary None is not one line"),
+        ("def score(", "def scoring(", "does not define score"),
+        ("rate: float = 0.5", "rate: float", "its option 'rate' has no default"),
+        ("rate: float = 0.5", "rate: set = None", "its defaults cannot be written in config.yaml"),
+        ("rate: float = 0.5", "rate: set = frozenset()", "its defaults cannot be written in config.yaml"),
+        ("rate: float = 0.5", "rate: int = 0.5", "must be a whole number, not 0.5"),
+        ("rate: float = 0.5", "enabled: bool = True", "'enabled' cannot be an option"),
+        ('= "mine"', '= "ridge"', "the name 'ridge' is taken by the plugin of built-in"),
+    ],
+)
+def test_an_algorithm_that_breaks_the_contract_is_quarantined(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    catalogue = load(tmp_path, bad=GOOD.replace(old, new))
+    assert set(catalogue.algorithms) == BUILT_IN
+    (bad,) = [plugin for plugin in catalogue.plugins if plugin.state == "quarantined"]
+    assert bad.source == str(tmp_path / "bad.py")
+    assert says in bad.reason
+
+
+def test_of_two_algorithms_in_a_file_only_the_bad_one_is_quarantined(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, two=GOOD.replace("[Mine]", "[Mine, int]"))
+    assert "mine" in catalogue.algorithms
+    assert info(catalogue, "two").state == "quarantined"
+
+
+def test_the_traceback_begins_in_the_plugin(tmp_path: Path) -> None:
+    text = "def helper():\n    return 1 / 0\n\nhelper()\n"
+    summary, *trace = info(load(tmp_path, broken=text), "broken").reason.splitlines()
+    assert summary == "ZeroDivisionError: division by zero"
+    assert trace[0].strip() == f'File "{tmp_path / "broken.py"}", line 4, in <module>'
+    assert "return 1 / 0" in "".join(trace)
+
+
+def test_a_bad_option_quarantines_its_plugin() -> None:
+    catalogue = load_catalogue(None, {"ridge": {"strenght": 1.0}, "prototypes": {"metric": "taxi"}})
+    assert set(catalogue.algorithms) == {"finetune"}
+    assert "did you mean 'strength'" in info(catalogue, "ridge").reason
+    assert "must be 'cosine' or 'euclidean'" in info(catalogue, "prototypes").reason
+
+
+def test_a_plugin_can_be_switched_off_without_being_imported(tmp_path: Path) -> None:
+    off = {name: {"enabled": False} for name in ("ridge", "crash", "mine")}
+    catalogue = load(tmp_path, off, crash="import os; os.abort()", other=GOOD)
+    assert set(catalogue.algorithms) == BUILT_IN - {"ridge"}
+    assert {info(catalogue, name).state for name in off} == {"disabled"}
+    assert "must be true or false" in info(load_catalogue(None, {"ridge": {"enabled": "no"}}), "ridge").reason
+
+
+def test_options_for_nobody_are_an_entry_of_their_own() -> None:
+    unknown = info(load_catalogue(None, {"rigde": {"strength": 1.0}}), "rigde")
+    assert (unknown.state, unknown.source) == ("quarantined", "config.yaml")
+    assert "did you mean 'ridge'" in unknown.reason
+
+
+def test_entry_points_are_plugins_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "learnd_test_entry.py").write_text(GOOD)
+    monkeypatch.syspath_prepend(tmp_path)
+    points = [
+        EntryPoint("good", "learnd_test_entry", "learnd"),
+        EntryPoint("bad", "learnd_test_missing", "learnd"),
+    ]
+    monkeypatch.setattr(catalogue_module, "entry_points", lambda group: points)
+    catalogue = load_catalogue(None, {})
+    sys.modules.pop("learnd_test_entry")
+    assert info(catalogue, "mine").source == "entry point"
+    assert "mine" in catalogue.algorithms
+    assert info(catalogue, "bad").reason.startswith("ModuleNotFoundError")

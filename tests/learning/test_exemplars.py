@@ -1,0 +1,69 @@
+"""Exemplars depend on the images alone: which, and every byte of the archive."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from learnd.identity import leaf_of
+from learnd.learning.exemplars import SIDE, Labelled, choose, write
+from tests.learning.drawn import stripes_task
+
+
+def labelled(folder: Path) -> list[Labelled]:
+    return [Labelled(path, path.parent.name, leaf_of(path.read_bytes())) for path in sorted(folder.rglob("*.*"))]
+
+
+def test_the_smallest_hashes_of_each_class_are_chosen(tmp_path: Path) -> None:
+    files = labelled(stripes_task(tmp_path))
+    chosen = choose(files, per_class=2)
+    assert [file.class_name for file in chosen] == ["at 0", "at 0", "at 120", "at 120", "at 60", "at 60"]
+    for name in ("at 0", "at 120", "at 60"):
+        hashes = sorted(file.sha256 for file in files if file.class_name == name)
+        assert [file.sha256 for file in chosen if file.class_name == name] == hashes[:2]
+    assert choose(files[::-1], per_class=2) == chosen
+
+
+def test_the_archive_holds_the_original_bytes(tmp_path: Path) -> None:
+    files = choose(labelled(stripes_task(tmp_path / "task")), per_class=3)
+    write(files, tmp_path / "e.zip")
+    with zipfile.ZipFile(tmp_path / "e.zip") as archive:
+        assert archive.namelist() == [f"{file.class_name}/{file.path.name}" for file in files]
+        for file in files:
+            assert archive.read(f"{file.class_name}/{file.path.name}") == file.path.read_bytes()
+
+
+def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        folder = stripes_task(tmp_path / name)
+        for path in folder.rglob("*.png"):
+            os.utime(path, (1, 1) if name == "one" else None)
+        write(choose(labelled(folder), 3), tmp_path / f"{name}.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+
+
+def test_a_large_image_is_kept_shrunk(tmp_path: Path) -> None:
+    path = tmp_path / "large" / "photo.jpg"
+    path.parent.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (600, 900, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    write(labelled(tmp_path), tmp_path / "e.zip")
+    with zipfile.ZipFile(tmp_path / "e.zip") as archive:
+        (name,) = archive.namelist()
+        assert name.startswith("large/photo-")
+        assert name.endswith(".png")
+        with Image.open(io.BytesIO(archive.read(name))) as kept:
+            assert kept.size == (SIDE, 171)
+
+
+def test_a_file_that_changed_since_is_refused(tmp_path: Path) -> None:
+    files = labelled(stripes_task(tmp_path / "task"))
+    files[0].path.write_bytes(files[1].path.read_bytes())
+    with pytest.raises(FileNotFoundError, match="no longer the file"):
+        write(files, tmp_path / "e.zip")

@@ -1,0 +1,141 @@
+"""A learn job gives all the files of a candidate and an honest report, or says who is to blame."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from learnd.domain import Outcome, Report, TaskOptions, from_json, to_json
+from learnd.learning import memory
+from learnd.learning.algorithm import Algorithm
+from learnd.learning.bench import Bench
+from learnd.learning.learner import learn, wilson
+from tests.learning.benches import Fragile, NearestMean, bench
+from tests.learning.drawn import stripes_task
+from tests.learning.jobs import learn_spec
+
+FILES = {"adapted.safetensors", "statistics.safetensors", "exemplars.zip", "report.json"}
+
+
+def silent(stage: str, done: int, total: int) -> None: ...
+
+
+def learnt(tmp_path: Path, *algorithms: Algorithm, options: TaskOptions | None = None) -> tuple[Outcome, Bench]:
+    """Stripes learnt by some algorithms, and the bench they were learnt on."""
+    worker = bench(tmp_path, *algorithms)
+    folder = stripes_task(tmp_path / "task", shots=5, ways=3)
+    return learn(learn_spec(folder, tmp_path / "out", options), worker, silent), worker
+
+
+def report_of(outcome: Outcome) -> Report:
+    assert outcome.report is not None, outcome.reason
+    return outcome.report
+
+
+def test_every_file_of_the_candidate_is_there_with_its_hash(tmp_path: Path) -> None:
+    outcome, _ = learnt(tmp_path)
+    assert outcome.status == "done"
+    assert set(outcome.files) == FILES
+    for name, digest in outcome.files.items():
+        assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_report_says_what_was_done(tmp_path: Path) -> None:
+    outcome, worker = learnt(tmp_path)
+    report = report_of(outcome)
+    assert (report.algorithm, report.images, report.queries) == ("nearest_mean", 15, 0)
+    assert (report.backbone, report.backbone_hash) == ("conv4", worker.backbone.hash)
+    assert [candidate.outcome for candidate in report.candidates] == ["chosen"]
+    assert set(report.stages) == {"read", "embed", "route", "adapt", "evaluate", "save"}
+    assert sum(report.stages.values()) <= report.seconds
+    assert from_json(Report, json.loads((tmp_path / "out" / "report.json").read_text())) == report
+
+
+def test_without_a_query_the_accuracy_is_cross_validated(tmp_path: Path) -> None:
+    report = report_of(learnt(tmp_path)[0])
+    assert (report.measured_on, report.measured_images) == ("cross-validation", 15)
+    assert report.accuracy is not None
+    assert report.accuracy > 0.6
+    low, high = report.accuracy_ci or (1.0, 0.0)
+    assert low < report.accuracy <= high
+
+
+def test_held_out_images_are_measured_with_and_never_learnt(tmp_path: Path) -> None:
+    outcome, worker = learnt(tmp_path, options=TaskOptions(holdout=0.2))
+    report = report_of(outcome)
+    assert (report.images, report.queries, report.measured_on, report.measured_images) == (12, 3, "query", 3)
+    known = memory.load(tmp_path / "out" / "statistics.safetensors", worker.backbone.hash)
+    assert known.count.tolist() == [4, 4, 4]
+    with zipfile.ZipFile(tmp_path / "out" / "exemplars.zip") as archive:
+        assert len(archive.namelist()) == 12
+
+
+def test_the_adapted_state_says_how_to_use_it(tmp_path: Path) -> None:
+    _, worker = learnt(tmp_path, NearestMean(sharpness=2.0))
+    with safe_open(tmp_path / "out" / "adapted.safetensors", framework="pt") as opened:
+        note = opened.metadata()
+        assert opened.get_tensor("means").shape == (3, 256)
+    assert note["algorithm"] == "nearest_mean"
+    assert json.loads(note["options"]) == {"sharpness": 2.0}
+    assert json.loads(note["classes"]) == ["at 0", "at 120", "at 60"]
+    assert note["backbone_hash"] == worker.backbone.hash
+
+
+def test_the_same_job_gives_the_same_knowledge_bit_for_bit(tmp_path: Path) -> None:
+    worker = bench(tmp_path)
+    folder = stripes_task(tmp_path / "task")
+    outs = [tmp_path / name for name in ("one", "two")]
+    for out in outs:
+        assert learn(learn_spec(folder, out), worker, silent).status == "done"
+    for name in ("adapted.safetensors", "statistics.safetensors"):
+        first, second = (load_file(out / name) for out in outs)
+        assert all(first[key].equal(second[key]) for key in first)
+    assert len({(out / "exemplars.zip").read_bytes() for out in outs}) == 1
+
+
+@pytest.mark.parametrize("where", ["adapt", "state", "predict"])
+def test_where_the_chosen_one_fails_the_next_best_learns(where: str, tmp_path: Path) -> None:
+    report = report_of(learnt(tmp_path, Fragile(breaks_in=where), NearestMean())[0])
+    assert report.algorithm == "nearest_mean"
+    outcomes = {candidate.algorithm: candidate for candidate in report.candidates}
+    assert outcomes["fragile"].outcome == "failed"
+    assert outcomes["fragile"].reason
+    assert outcomes["nearest_mean"].outcome == "chosen"
+
+
+def test_with_all_algorithms_broken_the_job_fails_with_every_reason(tmp_path: Path) -> None:
+    outcome, _ = learnt(tmp_path, Fragile())
+    assert outcome.status == "failed"
+    assert "by nought" in outcome.reason
+
+
+def test_an_algorithm_that_there_is_not(tmp_path: Path) -> None:
+    outcome, _ = learnt(tmp_path, options=TaskOptions(algorithm="nearest_meen"))
+    assert outcome.status == "failed"
+    assert "nearest_mean" in outcome.reason
+
+
+def test_a_folder_that_changed_is_said_so(tmp_path: Path) -> None:
+    folder = stripes_task(tmp_path / "task")
+    spec = learn_spec(folder, tmp_path / "out")
+    (folder / "at 0" / "0.png").unlink()
+    assert learn(spec, bench(tmp_path), silent).status == "changed"
+
+
+def test_an_outcome_survives_json(tmp_path: Path) -> None:
+    outcome, _ = learnt(tmp_path)
+    assert from_json(Outcome, json.loads(json.dumps(to_json(outcome)))) == outcome
+
+
+@pytest.mark.parametrize(
+    ("hits", "tries", "low", "high"),
+    [(0, 10, 0.0, 0.2775), (5, 10, 0.2366, 0.7634), (10, 10, 0.7225, 1.0), (81, 263, 0.2553, 0.3662)],
+)
+def test_the_wilson_interval_of_the_books(hits: int, tries: int, low: float, high: float) -> None:
+    assert wilson(hits, tries) == pytest.approx((low, high), abs=1e-4)

@@ -1,0 +1,198 @@
+"""The worker as a process: its protocol holds whatever plugins print, and it never outlives its parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learnd.domain import BackboneSpec, ExportSpec, LearnSpec, Outcome, PredictSpec, from_json, to_json
+from tests.data import omniglot_task, requires_data
+from tests.learning.drawn import random_conv4, stripes_task
+from tests.learning.jobs import learn_spec, member_of, predict_spec
+
+pytestmark = pytest.mark.slow  # every test starts a process that imports torch
+
+NOISY = '''
+"""A plugin that prints where it must not, and sleeps where it is told to."""
+import os, time
+from dataclasses import dataclass
+from typing import ClassVar
+import torch
+from learnd.learning.algorithm import Bid, HeadAlgorithm
+from learnd.learning.hooks import hookimpl
+print("imported")
+
+@dataclass(frozen=True)
+class Noisy(HeadAlgorithm):
+    name: ClassVar[str] = "noisy"
+    summary: ClassVar[str] = "prints"
+    seconds: float = 0.0
+
+    def bid(self, task):
+        return Bid(0.9, "here", 0.0)
+
+    def fit(self, features, labels, ways, ctx):
+        print("fitting")
+        os.write(1, b"straight to the descriptor\\n")
+        time.sleep(self.seconds)
+        return {"means": torch.stack([features[labels == k].mean(0) for k in range(ways)])}
+
+    def score(self, state, features):
+        return -torch.cdist(features, state["means"])
+
+@hookimpl
+def learnd_algorithms():
+    return [Noisy]
+'''
+
+
+class Worker:
+    """A worker process and the two ends of its wire."""
+
+    def __init__(self, folder: Path, backbone: BackboneSpec, device: str = "cpu", **options: Any) -> None:
+        self.folder = folder
+        plugins = folder / "plugins"
+        plugins.mkdir(exist_ok=True)
+        (plugins / "noisy.py").write_text(NOISY)
+        command = [sys.executable, "-m", "learnd.learning.worker", "--device", device, "--index", "3"]
+        command += ["--plugins", str(plugins), "--backbone", json.dumps(to_json(backbone))]
+        command += ["--options", json.dumps({"noisy": options} if options else {})]
+        environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "2"}
+        self.log = folder / "log"
+        with open(self.log, "wb") as stderr:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=environment, text=True
+            )
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            yield json.loads(line)  # anything but JSON on stdout breaks the protocol, and the test
+
+    def hear(self, key: str) -> Any:
+        """Wait for a message of a kind."""
+        for message in self.messages():
+            if key in message:
+                return message[key]
+        pytest.fail(f"the worker ended without {key!r}: {self.log.read_text()}")
+
+    def send(self, spec: LearnSpec | PredictSpec | ExportSpec) -> None:
+        assert self.process.stdin is not None
+        job = self.folder / "job.json"
+        job.write_text(json.dumps({"schema": 1, **to_json(spec)}))
+        print(json.dumps({"run": str(job)}), file=self.process.stdin, flush=True)
+
+    def run(self, spec: LearnSpec | PredictSpec | ExportSpec) -> Outcome:
+        self.send(spec)
+        result = Path(self.hear("done"))
+        assert result == Path(spec.out) / "result.json"
+        return from_json(Outcome, json.loads(result.read_text()))
+
+    def close(self) -> int:
+        """End its stdin, as a dead daemon does; its exit code."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        code = self.process.wait(timeout=20)
+        self.process.stdout.close()
+        return code
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    random_conv4(tmp_path / "conv4.safetensors")
+    return tmp_path
+
+
+def spec_of(folder: Path) -> BackboneSpec:
+    return BackboneSpec("conv4", str(folder / "conv4.safetensors"))
+
+
+def test_a_working_life(folder: Path) -> None:
+    """Hello, learn, predict, export, and a plugin that prints all the while."""
+    worker = Worker(folder, spec_of(folder))
+    hello = worker.hear("hello")
+    assert (hello["device"], hello["backbone"], hello["pid"]) == ("cpu:3", "conv4", worker.process.pid)
+    assert {"name": "noisy", "state": "ok"}.items() <= next(p for p in hello["plugins"] if p["name"] == "noisy").items()
+    assert set(hello["versions"]) == {"learnd", "python", "torch", "torchvision"}
+
+    spec = learn_spec(stripes_task(folder / "task"), folder / "out")
+    outcome = worker.run(spec)
+    assert outcome.status == "done", outcome.reason
+    assert "straight to the descriptor" in worker.log.read_text()
+
+    images = sorted((folder / "task").rglob("*.png"))
+    asked = worker.run(predict_spec(images, [member_of(spec)], folder / "answer"))
+    assert len(asked.predictions) == len(images)
+
+    exported = worker.run(ExportSpec(out=str(folder / "export")))
+    assert set(exported.files) == {"backbone.safetensors"}
+    assert worker.close() == 0
+
+    own = BackboneSpec("conv4", str(folder / "export" / "backbone.safetensors"), hello["backbone_hash"])
+    successor = Worker(folder, own)
+    assert successor.hear("hello")["backbone_hash"] == hello["backbone_hash"]
+    again = successor.run(predict_spec(images, [member_of(spec)], folder / "answer"))
+    assert again.predictions == asked.predictions
+    assert successor.close() == 0
+
+
+def test_a_defect_fails_the_job_and_not_the_worker(folder: Path) -> None:
+    worker = Worker(folder, spec_of(folder))
+    worker.hear("hello")
+    spec = learn_spec(stripes_task(folder / "task"), folder / "out")
+    (folder / "out" / "adapted.safetensors").mkdir()  # the state cannot be written
+    outcome = worker.run(spec)
+    assert outcome.status == "failed"
+    assert "Error" in outcome.reason
+    assert worker.run(learn_spec(folder / "task", folder / "second")).status == "done"
+    worker.close()
+
+
+@pytest.mark.parametrize(
+    ("backbone", "device", "reason"),
+    [
+        ("resnet", "cpu", "there is no backbone 'resnet'"),
+        ("timm:resnet18@nowhere.pth", "cpu", "no such file"),
+        ("conv4", "cuda:77", "cannot be put on cuda:77"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said(backbone: str, device: str, reason: str, folder: Path) -> None:
+    worker = Worker(folder, spec_of(folder) if backbone == "conv4" else BackboneSpec(backbone), device)
+    assert reason in worker.hear("failed")
+    assert worker.process.wait(timeout=20) == 1
+    worker.close()
+
+
+def test_it_beats_while_it_works_and_ends_when_its_parent_does(folder: Path) -> None:
+    worker = Worker(folder, spec_of(folder), seconds=60.0)
+    worker.hear("hello")
+    worker.send(learn_spec(stripes_task(folder / "task"), folder / "out"))
+    assert worker.hear("progress")["stage"] == "read"
+    assert worker.hear("beat") is True
+    assert worker.close() == 0  # at once, in the middle of the job
+    assert not (folder / "out" / "result.json").exists()
+
+
+@requires_data("omniglot")
+def test_real_letters_with_the_backbone_that_ships(folder: Path) -> None:
+    """5 ways, 5 shots; 15 other drawings of each letter are told right, and the warm job is quick."""
+    held_out = omniglot_task(folder / "letters", "Angelic", ways=5, shots=5)
+    worker = Worker(folder, BackboneSpec("conv4"))
+    worker.hear("hello")
+    jobs = [learn_spec(folder / "letters", folder / f"out{number}") for number in range(5)]
+    seconds = sorted(outcome.report.seconds for job in jobs if (outcome := worker.run(job)).report)
+    assert len(seconds) == 5
+    assert seconds[2] < 0.5  # 0.05 s on two idle cores; this machine may be busy
+    for task in (None, "letters"):
+        answer = worker.run(predict_spec(held_out, [member_of(jobs[0])], folder / "answer", task, top=1))
+        hits = [Path(p.image).parent.name == p.top[0].class_name for p in answer.predictions]
+        assert sum(hits) / len(hits) > 0.95
+    worker.close()
