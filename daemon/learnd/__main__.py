@@ -1,0 +1,7 @@
+"""`python -m learnd` is the command `learnd`."""
+
+import sys
+
+from learnd.face.cli import main
+
+sys.exit(main())

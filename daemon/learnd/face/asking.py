@@ -1,0 +1,151 @@
+"""`learnd predict`: what is on these images?  Among everything ever learnt, or within one task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnd.domain import BackboneSpec, Member, Prediction, PredictSpec
+from learnd.errors import TaskError
+from learnd.face import screen, snapshot
+from learnd.face.options import Asked, Command, complete_task, json_option, pass_asked
+from learnd.identity import nfc
+from learnd.settings import Settings
+
+DIGITS = 6  # of a probability
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Knowledge:
+    """What there is to ask: the members of one version of the knowledge, and the CNN that they share."""
+
+    version: int
+    members: tuple[Member, ...]
+    backbone: BackboneSpec
+
+
+@click.command(cls=Command)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.option("--task", metavar="NAME", shell_complete=complete_task, help="Only the classes of this task.")
+@click.option("--top", metavar="N", type=click.IntRange(min=1), default=3, show_default=True, help="How many guesses.")
+@json_option
+@pass_asked
+def predict(asked: Asked, images: tuple[str, ...], task: str | None, top: int, as_json: bool) -> int:
+    """Say what is on images; of a folder, on every image in it.  Without --task, among everything ever learnt.
+
+    The exit code is 1 if an image could not be read; the others are answered all the same.
+
+    \b
+    Examples:
+      learnd predict photo.jpg
+      learnd predict --task birds --top 5 new/
+      learnd predict new/*.png --json | jq -r '.predictions[] | [.image, .class, .probability] | @tsv'
+    """
+    settings = asked.settings()
+    known = _knowledge(settings, None if task is None else nfc(task))
+    paths = [path for image in images for path in _files(image)]
+    predictions = _ask(settings, known, paths, None if task is None else nfc(task), top)
+    data: Json = {"knowledge_version": known.version, "predictions": [_prediction(one) for one in predictions]}
+    if as_json:
+        screen.print_json(data)
+    else:
+        _show(data["predictions"])
+    return 1 if any(one.error for one in predictions) else 0
+
+
+def _knowledge(settings: Settings, task: str | None) -> _Knowledge:
+    """Raises UsageError for a task that nobody knows, TaskError where it, or anything at all, is not learnt."""
+    from learnd.control.generations import Generations
+
+    with snapshot.journal_if_any(settings) as journal:
+        if task is not None:
+            snapshot.known_task(journal, task)
+        if journal is None or journal.head == 0:
+            remedy = f"copy a folder of labelled images into {settings.tasks}, and start: learnd run"
+            raise TaskError("nothing has been learnt yet", remedy=remedy)
+        generations = Generations(settings.state, journal)
+        members = journal.members(generations.tasks)
+        if task is not None and task not in {member.name for member in members}:
+            state = journal.tasks.revisions(task)[-1].state
+            raise TaskError(f"{task!r} is {state}: there is nothing to ask yet", remedy=f"learnd show {task}")
+        return _Knowledge(journal.head, members, generations.backbone(settings.backbone))
+
+
+def _files(image: str) -> list[str]:
+    """The image, or those in the folder and below it, sorted; paths as a person would write them."""
+    from learnd.control.scan import is_ignored, is_image
+
+    folder = Path(image)
+    if not folder.is_dir():
+        return [image]
+    found = sorted(
+        str(path)
+        for path in folder.rglob("*")
+        if is_image(path.name) and not any(map(is_ignored, path.relative_to(folder).parts)) and path.is_file()
+    )
+    return found or [image]  # that it holds no image is said in its place
+
+
+def _ask(settings: Settings, known: _Knowledge, paths: Sequence[str], task: str | None, top: int) -> list[Prediction]:
+    """The answers, in the order of paths, with the paths as given.  No worker starts where no file is there."""
+    answers = {path: Prediction(path, (), error=_missing(path)) for path in paths}
+    there = [path for path, answer in answers.items() if answer.error is None]
+    if there:
+        answers.update(zip(there, _ask_worker(settings, known, there, task, top), strict=True))
+    return [answers[path] for path in paths]
+
+
+def _missing(path: str) -> str | None:
+    if Path(path).is_dir():
+        return "there is no image in this folder"
+    return None if Path(path).exists() else "there is no such file"
+
+
+def _ask_worker(
+    settings: Settings, known: _Knowledge, paths: Sequence[str], task: str | None, top: int
+) -> list[Prediction]:
+    from learnd.face.oneshot import one_shot
+
+    with (
+        screen.progress(f"loading {known.backbone.name}") as progress,
+        one_shot(settings, known.backbone, progress) as (worker, _hello),
+    ):
+        places = tuple(str(Path(path).absolute()) for path in paths)
+        outcome = worker.predict(PredictSpec(places, known.members, task, top, str(worker.room / "out")), progress)
+    if outcome.status != "done":
+        raise TaskError(f"the question could not be answered: {outcome.reason}")
+    return [replace(one, image=path) for path, one in zip(paths, outcome.predictions, strict=True)]
+
+
+def _prediction(one: Prediction) -> Json:
+    """As in `learnd predict --json`; error is there only where there is one."""
+    top = [
+        {"task": guess.task, "class": guess.class_name, "probability": round(guess.probability, DIGITS)}
+        for guess in one.top
+    ]
+    best = top[0] if top else {"task": None, "class": None, "probability": None}
+    error = {"error": one.error} if one.error else {}
+    return {"image": one.image, **best, "unknown": one.unknown, "top": top, **error}
+
+
+def _show(predictions: Sequence[Json]) -> None:
+    from learnd.face.wording import printable
+
+    names = ("image", "class", "task", "probability", "otherwise")
+    table = screen.columns(*names, flexible="otherwise", right=("probability",))
+    for one in predictions:
+        image = printable(one["image"])
+        if "error" in one:
+            table.add_row(image, screen.coloured("error"), "", "", printable(one["error"]))
+            continue
+        others = ", ".join(f"{printable(guess['class'])} {guess['probability']:.3f}" for guess in one["top"][1:])
+        unsure = " (unknown?)" if one["unknown"] else ""
+        table.add_row(
+            image, printable(one["class"]) + unsure, printable(one["task"]), f"{one['probability']:.3f}", others
+        )
+    screen.show(table)

@@ -1,0 +1,127 @@
+"""`learnd`: the commands by name.  The module of a command is imported when it is asked for, and not for --help."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import click
+from click.shell_completion import shell_complete
+
+from learnd import __version__
+from learnd.errors import LearndError
+from learnd.face.options import COMPLETE, general_options
+
+
+class Entry(NamedTuple):
+    """A command: the module of learnd.face that holds it, and what it is for."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "init": Entry("starting", "Write a config.yaml with every key, and make the folders."),
+    "run": Entry("starting", "Run the daemon: watch, learn, remember."),
+    "status": Entry("overview", "What the daemon does, and how much is known."),
+    "tasks": Entry("overview", "Every task, with its state."),
+    "show": Entry("overview", "All about one task: how it was learnt, or why not."),
+    "check": Entry("checking", "Is this folder fit to be a task?"),
+    "predict": Entry("asking", "What is on these images?"),
+    "retry": Entry("tending", "Try a failed, rejected or skipped task again."),
+    "skip": Entry("tending", "Leave a task alone."),
+    "plugins": Entry("plugins", "The algorithms that can be chosen from."),
+    "examples": Entry("starting", "Real task folders to try."),
+    "doctor": Entry("doctor", "Is everything in order here?"),
+    "config": Entry("checking", "The settings, and where each is from."),
+    "completion": Entry("starting", "Print the completion script of a shell."),
+}
+
+HELP = """A daemon that never stops learning: drop a folder of labelled images into tasks/, ask about new ones.
+
+\b
+Examples:
+  learnd init && learnd run           start here: then copy folders into tasks/
+  learnd examples photos tasks        a real task to try
+  learnd predict photo.jpg            what is on it?
+  learnd tasks                        what has been learnt, and what has not
+
+\b
+Exit codes: 0 fine, 1 some task failed or was rejected, 2 wrong usage or settings,
+3 the state is locked or damaged."""
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"learnd.face.{COMMANDS[cmd_name].module}")
+        command = getattr(module, cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            from learnd.scalars import closest
+
+            guess = closest(name, COMMANDS)
+            raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {guess!r}?" if guess else ""), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
+
+
+def learnd() -> click.Group:
+    """The command line as a whole."""
+    version = click.version_option(__version__, prog_name="learnd", message="%(prog)s %(version)s")
+    return version(_Commands("learnd", help=HELP, params=general_options()))
+
+
+def _run(arguments: list[str]) -> int:
+    # Not click's own main: for a closed pipe it exits with 1, which here means that a task failed.
+    command = learnd()
+    if instruction := os.environ.get(COMPLETE):
+        return shell_complete(command, {}, "learnd", COMPLETE, instruction)
+    colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+    try:
+        with command.make_context("learnd", arguments, color=colour) as ctx:
+            return int(command.invoke(ctx) or 0)
+    except click.exceptions.Exit as end:  # --help, --version
+        return end.exit_code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code.  What a person can mend is said without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 must not end a command
+    try:
+        code = _run(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+        return code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except LearndError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the flush at exit must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+        return 1

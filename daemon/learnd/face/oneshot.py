@@ -1,0 +1,83 @@
+"""A worker for one question: started by a command, with or without a daemon, and gone with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import queue
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from learnd.control.workers import GONE, Child, devices, explain_exit, start_worker
+from learnd.domain import SCHEMA, BackboneSpec, Hello, Outcome, PredictSpec, from_json, to_json
+from learnd.errors import LearndError
+from learnd.face.screen import Progress
+from learnd.settings import Settings
+
+SILENCE = 60.0  # seconds without a word, though a worker beats every two
+
+
+class OneShot:
+    """A worker that has said hello.  room is a folder of its own that goes with it."""
+
+    def __init__(self, child: Child, inbox: queue.SimpleQueue[dict[str, Any]], room: Path) -> None:
+        self._child = child
+        self._inbox = inbox
+        self.room = room
+
+    def hear(self, wanted: str, seconds: float, progress: Progress, *, patient: bool = False) -> Any:
+        """What it says under this key.  seconds: how long it may take; patient: how long it may be silent.
+
+        Raises LearndError where it says that it failed, ends or takes too long.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                message = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise LearndError(f"the worker did not answer within {seconds:g} s", where=self._child.name) from None
+            if wanted in message:
+                return message[wanted]
+            if "failed" in message:
+                raise LearndError(str(message["failed"]), remedy="learnd doctor looks closer")
+            if GONE in message:
+                what = f"the worker {explain_exit(message[GONE])}\n{self._child.log_tail()}"
+                raise LearndError(what, remedy="learnd doctor looks closer")
+            if "progress" in message:
+                at = message["progress"]
+                progress(at["stage"], at["done"], at["total"])
+            if patient:
+                deadline = time.monotonic() + seconds
+
+    def predict(self, spec: PredictSpec, progress: Progress) -> Outcome:
+        """Ask about images; spec.out lies in room."""
+        job = self.room / "job.json"
+        job.write_text(json.dumps({"schema": SCHEMA, **to_json(spec)}))
+        self._child.send({"run": str(job)})
+        result = Path(self.hear("done", SILENCE, progress, patient=True))
+        return from_json(Outcome, json.loads(result.read_text()))
+
+
+@contextmanager
+def one_shot(settings: Settings, backbone: BackboneSpec, progress: Progress) -> Iterator[tuple[OneShot, Hello]]:
+    """Start a worker on the first device, and end it afterwards.  It leaves nothing in the state.
+
+    Raises LearndError where it cannot start.
+    """
+    inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:
+        room = Path(folder)
+        elsewhere = dataclasses.replace(settings, state=room)  # its log goes there
+        device = devices(settings)[0]
+        progress(f"loading {backbone.name} on {device}", 0, 0)
+        child = start_worker("worker", device, 0, backbone, elsewhere, lambda _child, message: inbox.put(message))
+        try:
+            worker = OneShot(child, inbox, room)
+            hello = from_json(Hello, worker.hear("hello", settings.worker.start_seconds, progress))
+            yield worker, hello
+        finally:
+            child.kill()

@@ -1,0 +1,116 @@
+"""What every command takes: --config, and each key of config.yaml as an option."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from learnd.settings import Settings
+
+COMPLETE = "_LEARND_COMPLETE"  # the variable in which a shell asks for completions
+FIRST = {  # the keys that learnd --help shows; `learnd config show` lists all
+    "tasks": ("DIR", "The watched folder."),
+    "state": ("DIR", "Where what is learnt is kept."),
+    "backbone": ("NAME", "The CNN that all tasks share: conv4, lite0 or timm:<model>."),
+    "devices": ("LIST", "Where the workers run: auto, cpu, cuda:0 or [cuda:0, cuda:1]."),
+}
+EPILOG = "Also: --config FILE, and any key of config.yaml, e.g. --watch-backend polling (see: learnd config show)."
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line says of the settings: the file to read, and values that come before it."""
+
+    config: Path | None = None
+    flags: Mapping[str, str] = field(default_factory=dict)
+
+    def settings(self) -> Settings:
+        """Raises SettingsError."""
+        from learnd.settings import load
+
+        return load(self.config, self.flags)
+
+
+pass_asked = click.make_pass_decorator(Asked, ensure=True)
+
+
+class Command(click.Command):
+    """A command of learnd: it takes the options of `learnd` itself, too, and any other key of config.yaml."""
+
+    def __init__(self, name: str | None, **options: Any) -> None:
+        super().__init__(name, epilog=EPILOG, **options)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *_hidden_options()]
+
+
+def general_options() -> list[click.Parameter]:
+    """The options of `learnd` itself."""
+    config = click.Option(
+        ["--config"],
+        envvar="LEARND_CONFIG",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        callback=_remember_config,
+        help="The settings to read.  [default: config.yaml, where there is one]",
+    )
+    return [config, *(_option(key, metavar=metavar, help=help) for key, (metavar, help) in FIRST.items())]
+
+
+@cache
+def _hidden_options() -> tuple[click.Option, ...]:
+    from learnd.schema import Slot
+    from learnd.settings import Settings
+
+    keys = [".".join(trail) for trail, slot in Slot(Settings).leaves().items() if slot.free is None]
+    config = click.Option(
+        ["--config"],
+        type=click.Path(path_type=Path),
+        expose_value=False,
+        hidden=True,
+        callback=_remember_config,
+    )
+    return (config, *(_option(key, hidden=True) for key in keys))
+
+
+def _option(key: str, **looks: Any) -> click.Option:
+    name = "--" + key.replace(".", "-").replace("_", "-")
+    return click.Option([name], expose_value=False, callback=partial(_remember, key), **looks)
+
+
+def _remember(key: str, ctx: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        asked = ctx.find_object(Asked) or Asked()
+        ctx.obj = replace(asked, flags={**asked.flags, key: value})
+
+
+def _remember_config(ctx: click.Context, _parameter: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        ctx.obj = replace(ctx.find_object(Asked) or Asked(), config=value)
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--json, as the argument as_json."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")(function)
+
+
+def complete_task(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The names of tasks that begin like this.  A shell that waits for them must not see an error."""
+    from learnd.errors import LearndError
+    from learnd.face.snapshot import journal_if_any
+
+    try:
+        with journal_if_any((ctx.find_object(Asked) or Asked()).settings()) as journal:
+            rows = journal.tasks.all() if journal else []
+    except LearndError:
+        return []
+    names = dict.fromkeys(row.name for row in rows if row.name.startswith(incomplete))
+    return [CompletionItem(name) for name in names]

@@ -1,0 +1,136 @@
+"""The same data as people read it: tables and lines.  Made of what snapshot.py gives, so both say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from learnd.face.screen import coloured, columns
+from learnd.face.wording import counted, last_line, moment, printable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+Json = dict[str, Any]
+
+
+def counts(found: dict[str, int]) -> Text:
+    """The states that some task is in."""
+    parts = [Text.assemble(f"{count} ", coloured(state)) for state, count in found.items() if count]
+    return Text(", ").join(parts) if parts else Text("none yet")
+
+
+def tasks(rows: list[Json]) -> Table:
+    """`learnd tasks`.  A revision that a later one has followed is grey."""
+    numbers = ("rev", "classes", "images", "accuracy", "seconds", "version")
+    table = columns("task", "state", *numbers, "algorithm", "why", flexible="why", right=numbers)
+    for row in rows:
+        cells = [
+            str(row["revision"]),
+            _number(row["ways"] or None, "d"),
+            _number(row["images"], "d"),
+            _number(row["accuracy"], ".3f"),
+            _number(row["seconds"], ".2f"),
+            _number(row["version"], "d"),
+        ]
+        table.add_row(
+            printable(row["name"]),
+            coloured(row["state"]),
+            *cells,
+            row["algorithm"] or "",
+            printable(row["reason"]),
+            style="" if row["newest"] else "dim",
+        )
+    return table
+
+
+def task(data: Json) -> Iterator[RenderableType]:
+    """`learnd show TASK`: every revision, the newest last, and what happened."""
+    for row in data["revisions"]:
+        head = f"{printable(data['name'])}, revision {row['revision']}: "
+        yield Text.assemble((head, "bold"), coloured(row["state"]), f"  (id {row['id']}, {moment(row['updated'])})")
+        for line in (row["reason"], _learned_line(row)):
+            if line:
+                yield f"  {printable(line)}"
+        yield from problems(row["problems"])
+        if row["report"]:
+            yield _candidates(row["report"]["candidates"])
+        if row["detail"]:
+            yield Text.assemble(("  the end of the worker's log:\n", "bold"), _indented(row["detail"]))
+        yield ""
+    happened = columns("when", "what", "message", flexible="message")
+    for event in data["events"]:
+        happened.add_row(moment(event["at"]), event["kind"], printable(event["message"]))
+    yield happened
+
+
+def _learned_line(row: Json) -> str:
+    report = row["report"]
+    if report is None:
+        return ""
+    line = f"{report['algorithm']} in {report['seconds']:.2f} s on {report['device']}, in version {row['version']}"
+    line += f"; {counted(len(report['classes']), 'class', 'classes')}, {counted(report['images'], 'image')}"
+    if report["accuracy"] is None:
+        return f"{line}; too few images to measure it"
+    low, high = report["accuracy_ci"]
+    how = f"{report['measured_on']}, {counted(report['measured_images'], 'image')}"
+    line += f"; accuracy {report['accuracy']:.3f}, 95 % interval {low:.3f} to {high:.3f} ({how})"
+    return line + ("; its answers depend on the other images asked about" if report["transductive"] else "")
+
+
+def _candidates(candidates: list[Json]) -> Table:
+    numbers = ("bid", "accuracy", "seconds")
+    table = columns("  algorithm", *numbers, "outcome", "why", flexible="why", right=numbers)
+    for one in candidates:
+        table.add_row(
+            f"  {one['algorithm']}",
+            _number(one["bid"], ".2f"),
+            _number(one["accuracy"], ".3f"),
+            _number(one["seconds"], ".2f"),
+            coloured(one["outcome"]),
+            printable(last_line(one["reason"]) or one["bid_reason"]),
+        )
+    return table
+
+
+def problems(listed: list[Json]) -> Iterator[Text]:
+    """Each with its place and its remedy."""
+    for one in listed:
+        where = "" if one["where"] in ("", ".") else f"{printable(one['where'])}: "
+        said = f" [{one['code']}] {where}{printable(one['what'])}\n    -> {printable(one['remedy'])}"
+        yield Text.assemble("  ", coloured(one["severity"]), said)
+
+
+def plugins(listed: list[Json]) -> Table:
+    """`learnd plugins`."""
+    table = columns("algorithm", "state", "source", "what it does", flexible="what it does")
+    for one in listed:
+        said = one["summary"] if one["state"] == "ok" else last_line(one["reason"])
+        table.add_row(one["name"], coloured(one["state"]), printable(one["source"]), printable(said))
+    return table
+
+
+def plugin(one: Json) -> Iterator[RenderableType]:
+    """`learnd plugins info NAME`."""
+    yield Text.assemble((one["name"], "bold"), ": ", coloured(one["state"]), f" ({printable(one['source'])})")
+    if one["summary"]:
+        yield f"  {one['summary']}"
+    if one["reason"]:
+        yield _indented(one["reason"])
+    if one["options"]:
+        yield f"\nOptions, as they are now; set them in config.yaml under plugins.{one['name']}:"
+        table = columns("", "", flexible="")
+        for name, value in one["options"].items():
+            table.add_row(f"  {name}", str(value))
+        yield table
+
+
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {printable(line)}" for line in text.splitlines())

@@ -1,0 +1,165 @@
+"""What commands say about a state, as plain JSON data.  Reads the journal; takes no lock and writes nothing."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from learnd.control.journal import JOURNAL, Journal, KnowledgeSize
+from learnd.control.lock import holder_of
+from learnd.control.mounts import backend_for
+from learnd.control.taskbook import TaskRow
+from learnd.domain import PluginInfo, TaskState, to_json
+from learnd.errors import StateError
+from learnd.scalars import closest
+from learnd.settings import Settings
+
+Json = dict[str, Any]
+EVENTS = 50  # of a task that `show` lists
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Journal]:
+    """The journal of a state.  Raises StateError where there is none, or where it is damaged, even far inside."""
+    path = settings.state / JOURNAL
+    try:
+        journal = Journal(path)
+        try:
+            yield journal
+        finally:
+            journal.close()
+    except sqlite3.DatabaseError as error:
+        remedy = "learnd doctor looks closer; restore it from a backup, or move the state folder away to start anew"
+        raise StateError(f"the journal cannot be read ({error})", where=str(path), remedy=remedy) from error
+
+
+@contextmanager
+def journal_if_any(settings: Settings) -> Iterator[Journal | None]:
+    """The same, or None where no daemon has ever run."""
+    if not (settings.state / JOURNAL).exists():
+        yield None
+        return
+    with opened(settings) as journal:
+        yield journal
+
+
+def status(settings: Settings) -> Json:
+    """`learnd status --json`, without the schema."""
+    holder = holder_of(settings.state)
+    daemon: Json = {"state": "stopped", "pid": None}
+    if holder is not None:
+        daemon = {"state": "running", "pid": holder.pid, "host": holder.host, "since": holder.since}
+    with journal_if_any(settings) as journal:
+        return {
+            "daemon": daemon,
+            "watching": _watching(settings, journal if holder else None),
+            "counts": journal.tasks.counts() if journal else {state.value: 0 for state in TaskState},
+            "knowledge": knowledge(settings, journal),
+            "devices": devices(journal, running=holder is not None) if journal else [],
+            "plugins": [plugin_json(plugin) for plugin in journal.plugins()] if journal else [],
+        }
+
+
+def _watching(settings: Settings, journal: Journal | None) -> Json:
+    """What the daemon watches; without one, what it would watch."""
+    told = journal.db.get("watching") if journal else None
+    if told is not None:
+        return dict(json.loads(told))
+    wanted = settings.watch.backend
+    return {"path": str(settings.tasks), "backend": backend_for(settings.tasks)[0] if wanted == "auto" else wanted}
+
+
+def knowledge(settings: Settings, journal: Journal | None) -> Json:
+    """How much the head holds."""
+    size = journal.size() if journal else KnowledgeSize(0, 0, 0, 0)
+    made_with = journal.db.get("backbone") if journal else None
+    return {
+        "version": size.version,
+        "classes": size.classes,
+        "tasks": size.tasks,
+        "bytes": size.bytes,
+        "backbone": made_with or settings.backbone,
+    }
+
+
+def devices(journal: Journal, *, running: bool) -> list[Json]:
+    """Of a daemon that was killed the rows stay behind: then nothing is busy."""
+    return [
+        {
+            "name": row.name,
+            "busy": running and row.task is not None,
+            "task": row.task if running else None,
+            "state": row.state if running else "stopped",
+        }
+        for row in journal.workers()
+    ]
+
+
+def plugin_json(plugin: PluginInfo) -> Json:
+    return {name: value for name, value in to_json(plugin).items() if name != "options"}
+
+
+def tasks(rows: Sequence[TaskRow]) -> list[Json]:
+    """Every revision of every task, as in `learnd tasks --json`.  newest: no later revision is known."""
+    newest = {row.id: row.revision for row in sorted(rows, key=lambda row: row.revision)}
+    return [{**_row(row), "newest": row.revision == newest[row.id]} for row in rows]
+
+
+def _row(row: TaskRow) -> Json:
+    return {
+        "name": row.name,
+        "id": row.id,
+        "revision": row.revision,
+        "state": row.state.value,
+        "reason": row.reason,
+        "ways": row.ways,
+        "images": row.images,
+        "algorithm": row.algorithm,
+        "accuracy": row.accuracy,
+        "accuracy_ci": None if row.ci_low is None else [row.ci_low, row.ci_high],
+        "seconds": row.seconds,
+        "version": row.version,
+        "updated": row.updated,
+    }
+
+
+def task(settings: Settings, journal: Journal, name: str) -> Json:
+    """`learnd show TASK --json`, without the schema: every revision, the newest last, with its report."""
+    rows = journal.tasks.revisions(name)
+    revisions = [
+        {
+            **row_json,
+            "digest": row.digest,
+            "problems": to_json_list(row.problems),
+            "detail": row.detail,
+            "report": _report(settings, row),
+        }
+        for row, row_json in zip(rows, tasks(rows), strict=True)
+    ]
+    events = [{"at": e.at, "kind": e.kind, "message": e.message} for e in journal.db.events(EVENTS, name)]
+    return {"name": name, "id": rows[-1].id, "revisions": revisions, "events": events}
+
+
+def to_json_list(values: Sequence[Any]) -> list[Any]:
+    return [to_json(value) for value in values]
+
+
+def _report(settings: Settings, row: TaskRow) -> Json | None:
+    """The report of a learnt revision, where its files are still kept."""
+    path = settings.state / "tasks" / row.id / str(row.revision) / "report.json"
+    return dict(json.loads(path.read_text())) if path.is_file() else None
+
+
+def known_task(journal: Journal | None, name: str) -> None:
+    """Raises UsageError, with what was probably meant, where no task has this name."""
+    names = {row.name for row in journal.tasks.all()} if journal else set()
+    if name not in names:
+        guess = closest(name, sorted(names))
+        raise click.UsageError(
+            f"there is no task {name!r}. " + (f"Did you mean {guess!r}?" if guess else "learnd tasks lists them.")
+        )

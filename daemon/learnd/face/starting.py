@@ -1,0 +1,142 @@
+"""`learnd init`, `run`, `examples` and `completion`: from nothing to a daemon that learns."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from learnd.face import screen
+from learnd.face.examples import EXAMPLES, write_example
+from learnd.face.options import COMPLETE, Asked, Command, json_option, pass_asked
+
+if TYPE_CHECKING:
+    from learnd.control.service import Service
+    from learnd.settings import Settings
+
+
+@click.command()
+@click.argument("folder", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path), default=".")
+def init(folder: Path) -> None:
+    """Write a config.yaml that says every key, and make the folders it names.  Nothing is ever overwritten.
+
+    \b
+    Examples:
+      learnd init                         here
+      learnd init ~/learning              there
+    """
+    from learnd.settings import load
+    from learnd.template import template
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "config.yaml"
+    try:
+        with open(config, "x", encoding="utf-8") as file:
+            file.write(template())
+        screen.say(f"wrote {config}")
+    except FileExistsError:
+        screen.say(f"{config} is there already: left as it is")
+    settings = load(config, environ={})
+    for place in (settings.tasks, settings.state):
+        place.mkdir(parents=True, exist_ok=True)
+    screen.say(f"copy folders of labelled images into {settings.tasks}, and start: learnd run")
+
+
+@click.command(cls=Command)
+@click.option("--once", is_flag=True, help="Learn what is there, then end; exit code 1 if any task failed.")
+@click.option("--no-dashboard", is_flag=True, help="Print plain lines, on a terminal, too.")
+@pass_asked
+def run(asked: Asked, once: bool, no_dashboard: bool) -> int:
+    """Run the daemon: watch the folder, learn each task in it, and keep what was learnt.
+
+    Stop it with Ctrl-C or SIGTERM: work in hand is taken up again at the next start.
+
+    \b
+    Examples:
+      learnd run
+      learnd run --once                   for scripts
+      learnd run --backbone conv4 --state state-glyphs --tasks glyphs
+    """
+    settings = asked.settings()
+    live = sys.stderr.isatty() and not no_dashboard
+    with _dashboard(settings) if live else _plain_lines(settings) as service:
+        return service.run(once=once)
+
+
+@contextmanager
+def _plain_lines(settings: Settings) -> Iterator[Service]:
+    from learnd.control.service import Service
+
+    yield Service(settings, lambda level, text: screen.say(f"{time.strftime('%H:%M:%S')} {level:<7} {text}"))
+
+
+@contextmanager
+def _dashboard(settings: Settings) -> Iterator[Service]:
+    from learnd.control.service import Service
+    from learnd.face.live import Notices, live
+
+    notices = Notices()
+    service = Service(settings, notices)
+    with live(settings, service.stages, notices):
+        yield service
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--held-out",
+    metavar="DIR2",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write other images of the same classes to DIR2/NAME, to ask about.",
+)
+@json_option
+def examples(name: str | None, folder: Path | None, held_out: Path | None, as_json: bool) -> None:
+    """List real task folders to try, or write one as DIR/NAME.  They need no network.
+
+    \b
+    Examples:
+      learnd examples                     which there are
+      learnd examples photos tasks        a task that learns in seconds
+      learnd examples photos tasks --held-out /tmp/new && learnd predict /tmp/new/photos
+    """
+    if name is None:
+        _list_examples(as_json)
+    elif folder is None:
+        raise click.UsageError(f"Where to?  For instance: learnd examples {name} tasks")
+    else:
+        images = write_example(name, folder / name, held_out / name if held_out else None)
+        screen.say(f"wrote {folder / name}: {images} images" + (f"; others in {held_out / name}" if held_out else ""))
+
+
+def _list_examples(as_json: bool) -> None:
+    if as_json:
+        listed = [{"name": name, "summary": summary} for name, summary in EXAMPLES.items()]
+        screen.print_json({"examples": listed})
+        return
+    for name, summary in EXAMPLES.items():
+        click.echo(f"{name:<12} {summary}")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that teaches a shell to complete commands, options and the names of tasks.
+
+    \b
+    Examples:
+      eval "$(learnd completion bash)"                                # in ~/.bashrc
+      eval "$(learnd completion zsh)"                                 # in ~/.zshrc
+      learnd completion fish > ~/.config/fish/completions/learnd.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None  # the argument allows only these
+    click.echo(found(ctx.find_root().command, {}, "learnd", COMPLETE).source())

@@ -1,0 +1,80 @@
+"""Plain words for what the data says; no rich, so that `learnd status` is quick."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+Json = dict[str, Any]
+
+COLOURS = {
+    "learned": "green",
+    "ok": "green",
+    "chosen": "green",
+    "running": "cyan",
+    "queued": "cyan",
+    "waiting": "yellow",
+    "warn": "yellow",
+    "warning": "yellow",
+    "quarantined": "yellow",
+    "rejected": "red",
+    "failed": "red",
+    "fail": "red",
+    "error": "red",
+}
+
+
+def status(data: Json) -> Iterator[tuple[str, str]]:
+    """The lines of `learnd status`: a label, and what there is to say."""
+    daemon, watching, knowledge = data["daemon"], data["watching"], data["knowledge"]
+    if daemon["state"] == "running":
+        yield "daemon", f"running (process {daemon['pid']} on {daemon['host']}, since {moment(daemon['since'])})"
+    else:
+        yield "daemon", "stopped; learnd run starts it"
+    yield "watching", f"{printable(watching['path'])} ({watching['backend']})"
+    yield "knowledge", knowledge_line(knowledge)
+    states = [f"{count} {state}" for state, count in data["counts"].items() if count]
+    yield "tasks", ", ".join(states) or "none yet"
+    for device in data["devices"]:
+        yield device["name"], device_line(device)
+    for plugin in data["plugins"]:
+        if plugin["state"] == "quarantined":
+            what = f"{plugin['name']} is quarantined: {last_line(plugin['reason'])}"
+            yield "plugin", printable(f"{what} ({plugin['source']})")
+
+
+def knowledge_line(knowledge: Json) -> str:
+    if not knowledge["version"]:
+        return f"nothing learnt yet (backbone {knowledge['backbone']})"
+    classes, tasks = counted(knowledge["classes"], "class", "classes"), counted(knowledge["tasks"], "task")
+    size = f"{knowledge['bytes'] / 1e6:,.1f} MB"
+    return f"version {knowledge['version']}: {classes} of {tasks}, {size}, backbone {knowledge['backbone']}"
+
+
+def device_line(device: Json) -> str:
+    if device["busy"]:
+        return f"learning {printable(device['task'])}"
+    return "idle" if device["state"] == "ready" else str(device["state"])
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """ "1 class", "2 classes"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def moment(at: float) -> str:
+    """Unix seconds as the local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def last_line(text: str) -> str:
+    """Of a traceback, what went wrong."""
+    return (text.strip().splitlines() or [""])[-1]
+
+
+def printable(text: str) -> str:
+    """Names come from anybody's folders: what could steer a terminal, or is no Unicode, is escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

@@ -1,0 +1,155 @@
+"""`predict`, `doctor` and `plugins` with a real worker, on a state that a real daemon has learnt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from learnd.control.journal import JOURNAL, Journal
+from learnd.face.examples import write_example
+from tests.face.conftest import Command
+from tests.live import LiveDaemon
+
+
+@pytest.fixture(scope="session")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> LiveDaemon:
+    """Two tasks of digits, learnt by `learnd run --once`; the images held out lie in new/."""
+    home = tmp_path_factory.mktemp("learned")
+    daemon = LiveDaemon(home, watch__quiet_seconds="0.1")
+    for name in ("digits-0-4", "digits-5-9"):
+        write_example(name, daemon.tasks / name, home / "new" / name)
+    done = daemon.run("run", "--once")
+    assert done.returncode == 0, done.stderr
+    return daemon
+
+
+@pytest.mark.slow
+def test_predict_among_everything_ever_learnt(learned: LiveDaemon) -> None:
+    data = learned.json("predict", "new", "--top", "2")
+
+    assert (data["schema"], data["knowledge_version"]) == (1, 2)
+    assert len(data["predictions"]) == 40
+    for one in data["predictions"]:
+        assert one.keys() == {"image", "task", "class", "probability", "unknown", "top"}
+        assert [guess.keys() for guess in one["top"]] == [{"task", "class", "probability"}] * 2
+        assert one["top"][0] == {key: one[key] for key in ("task", "class", "probability")}
+        assert round(one["probability"], 6) == one["probability"]
+    images = [one["image"] for one in data["predictions"]]
+    assert images == sorted(images)
+    assert images[0] == "new/digits-0-4/0/01.png"
+    right = sum(one["class"] == one["image"].split("/")[2] for one in data["predictions"])
+    assert right >= 30
+
+
+@pytest.mark.slow
+def test_an_image_that_cannot_be_read_is_told_in_its_place_and_the_others_are_answered(learned: LiveDaemon) -> None:
+    good = "new/digits-5-9/7/01.png"
+    (learned.home / "broken.png").write_text("no image")
+
+    done = learned.run("predict", "gone.png", good, "broken.png", "--task", "digits-5-9", "--json")
+
+    assert done.returncode == 1
+    gone, answered, broken = json.loads(done.stdout)["predictions"]
+    assert (gone["image"], gone["error"], gone["class"], gone["top"]) == ("gone.png", "there is no such file", None, [])
+    assert (answered["image"], answered["task"]) == (good, "digits-5-9")
+    assert "error" not in answered
+    assert broken["image"] == "broken.png"
+    assert broken["error"]
+    text = learned.run("predict", "gone.png", good)
+    assert text.returncode == 1
+    assert [line.split()[0] for line in text.stdout.splitlines()] == ["image", "gone.png", good]
+
+
+@pytest.mark.slow
+def test_doctor_finds_all_in_order_with_a_worker_that_starts(learned: LiveDaemon) -> None:
+    done = learned.run("doctor", "--json")
+
+    data = json.loads(done.stdout)
+    found = {check["subject"]: check for check in data["checks"]}
+    assert (done.returncode, data["ok"]) == (0, True), data
+    assert found.keys() >= {"python", "packages", "settings", "tasks", "state", "disk", "journal", "knowledge"}
+    assert found["worker"]["text"].startswith("conv4 ")
+    assert "ridge" in found["plugins"]["text"]
+
+
+@pytest.mark.slow
+def test_a_new_state_asks_a_worker_which_plugins_there_are(learned: LiveDaemon, home: Path) -> None:
+    (home / "plugins").mkdir()
+    (home / "plugins" / "mine.py").write_text("import nowhere_at_all\n")
+
+    done = learned.run("plugins", "--json", "--state", home / "state", "--plugins-dir", home / "plugins")
+
+    found = {row["name"]: row for row in json.loads(done.stdout)["plugins"]}
+    assert found["prototypes"]["state"] == "ok"
+    assert found["mine"]["state"] == "quarantined"
+    assert "nowhere_at_all" in found["mine"]["reason"]
+    assert not (home / "state").exists()
+
+
+def test_before_anything_is_learnt_predict_says_so(learnd: Command, home: Path) -> None:
+    said = learnd("predict", "a.png")
+
+    assert said.code == 1
+    assert "nothing has been learnt yet" in said.err
+
+
+def test_a_mistyped_task_is_recognised(learnd: Command, state: Path) -> None:
+    said = learnd("predict", "a.png", "--task", "brids")
+
+    assert said.code == 2
+    assert "Did you mean 'birds'?" in said.err
+
+
+def test_a_task_that_is_not_learnt_cannot_be_asked(learnd: Command, state: Path) -> None:
+    said = learnd("predict", "a.png", "--task", "grows")
+
+    assert said.code == 1
+    assert "'grows' is waiting" in said.err
+
+
+def test_another_backbone_than_the_state_was_made_with_is_an_error(learnd: Command, state: Path) -> None:
+    journal = Journal(state / JOURNAL)
+    journal.put("backbone_hash", "c0ffee")
+    journal.close()
+
+    said = learnd("predict", "a.png", "--backbone", "lite0")
+
+    assert said.code == 3
+    assert "made with backbone 'conv4'" in said.err
+
+
+def test_where_no_image_is_there_no_worker_is_started(
+    learnd: Command, state: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learnd.face.oneshot.start_worker", None)
+    (home / "empty").mkdir()
+
+    said = learnd("predict", "gone.png", "empty", "--json")
+
+    assert said.code == 1
+    errors = [one["error"] for one in said.json["predictions"]]
+    assert errors == ["there is no such file", "there is no image in this folder"]
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_start_says_why(learnd: Command, home: Path) -> None:
+    said = learnd("plugins", "--backbone", f"timm:resnet18@{home / 'gone.safetensors'}")
+
+    assert said.code == 1
+    assert "gone.safetensors" in said.err
+    assert "Traceback" not in said.err.split("\n")[0]
+
+
+def test_a_worker_that_dies_is_told_with_its_last_words(
+    learnd: Command, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(home))
+    (home / "torch.py").write_text("import os, sys; print('the last words', file=sys.stderr, flush=True); os._exit(7)")
+
+    said = learnd("plugins")
+
+    assert said.code == 1
+    assert "the worker ended with exit code 7" in said.err
+    assert "the last words" in said.err

@@ -1,0 +1,160 @@
+"""`status`, `tasks` and `show`: the JSON is that of the design, key by key, and people read the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from learnd.control.journal import JOURNAL, Journal
+from learnd.control.lock import hold
+from tests.face.conftest import Command, learn
+
+COUNTS = {"waiting", "queued", "running", "learned", "failed", "rejected", "duplicate"}
+TASK = {"name", "id", "revision", "state", "reason", "ways", "images", "algorithm", "accuracy", "accuracy_ci"}
+TASK |= {"seconds", "version"}
+
+
+def test_status_without_a_state_is_stopped_and_zero(learnd: Command, home: Path) -> None:
+    data = learnd("status", "--json").json
+
+    assert data["schema"] == 1
+    assert data["daemon"] == {"state": "stopped", "pid": None}
+    assert data["watching"] == {"path": str(home / "tasks"), "backend": data["watching"]["backend"]}
+    assert data["watching"]["backend"] in ("inotify", "polling")
+    assert data["counts"].keys() >= COUNTS
+    assert set(data["counts"].values()) == {0}
+    assert data["knowledge"] == {"version": 0, "classes": 0, "tasks": 0, "bytes": 0, "backbone": "lite0"}
+    assert data["devices"] == data["plugins"] == []
+    assert not (home / "state").exists()
+    assert "nothing learnt yet" in learnd("status").out
+
+
+def test_status_of_a_state(learnd: Command, state: Path) -> None:
+    data = learnd("status", "--json").json
+
+    counts = {name: count for name, count in data["counts"].items() if count}
+    assert counts == dict.fromkeys(counts, 1)
+    assert set(counts) == {"waiting", "queued", "running", "failed", "rejected", "duplicate", "skipped"}
+    assert data["knowledge"] == {"version": 1, "classes": 5, "tasks": 1, "bytes": 1_500_000, "backbone": "conv4"}
+    assert [set(plugin) >= {"name", "source", "state", "reason"} for plugin in data["plugins"]] == [True, True]
+    assert data["plugins"][1]["state"] == "quarantined"
+    text = learnd("status").out
+    assert "version 1: 5 classes of 1 task, 1.5 MB, backbone conv4" in text
+    assert "mine is quarantined: SyntaxError: never closed" in text
+
+
+def test_status_of_a_daemon_that_runs_names_it_and_what_each_device_does(learnd: Command, state: Path) -> None:
+    with hold(state):
+        data = learnd("status", "--json").json
+        text = learnd("status").out
+
+    assert data["daemon"]["state"] == "running"
+    assert isinstance(data["daemon"]["pid"], int)
+    device = data["devices"][0]
+    assert (device["name"], device["busy"], device["task"]) == ("cpu:0", True, "now")
+    assert "cpu:0      learning now" in text
+
+
+def test_after_a_kill_no_device_is_busy(learnd: Command, state: Path) -> None:
+    device = learnd("status", "--json").json["devices"][0]
+
+    assert (device["busy"], device["task"], device["state"]) == (False, None, "stopped")
+
+
+def test_status_reads_while_another_process_writes(learnd: Command, state: Path) -> None:
+    journal = Journal(state / JOURNAL)
+    with journal.db.transaction():  # holds the write lock
+        assert learnd("status").code == 0
+        assert learnd("tasks").code == 0
+    journal.close()
+
+
+def test_tasks_lists_every_revision(learnd: Command, state: Path) -> None:
+    data = learnd("tasks", "--json").json
+
+    assert data["schema"] == 1
+    assert all(row.keys() >= TASK for row in data["tasks"])
+    found = {(row["name"], row["revision"]): row for row in data["tasks"]}
+    assert {key: row["state"] for key, row in found.items()} == {
+        ("bad", 1): "rejected",
+        ("birds", 1): "learned",
+        ("birds", 2): "skipped",
+        ("bugs", 1): "failed",
+        ("grows", 1): "waiting",
+        ("next", 1): "queued",
+        ("now", 1): "running",
+        ("twin", 1): "duplicate",
+    }
+    birds = found["birds", 1]
+    assert (birds["ways"], birds["images"], birds["algorithm"], birds["version"]) == (5, 75, "ridge", 1)
+    assert (birds["accuracy"], birds["accuracy_ci"], birds["seconds"]) == (0.97, [0.93, 0.99], 0.41)
+    assert (birds["newest"], found["birds", 2]["newest"]) == (False, True)
+    waiting = found["grows", 1]
+    assert (waiting["reason"], waiting["accuracy"], waiting["accuracy_ci"]) == ("still growing: 3 files", None, None)
+
+
+def test_tasks_without_a_state_are_none(learnd: Command) -> None:
+    assert learnd("tasks", "--json").json == {"schema": 1, "tasks": []}
+    said = learnd("tasks")
+    assert said.out == ""
+    assert "no task yet" in said.err
+
+
+def test_tasks_are_one_line_each_in_a_pipe(learnd: Command, state: Path) -> None:
+    lines = learnd("tasks").out.splitlines()
+
+    assert len(lines) == 1 + 8
+    assert lines[1].split(maxsplit=4) == ["bad", "rejected", "1", "0", ".: 'cats' is the only class"]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_show_tells_of_every_revision_with_its_candidates(learnd: Command, state: Path) -> None:
+    data = learnd("show", "birds", "--json").json
+
+    assert (data["schema"], data["name"]) == (1, "birds")
+    first, second = data["revisions"]
+    assert first["report"]["candidates"][0]["algorithm"] == "ridge"
+    assert second["report"] is None
+    assert [event["kind"] for event in data["events"]] == ["queued", "learned", "queued", "skipped"]
+    text = learnd("show", "birds").out
+    assert "birds, revision 1: learned" in text
+    assert "accuracy 0.970, 95 % interval 0.930 to 0.990 (cross-validation, 75 images)" in text
+    assert re.search("finetune +0.50 +over budget +many images", text)
+
+
+def test_show_tells_what_is_wrong_with_a_folder_and_how_to_mend_it(learnd: Command, state: Path) -> None:
+    text = learnd("show", "bad").out
+
+    assert "error [one-class] 'cats' is the only class" in text
+    assert "-> add another class" in text
+    assert learnd("show", "bad", "--json").json["revisions"][0]["problems"][0]["code"] == "one-class"
+
+
+def test_show_ends_a_failure_with_the_log_of_its_worker(learnd: Command, state: Path) -> None:
+    text = learnd("show", "bugs").out
+
+    assert "the worker was killed by SIGKILL (3 attempts)" in text
+    assert "out of memory" in text
+
+
+@pytest.mark.parametrize("command", ["show", "retry", "skip"])
+def test_a_mistyped_task_is_recognised(command: str, learnd: Command, state: Path) -> None:
+    said = learnd(command, "brids")
+
+    assert said.code == 2
+    assert "there is no task 'brids'. Did you mean 'birds'?" in said.err
+
+
+def test_a_name_cannot_steer_the_terminal(learnd: Command, home: Path) -> None:
+    folder = home / "state"
+    folder.mkdir()
+    journal = Journal(folder / JOURNAL, create=True)
+    learn(journal, folder, "evil\x1b[2J")
+    journal.close()
+
+    assert "evil\\x1b[2J" in learnd("tasks").out
+    assert "\x1b" not in learnd("show", "evil\x1b[2J").out
+    assert json.loads(learnd("tasks", "--json").out)["tasks"][0]["name"] == "evil\x1b[2J"

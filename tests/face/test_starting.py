@@ -1,0 +1,67 @@
+"""`init` and `examples` write what is missing, and nothing over anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from learnd.face.examples import EXAMPLES
+from learnd.template import template
+from tests.face.conftest import Command
+
+
+def test_init_writes_every_key_and_makes_the_folders(home: Path, learnd: Command) -> None:
+    assert learnd("init", "new").code == 0
+
+    assert (home / "new" / "config.yaml").read_text() == template()
+    assert (home / "new" / "tasks").is_dir()
+    assert (home / "new" / "state").is_dir()
+    assert learnd("config", "validate", "--config", "new/config.yaml").code == 0
+
+
+def test_init_leaves_a_config_as_it_is_and_makes_the_folders_it_names(home: Path, learnd: Command) -> None:
+    (home / "config.yaml").write_text("tasks: inbox\n")
+
+    said = learnd("init")
+
+    assert said.code == 0
+    assert "left as it is" in said.err
+    assert (home / "config.yaml").read_text() == "tasks: inbox\n"
+    assert (home / "inbox").is_dir()
+    assert not (home / "tasks").exists()
+
+
+def test_init_again_changes_nothing(home: Path, learnd: Command) -> None:
+    learnd("init")
+    (home / "tasks" / "mine").mkdir()
+
+    assert learnd("init").code == 0
+    assert (home / "tasks" / "mine").is_dir()
+
+
+def test_examples_are_listed(learnd: Command) -> None:
+    assert [row["name"] for row in learnd("examples", "--json").json["examples"]] == list(EXAMPLES)
+    assert all(name in learnd("examples").out for name in EXAMPLES)
+
+
+def test_an_example_is_written_under_its_name_with_others_to_ask_about(home: Path, learnd: Command) -> None:
+    assert learnd("examples", "digits-0-4", "tasks", "--held-out", "new").code == 0
+
+    assert len(list((home / "tasks" / "digits-0-4").glob("*/*.png"))) == 60
+    assert len(list((home / "new" / "digits-0-4").glob("*/*.png"))) == 20
+    assert learnd("check", "tasks/digits-0-4").code == 0
+
+
+def test_an_example_without_a_place_is_wrong_usage(learnd: Command) -> None:
+    said = learnd("examples", "photos")
+
+    assert said.code == 2
+    assert "learnd examples photos tasks" in said.err
+
+
+def test_an_example_is_not_put_over_anything(home: Path, learnd: Command) -> None:
+    (home / "tasks" / "photos").mkdir(parents=True)
+
+    said = learnd("examples", "photos", "tasks")
+
+    assert said.code == 1
+    assert "something is here already" in said.err
