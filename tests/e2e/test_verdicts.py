@@ -1,0 +1,54 @@
+"""Every kind of broken folder, by the real commands: nothing crashes, everything is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from learnd.domain import TaskState
+from tests.broken import BROKEN
+from tests.e2e.conftest import MakeTask
+from tests.live import LiveDaemon
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+
+def test_once_learns_the_good_task_among_the_broken_and_exits_with_1(tmp_path: Path, make_task: MakeTask) -> None:
+    live = LiveDaemon(tmp_path / "home", "conv4", watch__quiet_seconds="0.3", routing__budget_seconds="1")
+    for name, (maker, _) in BROKEN.items():
+        maker(live.tasks / name)
+    subprocess.run(["mv", make_task("good"), live.tasks], check=True)
+
+    done = live.run("run", "--once", "--no-dashboard", timeout=180)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    states = {row.name: row.state for row in live.rows()}
+    assert states == {**dict.fromkeys(BROKEN, TaskState.REJECTED), "good": TaskState.LEARNED}
+    for row in live.rows():
+        assert row.state == TaskState.LEARNED or BROKEN[row.name][1] <= {problem.code for problem in row.problems}
+
+
+@pytest.mark.parametrize("name", ["everything", "bomb", "pipe", "name-not-utf8"])
+def test_check_says_the_same_without_a_daemon(name: str, tmp_path: Path) -> None:
+    live = LiveDaemon(tmp_path / "home", "conv4")
+    maker, codes = BROKEN[name]
+    maker(tmp_path / name)
+    done = live.run("check", tmp_path / name, "--json")
+    assert done.returncode == 1
+    assert codes <= {problem["code"] for problem in json.loads(done.stdout)["problems"]}
+
+
+def test_once_with_nothing_wrong_exits_with_0_and_a_second_time_learns_nothing_new(
+    tmp_path: Path, make_task: MakeTask
+) -> None:
+    live = LiveDaemon(tmp_path / "home", "conv4", watch__quiet_seconds="0.3", routing__budget_seconds="1")
+    subprocess.run(["cp", "-r", make_task("digits"), live.tasks], check=True)
+    assert live.run("run", "--once", "--no-dashboard").returncode == 0
+    before = live.json("tasks")
+    assert live.run("run", "--once", "--no-dashboard").returncode == 0
+    assert live.json("tasks") == before
+    assert os.listdir(live.tasks) == ["digits"]
