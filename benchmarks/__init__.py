@@ -1,0 +1,1 @@
+"""Commands that reproduce every number in docs/results.md.  Run them from the repository's root."""
