@@ -161,7 +161,8 @@ class TaskBook:
         listed = json.dumps([to_json(problem) for problem in problems])
         self._db.run(
             "INSERT INTO tasks "
-            "(id, revision, name, state, reason, problems, fingerprint, digest, images, ways, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, revision) DO UPDATE SET "
+            "(id, revision, name, state, reason, problems, fingerprint, digest, images, ways, updated) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, revision) DO UPDATE SET "
             "state = excluded.state, reason = excluded.reason, detail = '', problems = excluded.problems, "
             "fingerprint = excluded.fingerprint, digest = excluded.digest, images = excluded.images, "
             "ways = excluded.ways, updated = excluded.updated",

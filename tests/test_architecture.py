@@ -1,0 +1,230 @@
+"""The floors of the house: a module imports only from the floors below it, wherever the import stands.
+
+Imports that go strictly down can have no cycle.  The control plane and the face are also imported for real,
+in a process of their own, to see that nothing heavy comes in by a third door.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from learnd.face.cli import COMMANDS
+
+# Each list from the lowest floor up; one line, one floor.  A new module gets its line here.
+COMMON = [
+    "learnd",
+    "learnd.errors",
+    "learnd.identity",
+    "learnd.domain",
+    "learnd.scalars",
+    "learnd.schema",
+    "learnd.layers",
+    "learnd.settings",
+    "learnd.template",
+]
+CONTROL = [
+    "learnd.control",
+    # folders -> facts
+    "learnd.control.scan",
+    "learnd.control.readiness",
+    "learnd.control.layout",
+    "learnd.control.pixels",
+    "learnd.control.intake",
+    "learnd.control.inspector",
+    "learnd.control.mounts",
+    "learnd.control.doorbell",
+    "learnd.control.watcher",
+    # facts -> the journal
+    "learnd.control.durable",
+    "learnd.control.lock",
+    "learnd.control.database",
+    "learnd.control.taskbook",
+    "learnd.control.jobs",
+    "learnd.control.journal",
+    # the journal -> work -> knowledge
+    "learnd.control.workers",
+    "learnd.control.gate",
+    "learnd.control.generations",
+    "learnd.control.results",
+    "learnd.control.dispatch",
+    "learnd.control.folders",
+    "learnd.control.service",
+]
+LEARNING = [
+    "learnd.learning",
+    # files -> tensors -> features
+    "learnd.learning.images",
+    "learnd.learning.conv4",
+    "learnd.learning.zoo",
+    "learnd.learning.backbones",
+    "learnd.learning.exemplars",
+    # the contract, and what plugins are built of
+    "learnd.learning.algorithm",
+    "learnd.learning.contract",
+    "learnd.learning.calibrate",
+    "learnd.learning.hooks",
+    # what is remembered
+    "learnd.learning.memory",
+    "learnd.learning.unified",
+    # a task learnt, a question answered
+    "learnd.learning.catalogue",
+    "learnd.learning.bench",
+    "learnd.learning.reading",
+    "learnd.learning.measure",
+    "learnd.learning.router",
+    "learnd.learning.adapting",
+    "learnd.learning.learner",
+    "learnd.learning.predictor",
+    "learnd.learning.meta",
+    "learnd.learning.worker",
+]
+FACE = [
+    "learnd.face",
+    "learnd.face.wording",
+    "learnd.face.screen",
+    "learnd.face.report",
+    "learnd.face.snapshot",
+    "learnd.face.examples",
+    "learnd.face.options",
+    "learnd.face.live",
+    "learnd.face.oneshot",
+    # the commands
+    "learnd.face.overview",
+    "learnd.face.checking",
+    "learnd.face.asking",
+    "learnd.face.tending",
+    "learnd.face.plugins",
+    "learnd.face.checkup",
+    "learnd.face.doctor",
+    "learnd.face.starting",
+    "learnd.face.cli",
+    "learnd.__main__",
+]
+PLUGINS = ["learnd_plugins"]  # one file an algorithm; they know the learning wing, and nobody knows them
+
+# What each wing stands on.  Control and learning meet in JSON files only.
+BELOW = {
+    "COMMON": COMMON,
+    "CONTROL": COMMON + CONTROL,
+    "LEARNING": COMMON + LEARNING,
+    "FACE": COMMON + CONTROL + FACE,
+    "PLUGINS": COMMON + LEARNING[: LEARNING.index("learnd.learning.memory")],
+}
+WINGS = {"COMMON": COMMON, "CONTROL": CONTROL, "LEARNING": LEARNING, "FACE": FACE, "PLUGINS": PLUGINS}
+HEAVY = {"torch", "torchvision", "timm", "numpy", "sklearn", "learnd_plugins"}
+HEAVY_AT_IMPORT = [*sorted(HEAVY), "learnd.learning"]
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+ROOTS = {"learnd": REPOSITORY / "daemon" / "learnd", "learnd_plugins": REPOSITORY / "plugins"}
+
+
+def _modules() -> dict[str, Path]:
+    """Every module of the two packages by its import name."""
+    found = {}
+    for package, root in ROOTS.items():
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join((package, *parts)).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _wing(module: str) -> str | None:
+    """The wing a module belongs to; None where no list names it."""
+    if module.startswith("learnd_plugins"):
+        return "PLUGINS"
+    return next((wing for wing, floors in WINGS.items() if module in floors), None)
+
+
+def _imports(path: Path) -> set[str]:
+    """The full name of everything imported in the file, also within functions and under TYPE_CHECKING."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: say the whole name, not a relative one"
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            submodules = below & MODULES.keys()
+            # `from learnd import settings` imports learnd.settings; `from learnd import __version__` learnd.
+            names |= submodules if submodules == below else {str(node.module)} | submodules
+    return names
+
+
+def test_every_module_has_its_floor() -> None:
+    homeless = [module for module in MODULES if _wing(module) is None]
+    assert not homeless, f"add to the lists at the top of this file, above all that they import: {homeless}"
+
+
+def test_every_floor_has_its_one_module() -> None:
+    floors = COMMON + CONTROL + LEARNING + FACE + PLUGINS
+    assert len(floors) == len(set(floors))
+    assert not set(floors) - MODULES.keys(), "these are gone: take them out of the lists"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_from_the_floors_below_it(module: str) -> None:
+    wing = _wing(module)
+    if wing is None:
+        pytest.skip("it has no floor: another test says so")
+    below = BELOW[wing]
+    allowed = set(below[: below.index(module)] if module in below else below)
+    own = {name for name in _imports(MODULES[module]) if name.split(".")[0] in ("learnd", "learnd_plugins")}
+    assert own <= allowed, f"{module} may not import {sorted(own - allowed)}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if _wing(name) in ("COMMON", "CONTROL", "FACE")])
+def test_control_and_face_name_no_heavy_package_even_within_functions(module: str) -> None:
+    named = {name.split(".")[0] for name in _imports(MODULES[module])}
+    # The examples are images that scikit-learn carries: only the function that writes them loads it.
+    exempt = {"sklearn"} if module == "learnd.face.examples" else set()
+    assert not named & HEAVY - exempt
+
+
+def _loaded(code: str) -> set[str]:
+    """The modules that a fresh interpreter holds once it has run the code."""
+    script = f"{code}\nimport sys\nprint('\\n'.join(sys.modules), file=sys.stderr)"
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+def test_importing_all_of_control_and_face_brings_in_nothing_heavy() -> None:
+    light = [name for name in MODULES if _wing(name) in ("COMMON", "CONTROL", "FACE")]
+    light.remove("learnd.__main__")  # to import it is to run the command
+    loaded = _loaded("\n".join(f"import {name}" for name in light))
+    assert loaded >= set(light)
+    assert not loaded & set(HEAVY_AT_IMPORT)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)])
+def test_help_brings_in_nothing_heavy(arguments: list[str]) -> None:
+    loaded = _loaded(
+        f"import sys\nsys.argv = ['learnd', *{arguments!r}]\nfrom learnd.face.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
+    )
+    assert not loaded & set(HEAVY_AT_IMPORT)
+
+
+def test_nothing_in_the_packages_is_left_out_of_an_installation() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    assert packages == set(project["packages"])
+    data = {
+        path
+        for package, patterns in project["package-data"].items()
+        for pattern in patterns
+        for path in MODULES[package].parent.glob(pattern)
+    }
+    files = {path for path in ROOTS["learnd"].rglob("*") if path.is_file()}
+    source = {path for path in files if path.suffix in (".py", ".pyc")}
+    assert files - source - data == set()
