@@ -99,15 +99,18 @@ def copy_in(daemon: LiveDaemon, drops: list[Drop], pause: float = 0.0) -> None:
         time.sleep(pause)
 
 
-def ask(daemon: LiveDaemon, drops: list[Drop]) -> list[bytes]:
-    """The answers of `learnd predict --json` as printed: one for each task by itself, then one across all."""
+def ask(daemon: LiveDaemon, drops: list[Drop]) -> list[str]:
+    """The answers of `learnd predict --json`, as printed: one for each task by itself, then one across all."""
     images = [[str(image) for image in drop.held_out] for drop in drops]
-    questions = [["predict", "--task", drop.name, *files] for drop, files in zip(drops, images, strict=True)]
-    questions.append(["predict", *(file for files in images for file in files)])
-    return [json.dumps(daemon.json(*question, timeout=900)).encode() for question in questions]
+    questions = [["--task", drop.name, *files] for drop, files in zip(drops, images, strict=True)]
+    questions.append([file for files in images for file in files])
+    answers = [daemon.run("predict", "--json", *question, timeout=900) for question in questions]
+    for answer in answers:
+        answer.check_returncode()
+    return [answer.stdout for answer in answers]
 
 
-def scoped_accuracy(drops: list[Drop], answers: list[bytes]) -> tuple[float, int, int]:
+def scoped_accuracy(drops: list[Drop], answers: list[str]) -> tuple[float, int, int]:
     """Mean over the tasks, and hits and images in all."""
     shares, hits, images = [], 0, 0
     for drop, answer in zip(drops, answers, strict=True):
@@ -117,7 +120,7 @@ def scoped_accuracy(drops: list[Drop], answers: list[bytes]) -> tuple[float, int
     return sum(shares) / len(shares), hits, images
 
 
-def unified_hits(drops: list[Drop], answer: bytes) -> tuple[int, int]:
+def unified_hits(drops: list[Drop], answer: str) -> tuple[int, int]:
     truth = {image: (drop.name, kind) for drop in drops for image, kind in drop.held_out.items()}
     found = json.loads(answer)["predictions"]
     return sum((p["task"], p["class"]) == truth[Path(p["image"])] for p in found), len(found)
@@ -137,7 +140,7 @@ def bookkeeping(daemon: LiveDaemon, drops: list[Drop], label: str) -> list[Figur
     ]
 
 
-def undisturbed(room: Path, drops: list[Drop]) -> tuple[list[Figure], list[bytes]]:
+def undisturbed(room: Path, drops: list[Drop]) -> tuple[list[Figure], list[str]]:
     with LiveDaemon(room / "undisturbed", "conv4") as daemon:
         daemon.start_warm()
         started = time.monotonic()
@@ -160,7 +163,7 @@ def undisturbed(room: Path, drops: list[Drop]) -> tuple[list[Figure], list[bytes
     ], answers
 
 
-def killed(room: Path, drops: list[Drop], seed: int, expected: list[bytes]) -> list[Figure]:
+def killed(room: Path, drops: list[Drop], seed: int, expected: list[str]) -> list[Figure]:
     """The same run, with `kill -9` of the daemon at ten random moments."""
     moments = random.Random(seed)
     kills = 0

@@ -22,6 +22,7 @@ COMMON = [
     "learnd.errors",
     "learnd.identity",
     "learnd.domain",
+    "learnd.wire",
     "learnd.scalars",
     "learnd.schema",
     "learnd.layers",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from learnd.domain import RoutingSpec, Task, TaskOptions
+from learnd.domain import Task, TaskOptions
 from learnd.learning.algorithm import Context, Support
 from learnd.learning.backbones import Backbone
 from learnd.learning.images import Preprocess
+from learnd.wire import RoutingSpec
 
 SIZE, FEATURES = 12, 8
 

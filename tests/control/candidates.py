@@ -8,7 +8,8 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from learnd.domain import Outcome, Report, to_json
+from learnd.domain import Report
+from learnd.wire import Outcome, to_json
 
 REPORT = Report(
     task="cats",

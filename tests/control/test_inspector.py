@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from learnd.control.intake import Inspection, inspect
-from learnd.domain import from_json
 from learnd.settings import IntakeSettings
+from learnd.wire import from_json
 from tests.broken import good_task
 
 LIMITS = IntakeSettings()

@@ -12,9 +12,10 @@ from PIL import Image
 from learnd.control import intake
 from learnd.control.intake import Inspection, inspect
 from learnd.control.pixels import examine, read_file
-from learnd.domain import ImageFile, Severity, TaskOptions, from_json, to_json
+from learnd.domain import ImageFile, Severity, TaskOptions
 from learnd.identity import digest_of
 from learnd.settings import IntakeSettings
+from learnd.wire import from_json, to_json
 from tests.broken import BROKEN, HARMLESS, Maker, draw, empty_class, good_task
 from tests.control.rights import Unprivileged
 

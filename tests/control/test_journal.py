@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from learnd.control.journal import Journal
-from learnd.domain import Hello, TaskState
+from learnd.domain import TaskState
 from learnd.errors import StateError, TaskError
+from learnd.wire import Hello
 
 
 def test_it_is_opened_so_that_a_commit_survives_a_power_cut(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from learnd.control.jobs import Generation, Lease
 from learnd.control.journal import JOURNAL, Journal
-from learnd.domain import CandidateScore, Hello, PluginInfo, Problem, Report, TaskState, to_json
+from learnd.domain import CandidateScore, PluginInfo, Problem, Report, TaskState
 from learnd.face.cli import main
 from learnd.identity import task_id
+from learnd.wire import Hello, to_json
 
 TRACEBACK = "Traceback (most recent call last):\n  File 'mine.py'\nSyntaxError: never closed"
 PLUGINS = (

@@ -9,11 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learnd.domain import BackboneSpec, Task
+from learnd.domain import Task
 from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, Support
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.bench import Bench
 from learnd.learning.catalogue import Catalogue
+from learnd.wire import BackboneSpec
 from tests.learning.drawn import random_conv4
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from learnd.domain import ImageFile, LearnSpec, Member, PredictSpec, RoutingSpec, TaskOptions
+from learnd.domain import ImageFile, TaskOptions
 from learnd.identity import digest_of
+from learnd.wire import LearnSpec, Member, PredictSpec, RoutingSpec
 
 SUFFIXES = {".png", ".jpg", ".webp"}
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from learnd.domain import BackboneSpec
 from learnd.errors import LearndError, StateError
 from learnd.learning.backbones import CHUNK, Backbone, export, load_backbone
+from learnd.wire import BackboneSpec
 from tests.data import requires_data, unpacked
 from tests.learning.drawn import random_conv4
 

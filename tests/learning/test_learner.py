@@ -11,11 +11,12 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from learnd.domain import Outcome, Report, TaskOptions, from_json, to_json
+from learnd.domain import Report, TaskOptions
 from learnd.learning import memory
 from learnd.learning.algorithm import Algorithm
 from learnd.learning.bench import Bench
 from learnd.learning.learner import learn, wilson
+from learnd.wire import Outcome, from_json, to_json
 from tests.learning.benches import Fragile, NearestMean, bench
 from tests.learning.drawn import stripes_task
 from tests.learning.jobs import learn_spec

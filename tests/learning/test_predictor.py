@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from learnd.domain import Outcome, PredictSpec
 from learnd.learning import predictor
 from learnd.learning.bench import Bench
 from learnd.learning.learner import learn
 from learnd.learning.predictor import predict
+from learnd.wire import Outcome, PredictSpec
 from tests.learning.benches import NearestMean, bench
 from tests.learning.drawn import draw_stripes, random_conv4, stripes_task
 from tests.learning.jobs import learn_spec, member_of, predict_spec

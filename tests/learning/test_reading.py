@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from learnd.domain import LearnSpec, TaskOptions
+from learnd.domain import TaskOptions
 from learnd.identity import digest_of
 from learnd.learning import reading
 from learnd.learning.conv4 import GLYPHS
 from learnd.learning.reading import Changed, Reading, Rejected, read_task
+from learnd.wire import LearnSpec
 from tests.learning.drawn import stripes_task
 from tests.learning.jobs import learn_spec
 

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from learnd.domain import CandidateScore, RoutingSpec, Task
+from learnd.domain import CandidateScore, Task
 from learnd.errors import PluginError, TaskError
 from learnd.learning.algorithm import Algorithm, Bid, Cancelled, Context, HeadAlgorithm, State
 from learnd.learning.measure import make_folds
 from learnd.learning.router import Route, fall_back, route
+from learnd.wire import RoutingSpec
 from tests.tiny import context, routing, tiny_backbone, tiny_support, tiny_task
 
 BACKBONE = tiny_backbone()
@@ -91,8 +92,13 @@ def test_a_tie_goes_to_the_cheaper() -> None:
     assert scores(result)["dear"].outcome == "measured"
 
 
+def test_what_costs_next_to_nothing_is_measured_however_good_the_others_are() -> None:
+    result = go({"cheap": Mean(0.9, seconds=0.02), "cheapest": Mean(0.2)}, routing(good_enough=0.5))
+    assert [c.outcome for c in result.candidates] == ["measured", "chosen"]
+
+
 def test_the_dearer_are_not_measured_once_one_is_good_enough() -> None:
-    dear = Mean(0.9, seconds=0.2)
+    dear = Mean(0.9, seconds=1.0)
     result = go({"dear": dear, "cheap": Mean(0.2)}, routing(good_enough=0.5))
     assert result.algorithm == "cheap"
     assert scores(result)["dear"].outcome == "good enough without"

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Member
 from learnd.learning.memory import Statistics, statistics, unit
 from learnd.learning.unified import UnifiedHead, _pool, _scale, _try, unified_head
+from learnd.wire import Member
 
 WIDTH = 24
 

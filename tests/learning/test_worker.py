@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from learnd.domain import BackboneSpec, ExportSpec, LearnSpec, Outcome, PredictSpec, from_json, to_json
+from learnd.wire import BackboneSpec, ExportSpec, LearnSpec, Outcome, PredictSpec, from_json, to_json
 from tests.data import omniglot_task, requires_data
 from tests.learning.drawn import random_conv4, stripes_task
 from tests.learning.jobs import learn_spec, member_of, predict_spec

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from learnd.domain import BackboneSpec, Task, TaskOptions
+from learnd.domain import Task, TaskOptions
 from learnd.learning.algorithm import Support
 from learnd.learning.backbones import load_backbone
 from learnd.learning.catalogue import load_catalogue
 from learnd.learning.images import load_batch
 from learnd.learning.router import route
+from learnd.wire import BackboneSpec
 from tests.data import omniglot_task, requires_data
 from tests.tiny import context, routing
 

@@ -19,20 +19,10 @@ from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
 from learnd.control.results import Results
 from learnd.control.workers import GONE, Child, Inbox, devices, explain_exit, start_worker
-from learnd.domain import (
-    SCHEMA,
-    ExportSpec,
-    Hello,
-    ImageFile,
-    LearnSpec,
-    Outcome,
-    RoutingSpec,
-    TaskOptions,
-    from_json,
-    to_json,
-)
+from learnd.domain import SCHEMA, ImageFile, TaskOptions
 from learnd.errors import LearndError, StateError
 from learnd.settings import Settings
+from learnd.wire import ExportSpec, Hello, LearnSpec, Outcome, RoutingSpec, from_json, to_json
 
 LEASE_SECONDS = 60.0  # a worker beats every 2 s; one that is silent for this long hangs
 _SLOWEST_RESTART = 60.0
@@ -183,9 +173,7 @@ class Dispatcher:
             files=tuple(from_json(ImageFile, item) for item in lease.spec["files"]),
             digest=lease.digest,
             options=from_json(TaskOptions, lease.spec["options"]),
-            routing=RoutingSpec(
-                routing.budget_seconds, routing.folds, routing.shortlist, routing.good_enough
-            ),
+            routing=RoutingSpec(routing.budget_seconds, routing.folds, routing.shortlist, routing.good_enough),
             exemplars_per_class=self._settings.knowledge.exemplars_per_class,
             seed=int(lease.digest[:8], 16),  # the same content is learnt the same way, whenever it comes
             out=str(out),
@@ -238,9 +226,7 @@ class Dispatcher:
 
     def _failed_start(self, slot: Slot, reason: str) -> None:
         if not self._ever_ready:
-            raise LearndError(
-                f"no worker can start on {slot.device}: {reason}", remedy="`learnd doctor` looks closer"
-            )
+            raise LearndError(f"no worker can start on {slot.device}: {reason}", remedy="`learnd doctor` looks closer")
         self._lose(slot, "died", reason)
 
     def _lose(self, slot: Slot, outcome: str, reason: str) -> None:

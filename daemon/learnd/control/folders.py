@@ -18,10 +18,11 @@ from learnd.control.readiness import Ready, Sighting, judge
 from learnd.control.scan import scan, task_folders
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import GONE, Child, Inbox, explain_exit
-from learnd.domain import Problem, Severity, TaskState, from_json, to_json
+from learnd.domain import Problem, Severity, TaskState
 from learnd.errors import LearndError
 from learnd.identity import nfc, task_id
 from learnd.settings import Settings
+from learnd.wire import from_json, to_json
 
 _SILENCE = 120.0  # seconds that one file may take to decode before the inspector counts as hung
 
@@ -39,9 +40,7 @@ class _Request:
 class Folders:
     """All methods run on the service's one thread.  notice(level, text) tells people."""
 
-    def __init__(
-        self, settings: Settings, journal: Journal, inbox: Inbox, notice: Callable[[str, str], None]
-    ) -> None:
+    def __init__(self, settings: Settings, journal: Journal, inbox: Inbox, notice: Callable[[str, str], None]) -> None:
         self._settings = settings
         self._root = settings.tasks
         self._journal = journal
@@ -57,9 +56,7 @@ class Folders:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "learnd.control.inspector"]
-        self._inspector = Child(
-            "inspector", command, self._settings.state / "logs" / "inspector.log", self._inbox
-        )
+        self._inspector = Child("inspector", command, self._settings.state / "logs" / "inspector.log", self._inbox)
 
     def stop(self) -> None:
         if self._inspector is not None:

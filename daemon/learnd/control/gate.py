@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learnd.control.durable import sha256_of
-from learnd.domain import Outcome, Report
+from learnd.domain import Report
 from learnd.errors import LearndError
+from learnd.wire import Outcome
 
 REQUIRED = ("adapted.safetensors", "statistics.safetensors", "exemplars.zip", "report.json")
 _HEADER_LIMIT = 100_000_000

@@ -16,8 +16,9 @@ from learnd import __version__
 from learnd.control.durable import move_durably, sha256_of, sync_folder, write_durably
 from learnd.control.jobs import Generation, Lease, StaleEpoch
 from learnd.control.journal import Journal
-from learnd.domain import SCHEMA, BackboneSpec, Outcome, Report
+from learnd.domain import SCHEMA, Report
 from learnd.errors import StateError
+from learnd.wire import BackboneSpec, Outcome
 
 
 class Generations:
@@ -42,9 +43,7 @@ class Generations:
         orphans = list(self.work.iterdir())
         orphans += [folder for folder in self.generations.iterdir() if folder.name not in known]
         for task in self.tasks.iterdir():
-            orphans += [
-                folder for folder in task.iterdir() if (task.name, _number(folder.name)) not in members
-            ]
+            orphans += [folder for folder in task.iterdir() if (task.name, _number(folder.name)) not in members]
         for orphan in orphans:
             shutil.rmtree(orphan)
         return [str(orphan.relative_to(self.tasks.parent)) for orphan in orphans]

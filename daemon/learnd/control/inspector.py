@@ -53,8 +53,8 @@ def _say(answers: BinaryIO, message: dict[str, Any]) -> None:
 
 def _answer(line: bytes, answers: BinaryIO) -> dict[str, Any]:
     from learnd.control.intake import inspect
-    from learnd.domain import from_json, to_json
     from learnd.settings import IntakeSettings
+    from learnd.wire import from_json, to_json
 
     def progress(done: int, total: int, path: str) -> None:
         _say(answers, {"progress": {"done": done, "total": total, "path": path}})

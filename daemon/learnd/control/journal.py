@@ -14,7 +14,8 @@ from pathlib import Path
 from learnd.control.database import Database
 from learnd.control.jobs import Jobs
 from learnd.control.taskbook import TaskBook
-from learnd.domain import Hello, Member, PluginInfo, from_json, to_json
+from learnd.domain import PluginInfo
+from learnd.wire import Hello, Member, from_json, to_json
 
 JOURNAL = "journal.sqlite"  # in the state folder
 
@@ -86,9 +87,7 @@ class Journal:
 
     def known_folders(self) -> set[tuple[str, int]]:
         """Every (task id, revision) that any version holds."""
-        return {
-            (row["task_id"], row["revision"]) for row in self.db.all("SELECT task_id, revision FROM members")
-        }
+        return {(row["task_id"], row["revision"]) for row in self.db.all("SELECT task_id, revision FROM members")}
 
     def replaced_by(self, task_id: str) -> list[str]:
         """The folders (<id>/<revision>) that leave the head when a new revision of the task enters it."""
@@ -126,12 +125,9 @@ class Journal:
             "SELECT w.*, t.name AS task FROM workers w LEFT JOIN jobs j ON j.worker = w.name AND j.state = 'running' "
             "LEFT JOIN tasks t ON t.id = j.task_id AND t.revision = j.revision ORDER BY w.name"
         )
-        hellos = [
-            None if row["hello"] is None else from_json(Hello, json.loads(row["hello"])) for row in rows
-        ]
+        hellos = [None if row["hello"] is None else from_json(Hello, json.loads(row["hello"])) for row in rows]
         return [
-            WorkerRow(row["name"], row["state"], row["task"], hello)
-            for row, hello in zip(rows, hellos, strict=True)
+            WorkerRow(row["name"], row["state"], row["task"], hello) for row, hello in zip(rows, hellos, strict=True)
         ]
 
     def plugins(self) -> tuple[PluginInfo, ...]:

@@ -9,9 +9,9 @@ from learnd.control import gate
 from learnd.control.generations import Generations
 from learnd.control.jobs import Lease, StaleEpoch
 from learnd.control.journal import Journal
-from learnd.domain import Outcome
 from learnd.errors import StateError
 from learnd.settings import Settings
+from learnd.wire import Outcome
 
 
 class Results:
@@ -61,12 +61,8 @@ class Results:
             self._notice("error", f"{lease.name} was refused at the gate: {refusal}")
             return
         generation = self._generations.commit(lease, report, outcome, out)
-        measured = (
-            "" if report.accuracy is None else f", accuracy {report.accuracy:.3f} ({report.measured_on})"
-        )
-        self._notice(
-            "info", f"learned {lease.name}: {report.algorithm}{measured}, version {generation.number}"
-        )
+        measured = "" if report.accuracy is None else f", accuracy {report.accuracy:.3f} ({report.measured_on})"
+        self._notice("info", f"learned {lease.name}: {report.algorithm}{measured}, version {generation.number}")
 
     def lost(self, lease: Lease, outcome: str, reason: str, tail: str) -> None:
         """The worker died, hung or overran with this job: try again, or fail with the tail of its log."""

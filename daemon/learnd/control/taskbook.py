@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from learnd.control.database import Database
-from learnd.domain import Problem, TaskState, from_json, to_json
+from learnd.domain import Problem, TaskState
 from learnd.errors import TaskError
+from learnd.wire import from_json, to_json
 
 # A row in one of these states was not accepted: new content of the folder takes the row over.
 OPEN = (TaskState.WAITING, TaskState.REJECTED, TaskState.DUPLICATE)
@@ -57,9 +58,7 @@ class TaskBook:
         return [_row(row) for row in self._db.all("SELECT * FROM tasks ORDER BY updated DESC LIMIT ?", limit)]
 
     def revisions(self, name: str) -> list[TaskRow]:
-        return [
-            _row(row) for row in self._db.all("SELECT * FROM tasks WHERE name = ? ORDER BY revision", name)
-        ]
+        return [_row(row) for row in self._db.all("SELECT * FROM tasks WHERE name = ? ORDER BY revision", name)]
 
     def newest(self, task_id: str) -> TaskRow | None:
         row = self._db.one("SELECT * FROM tasks WHERE id = ? ORDER BY revision DESC LIMIT 1", task_id)
@@ -121,9 +120,7 @@ class TaskBook:
     def unchanged(self, task_id: str, fingerprint: str) -> None:
         """The folder was touched but holds what was accepted before: what waited for a verdict goes."""
         with self._db.transaction():
-            self._db.run(
-                "DELETE FROM tasks WHERE id = ? AND state IN ('waiting', 'rejected', 'duplicate')", task_id
-            )
+            self._db.run("DELETE FROM tasks WHERE id = ? AND state IN ('waiting', 'rejected', 'duplicate')", task_id)
             self._db.run(
                 "UPDATE tasks SET fingerprint = ?1 WHERE id = ?2 "
                 "AND revision = (SELECT MAX(revision) FROM tasks WHERE id = ?2)",
@@ -169,9 +166,7 @@ class TaskBook:
             *(task_id, revision, name, state, reason, listed, fingerprint, digest, images, ways, time.time()),
         )
 
-    def mark_state(
-        self, task_id: str, revision: int, state: TaskState, reason: str, detail: str = ""
-    ) -> None:
+    def mark_state(self, task_id: str, revision: int, state: TaskState, reason: str, detail: str = "") -> None:
         self._db.run(
             "UPDATE tasks SET state = ?, reason = ?, detail = ?, updated = ? WHERE id = ? AND revision = ?",
             *(state, reason, detail, time.time(), task_id, revision),
@@ -223,9 +218,7 @@ class TaskBook:
             raise TaskError(f"there is no task {name!r}", remedy="`learnd tasks` lists them")
         if rows[-1].state not in states:
             allowed = ", ".join(states)
-            raise TaskError(
-                f"{name!r} is {rows[-1].state} and cannot be {verb}", remedy=f"only {allowed} tasks can be"
-            )
+            raise TaskError(f"{name!r} is {rows[-1].state} and cannot be {verb}", remedy=f"only {allowed} tasks can be")
         return rows[-1]
 
 

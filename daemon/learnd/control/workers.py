@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from learnd.domain import BackboneSpec, to_json
 from learnd.settings import Settings
+from learnd.wire import BackboneSpec, to_json
 
 GONE = "gone"  # the message that ends every child's conversation: {"gone": exit code}
 _TAIL_BYTES = 4000
@@ -128,9 +128,7 @@ def worker_threads(settings: Settings) -> int:
     return settings.worker.threads or max(1, share)
 
 
-def start_worker(
-    name: str, device: str, index: int, backbone: BackboneSpec, settings: Settings, inbox: Inbox
-) -> Child:
+def start_worker(name: str, device: str, index: int, backbone: BackboneSpec, settings: Settings, inbox: Inbox) -> Child:
     """A warm worker on a device; it says hello when its backbone and its plugins are loaded."""
     threads = str(worker_threads(settings))
     # Set before torch is imported: with the default policy, waiting OpenMP threads spin and starve each other.

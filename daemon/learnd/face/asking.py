@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from learnd.domain import BackboneSpec, Member, Prediction, PredictSpec
 from learnd.errors import TaskError
 from learnd.face import screen, snapshot
 from learnd.face.options import Asked, Command, complete_task, json_option, pass_asked
 from learnd.identity import nfc
 from learnd.settings import Settings
+from learnd.wire import BackboneSpec, Member, Prediction, PredictSpec
 
 DIGITS = 6  # of a probability
 Json = dict[str, Any]

@@ -64,7 +64,7 @@ def _readiness(seen: Scan, inspection: Inspection, now: float, quiet_seconds: fl
 
 
 def _checked(folder: Path, inspection: Inspection, ready: bool, reason: str) -> Json:
-    from learnd.domain import to_json
+    from learnd.wire import to_json
 
     support = [file for file in inspection.files if file.split == "support"]
     return {

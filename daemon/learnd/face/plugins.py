@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from learnd.control.lock import holder_of
-from learnd.domain import BackboneSpec, PluginInfo, to_json
+from learnd.domain import PluginInfo
 from learnd.face import screen, snapshot
 from learnd.face.options import Asked, Command, json_option, pass_asked
 from learnd.scalars import closest
 from learnd.settings import Settings
+from learnd.wire import BackboneSpec, to_json
 
 
 @click.command(cls=Command)

@@ -14,10 +14,11 @@ from learnd.control.journal import JOURNAL, Journal, KnowledgeSize
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
 from learnd.control.taskbook import TaskRow
-from learnd.domain import PluginInfo, TaskState, to_json
+from learnd.domain import PluginInfo, TaskState
 from learnd.errors import StateError
 from learnd.scalars import closest
 from learnd.settings import Settings
+from learnd.wire import to_json
 
 Json = dict[str, Any]
 EVENTS = 50  # of a task that `show` lists

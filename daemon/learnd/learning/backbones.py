@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from learnd.domain import BackboneSpec
 from learnd.errors import LearndError, StateError
 from learnd.learning.images import Preprocess, normalise
 from learnd.learning.zoo import Network, build_network
+from learnd.wire import BackboneSpec
 
 CHUNK = 64  # images a forward pass: fixed, so that the same images give the same bits whoever asks
 

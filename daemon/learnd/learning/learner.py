@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from learnd.domain import SCHEMA, LearnSpec, Outcome, Report, Task, to_json
+from learnd.domain import SCHEMA, Report, Task
 from learnd.errors import LearndError
 from learnd.learning import exemplars, memory
 from learnd.learning.adapting import Adapted, adapt_best
@@ -22,6 +22,7 @@ from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Progress, Stopwatch
 from learnd.learning.reading import Changed, Reading, Rejected, read_task
 from learnd.learning.router import route
+from learnd.wire import LearnSpec, Outcome, to_json
 
 
 def learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:

@@ -22,10 +22,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learnd.learning.conv4 import FEATURES, Conv4
+from learnd.learning.conv4 import FEATURES, GLYPHS, Conv4
 from learnd.learning.images import Preprocess, load_batch, normalise
-
-GLYPHS = Preprocess(size=28, channels=1, mean=(0.92,), std=(0.22,))
 
 
 @dataclass(frozen=True)
@@ -168,11 +166,12 @@ def validate(network: nn.Module, classes: Classes, recipe: Recipe, episodes: int
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     one_group = Recipe(ways=20, queries=1, hard_groups=1)
     network.eval()
-    hits = []
+    hits: list[float] = []
     for _ in range(episodes):
         rows = sample_episode(classes, one_group, 1, True, generator)
         embedded = network(normalise(classes.images[rows.flatten()], GLYPHS)).unflatten(0, rows.shape)
-        hits.append(PrototypeLoss(FEATURES)(embedded, 1)[1].item())
+        _, accuracy = PrototypeLoss(FEATURES)(embedded, 1)
+        hits.append(float(accuracy))
     return sum(hits) / len(hits)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from learnd.domain import Guess, Member, Outcome, Prediction, PredictSpec
 from learnd.errors import LearndError, PluginError, StateError, TaskError
 from learnd.learning import memory
 from learnd.learning.adapting import classify
@@ -20,6 +19,7 @@ from learnd.learning.bench import Bench, Progress
 from learnd.learning.catalogue import Catalogue
 from learnd.learning.images import load_batch
 from learnd.learning.unified import UnifiedHead, unified_head
+from learnd.wire import Guess, Member, Outcome, Prediction, PredictSpec
 
 DIGITS = 6  # of a probability, as it leaves the process
 

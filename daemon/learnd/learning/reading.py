@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from learnd.domain import ImageFile, LearnSpec, Problem
+from learnd.domain import ImageFile, Problem
 from learnd.errors import ImageError, LearndError
 from learnd.identity import digest_of_leaves, leaf_of
 from learnd.learning.bench import Progress
 from learnd.learning.exemplars import Labelled
 from learnd.learning.images import Preprocess, load_batch
+from learnd.wire import LearnSpec
 
 CHUNK = 256  # files whose bytes are held at a time
 

@@ -13,12 +13,14 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from learnd.domain import CandidateScore, RoutingSpec, Task
+from learnd.domain import CandidateScore, Task
 from learnd.errors import LearndError, PluginError, TaskError
 from learnd.learning.algorithm import Algorithm, Bid, Cancelled, Context, Overdue, Support, did_you_mean
 from learnd.learning.backbones import Backbone
 from learnd.learning.measure import Folds, Measurement, cross_validate, make_folds
+from learnd.wire import RoutingSpec
 
+TRIFLE = 0.05  # of the budget: what costs less to measure is measured, however good the others are
 PATIENCE = 3.0  # by the clock, a routing is cut short only after so many times its budget
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -154,7 +156,7 @@ def _measure(
     for number, candidate in enumerate(running):
         progress("route", number, len(running))
         cost = folds.count * candidate.bid.seconds
-        reason = _not_worth_it(candidate, best, spent + cost + candidate.bid.seconds, spec)
+        reason = _not_worth_it(candidate, best, cost, spent, spec)
         if reason is not None:
             after[candidate.name] = candidate.out(*reason)
         elif folds.count:
@@ -167,11 +169,16 @@ def _measure(
 
 
 def _not_worth_it(
-    candidate: _Candidate, best: _Candidate | None, expected: float, spec: RoutingSpec
+    candidate: _Candidate, best: _Candidate | None, cost: float, spent: float, spec: RoutingSpec
 ) -> tuple[str, str] | None:
-    """Outcome and reason of a candidate that need not be measured; None if it should be."""
-    if best is not None and best.measured is not None and best.measured.accuracy >= spec.good_enough:
+    """Outcome and reason of a candidate that need not be measured; None if it should be.
+
+    cost: expected seconds of measuring it; spent: those of the candidates before it.
+    """
+    trifle = cost <= TRIFLE * spec.budget_seconds
+    if best is not None and best.measured is not None and best.measured.accuracy >= spec.good_enough and not trifle:
         return "good enough without", f"{best.name} reached {best.measured.accuracy:.3f} and costs less"
+    expected = spent + cost + candidate.bid.seconds
     if expected > spec.budget_seconds:
         return "over budget", f"would bring the routing to {expected:.1f} s of {spec.budget_seconds:g} s"
     return None

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from learnd.domain import Member
 from learnd.learning.memory import Statistics, unit
+from learnd.wire import Member
 
 SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
 TEMPERATURES = (0.1, 1e5)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from learnd.domain import BackboneSpec, ExportSpec, Hello, LearnSpec, Outcome, PredictSpec, from_json, to_json
+from learnd.wire import BackboneSpec, ExportSpec, Hello, LearnSpec, Outcome, PredictSpec, from_json, to_json
 
 if TYPE_CHECKING:  # torch is imported in main, once the environment is as it should be
     from learnd.learning.bench import Bench

@@ -1,0 +1,167 @@
+"""Job specs and results: what crosses the wall between control and learning, as JSON files.  No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar, cast
+
+from learnd.domain import ImageFile, PluginInfo, Problem, Report, TaskOptions
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which shared CNN to load.  name: "conv4" | "lite0" | "timm:<model>" | "timm:<model>@<file>".
+
+    file and hash are those of the state's own copy; both None until the state has one.
+    """
+
+    name: str
+    file: str | None = None
+    hash: str | None = None
+
+
+@dataclass(frozen=True)
+class RoutingSpec:
+    """Limits of the routing; see config.yaml."""
+
+    budget_seconds: float
+    folds: int
+    shortlist: int
+    good_enough: float
+
+
+@dataclass(frozen=True)
+class LearnSpec:
+    """Learn one revision of a task.  folder and out are absolute; files are relative to folder."""
+
+    job: int
+    epoch: int
+    id: str
+    name: str
+    revision: int
+    folder: str
+    files: tuple[ImageFile, ...]
+    digest: str
+    options: TaskOptions
+    routing: RoutingSpec
+    exemplars_per_class: int
+    seed: int
+    out: str
+    kind: str = "learn"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A learnt revision that takes part in an answer.  folder holds its files (state/tasks/<id>/<revision>)."""
+
+    id: str
+    name: str
+    revision: int
+    folder: str
+
+
+@dataclass(frozen=True)
+class PredictSpec:
+    """Ask about images.  task None: among everything ever learnt; else one member, and its own adapted state."""
+
+    images: tuple[str, ...]
+    members: tuple[Member, ...]
+    task: str | None
+    top: int
+    out: str
+    kind: str = "predict"
+
+
+@dataclass(frozen=True)
+class ExportSpec:
+    """Write the backbone that the worker holds to out/backbone.safetensors."""
+
+    out: str
+    kind: str = "export"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class an image may be of."""
+
+    task: str
+    class_name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer about one image: its best guesses, the best first; unknown: none of them is likely.
+
+    error is set, and top empty, where the image could not be read.
+    """
+
+    image: str
+    top: tuple[Guess, ...]
+    unknown: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker says at the end of a job; it lies in <out>/result.json.
+
+    status: "done" | "rejected" (problems: the folder is to blame) | "changed" (the files are no longer those that
+    were accepted) | "failed" (reason).  files: name -> sha256 of what lies in out/.
+    """
+
+    status: str
+    reason: str = ""
+    problems: tuple[Problem, ...] = ()
+    report: Report | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    predictions: tuple[Prediction, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first line of a warm worker: what it is and what it holds."""
+
+    device: str
+    pid: int
+    backbone: str
+    backbone_hash: str
+    plugins: tuple[PluginInfo, ...]
+    versions: dict[str, str]  # torch, torchvision, python, learnd
+
+
+def to_json(value: Any) -> Any:
+    """A frozen value as plain JSON data."""
+    return dataclasses.asdict(value)
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """Plain JSON data as the dataclass it was made from.  Raises TypeError or KeyError where it does not fit."""
+    return cast(T, _revive(kind, data))
+
+
+def _revive(kind: Any, data: Any) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return cast(Any, kind)(**{name: _revive(hints[name], value) for name, value in data.items()})
+    if origin in (typing.Union, types.UnionType):
+        if data is None:
+            return None
+        return _revive(next(a for a in arguments if a is not type(None)), data)
+    if origin is tuple:
+        kinds = [arguments[0]] * len(data) if arguments[-1] is ... else arguments
+        return tuple(_revive(k, item) for k, item in zip(kinds, data, strict=True))
+    if origin is dict:
+        return dict(data)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind(data)
+    if kind is float and isinstance(data, int):
+        return float(data)
+    return data
