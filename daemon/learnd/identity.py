@@ -15,6 +15,12 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def label(name: str) -> str:
+    """The name of a task as it is shown and recorded: composed, and with what is no UTF-8 or no print escaped."""
+    safe = nfc(name).encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
+
+
 def task_id(name: str) -> str:
     """An id that is safe in a path, and the same for every revision of a name: "birds-1f0c8a2e".
 

@@ -89,8 +89,14 @@ class Dispatcher:
 
     def _start(self, slot: Slot) -> None:
         backbone = self._generations.backbone(self._settings.backbone)
-        slot.child = start_worker(slot.name, slot.device, slot.index, backbone, self._settings, self._inbox)
         slot.ready = False
+        try:
+            slot.child = start_worker(slot.name, slot.device, slot.index, backbone, self._settings, self._inbox)
+        except OSError as error:  # no memory, no processes left, no room for the log
+            slot.failures += 1
+            slot.start_at = time.time() + min(_SLOWEST_RESTART, 2.0**slot.failures)
+            self._notice("error", f"{slot.name} cannot be started: {error}")
+            return
         slot.deadline = time.time() + self._settings.worker.start_seconds
         self._journal.set_worker(slot.name, "starting")
 
@@ -143,7 +149,11 @@ class Dispatcher:
         now = time.time()
         slot.lease, slot.silent_at, slot.renewed = lease, now + LEASE_SECONDS, now
         folder = self._generations.work / f"{lease.job}-{lease.epoch}"
-        self._send(slot, self._learn_spec(lease, folder / "out"), folder)
+        try:
+            self._send(slot, self._learn_spec(lease, folder / "out"), folder)
+        except OSError as error:
+            self._clear(slot)
+            self._results.no_room(lease, error)
 
     def _export(self, slot: Slot) -> None:
         """The first job of a new state: its own copy of the backbone, which outlives any upgrade of a package."""
@@ -254,7 +264,7 @@ class Dispatcher:
             return
         try:
             outcome = from_json(Outcome, json.loads((out / "result.json").read_text()))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             self._lose(slot, "died", f"the worker left no readable result ({error})")
             return
         self._clear(slot, keep=out)

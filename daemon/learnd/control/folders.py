@@ -20,7 +20,7 @@ from learnd.control.taskbook import TaskRow
 from learnd.control.workers import GONE, Child, Inbox, explain_exit
 from learnd.domain import Problem, Severity, TaskState
 from learnd.errors import LearndError
-from learnd.identity import nfc, task_id
+from learnd.identity import label, nfc, task_id
 from learnd.settings import Settings
 from learnd.wire import from_json, to_json
 
@@ -78,7 +78,7 @@ class Folders:
             return
         for name in names:
             self.look(name)
-        there = {nfc(name) for name in names}
+        there = {label(name) for name in names}
         for row in self._journal.tasks.unaccepted():
             if row.name not in there:
                 self._vanished(row)
@@ -87,6 +87,9 @@ class Folders:
         """Scan one folder of the watched folder.  renamed: it has just arrived by one rename."""
         if name in self._queue or (self._current is not None and self._current.name == name):
             self._again.add(name)
+            return
+        if name != nfc(name) and (self._root / nfc(name)).is_dir():
+            self._notice("warning", f"two folders are both called {label(name)}: one of them is ignored; rename it")
             return
         seen = scan(self._root / name)
         row = self._journal.tasks.newest(task_id(name))
@@ -122,7 +125,7 @@ class Folders:
         row = self._journal.tasks.newest(task_id(name))
         if row is None or row.state != TaskState.WAITING or row.fingerprint != fingerprint:
             self._journal.tasks.judge(
-                task_id(name), nfc(name), TaskState.WAITING, reason, fingerprint=fingerprint, images=images
+                task_id(name), label(name), TaskState.WAITING, reason, fingerprint=fingerprint, images=images
             )
 
     def tick(self) -> float:
@@ -221,14 +224,14 @@ class Folders:
         reason = _first_error(problems)
         self._journal.tasks.judge(
             task_id(name),
-            nfc(name),
+            label(name),
             TaskState.REJECTED,
             reason,
             fingerprint=fingerprint,
             problems=problems,
             images=images,
         )
-        self._notice("warning", f"{nfc(name)} is rejected: {reason}")
+        self._notice("warning", f"{label(name)} is rejected: {reason}")
 
     def _accept(self, name: str, inspection: Inspection) -> None:
         identity, tasks = task_id(name), self._journal.tasks
@@ -243,18 +246,18 @@ class Folders:
             seen = inspection.fingerprint
             tasks.judge(
                 identity,
-                nfc(name),
+                label(name),
                 TaskState.DUPLICATE,
                 same,
                 fingerprint=seen,
                 digest=inspection.digest,
                 images=images,
             )
-            self._notice("info", f"{nfc(name)} is a duplicate: {same}")
+            self._notice("info", f"{label(name)} is a duplicate: {same}")
             return
         self._journal.jobs.accept(
             identity,
-            nfc(name),
+            label(name),
             fingerprint=inspection.fingerprint,
             digest=inspection.digest,
             ways=len({file.class_name for file in inspection.files}),

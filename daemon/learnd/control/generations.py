@@ -42,8 +42,9 @@ class Generations:
         members = self._journal.known_folders()
         orphans = list(self.work.iterdir())
         orphans += [folder for folder in self.generations.iterdir() if folder.name not in known]
-        for task in self.tasks.iterdir():
+        for task in filter(Path.is_dir, self.tasks.iterdir()):
             orphans += [folder for folder in task.iterdir() if (task.name, _number(folder.name)) not in members]
+        orphans = [orphan for orphan in orphans if orphan.is_dir()]  # a stray file is a person's, and in nobody's way
         for orphan in orphans:
             shutil.rmtree(orphan)
         return [str(orphan.relative_to(self.tasks.parent)) for orphan in orphans]

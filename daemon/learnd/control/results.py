@@ -13,6 +13,8 @@ from learnd.errors import StateError
 from learnd.settings import Settings
 from learnd.wire import Outcome
 
+_NO_ROOM_SECONDS = 30.0  # between attempts while the state's disk takes nothing
+
 
 class Results:
     """Settles leases.  look(folder name) judges a folder again; notice(level, text) tells people."""
@@ -38,6 +40,8 @@ class Results:
             self._settle(lease, outcome, out)
         except StaleEpoch as stale:
             self._notice("info", f"a late result is dropped: {stale}")
+        except OSError as error:
+            self.no_room(lease, error)
 
     def _settle(self, lease: Lease, outcome: Outcome, out: Path) -> None:
         jobs = self._journal.jobs
@@ -76,6 +80,12 @@ class Results:
         else:
             self._journal.jobs.give_up(lease, outcome, f"{reason} ({allowed} attempts)", tail)
             self._notice("error", f"{lease.name} failed: {reason} ({allowed} attempts)")
+
+    def no_room(self, lease: Lease, error: OSError) -> None:
+        """The state's disk takes nothing (it is full, above all): nothing is lost, the job waits for room."""
+        reason = f"the state cannot be written ({error}); tried again in {_NO_ROOM_SECONDS:.0f} s"
+        self._journal.jobs.put_back(lease, "failed", reason, _NO_ROOM_SECONDS, counts=False)
+        self._notice("error", f"{lease.name}: {reason}")
 
     def keep_backbone(self, outcome: Outcome, out: Path, digest: str) -> None:
         """The state's own copy of its backbone has come; without it nothing can be learnt.  Raises StateError."""

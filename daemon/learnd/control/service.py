@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.control.watcher import Ring, Watcher
 from learnd.control.workers import Child
+from learnd.errors import StateError
 from learnd.settings import Settings
 
 _GLANCE = 1.0  # seconds between looks for what a command wrote into the journal
@@ -83,6 +85,9 @@ class Service:
             journal = Journal(settings.state / JOURNAL, create=True)
             try:
                 return self._serve(journal, once)
+            except sqlite3.Error as error:
+                where, remedy = str(settings.state / JOURNAL), "free the disk or mend its rights, and start again"
+                raise StateError(f"the journal cannot be written ({error})", where=where, remedy=remedy) from error
             finally:
                 journal.close()
 

@@ -1,0 +1,574 @@
+"""Dispatch: jobs go out to workers, and whatever becomes of a worker, its job ends as it should.
+
+The worker here is a light one: a script without torch that does with a job what the test told it to.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learnd.control.dispatch import LEASE_SECONDS, Dispatcher, Slot
+from learnd.control.generations import Generations
+from learnd.control.journal import Journal
+from learnd.control.taskbook import TaskRow
+from learnd.control.workers import GONE, Child, Inbox
+from learnd.domain import ImageFile, Problem, TaskOptions, TaskState
+from learnd.errors import LearndError, StateError
+from learnd.settings import Settings, load
+from learnd.wire import BackboneSpec, LearnSpec, from_json, to_json
+from tests.control.candidates import candidate, named
+
+HASH = "b" * 64
+PATIENCE = 20.0  # seconds; nothing here waits that long unless it is broken
+WORKER = """
+import json, os, sys
+
+def say(message):
+    print(json.dumps(message), flush=True)
+
+def leave(source, out):
+    for name in os.listdir(source):
+        with open(os.path.join(source, name), "rb") as read, open(os.path.join(out, name), "wb") as written:
+            written.write(read.read())
+
+hello, plans = json.loads(sys.argv[1]), sys.argv[2]
+say(hello)
+print("a library that prints", flush=True)
+for line in sys.stdin:
+    with open(json.loads(line)["run"]) as file:
+        spec = json.load(file)
+    plan = os.path.join(plans, spec.get("name", spec["kind"]))
+    say({"progress": {"stage": spec["kind"], "done": 0, "total": 1}})
+    with open(os.path.join(plan, "then")) as file:
+        then = file.read()
+    if then == "die":
+        print("Traceback: out of ideas", file=sys.stderr, flush=True)
+        os._exit(7)
+    if then == "hang":
+        continue
+    leave(os.path.join(plan, "out"), spec["out"])
+    say({"done": os.path.join(spec["out"], "result.json")})
+"""
+
+
+def hello(device: str, digest: str = HASH, plugins: tuple[dict[str, Any], ...] = ()) -> dict[str, Any]:
+    said = {"device": device, "pid": 1, "backbone": "conv4", "backbone_hash": digest, "versions": {}}
+    return {"hello": said | {"plugins": plugins}}
+
+
+class Crew:
+    """Stands in for start_worker.  Told beforehand what a worker does with which job, and what it says first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.plans = folder / "plans"
+        self.first_words: list[dict[str, Any]] = []  # of the next ones to start; then a plain hello
+        self.started: list[tuple[str, BackboneSpec]] = []
+        self.leaves("export", {"status": "done"}, {"backbone.safetensors": b"weights"})
+
+    def will(self, job: str, then: str) -> None:
+        """then: "done" | "die" | "hang"."""
+        (self.plans / job).mkdir(parents=True, exist_ok=True)
+        (self.plans / job / "then").write_text(then)
+
+    def leaves(self, job: str, result: Any, files: dict[str, bytes]) -> None:
+        out = self.plans / job / "out"
+        out.mkdir(parents=True)
+        for name, data in {"result.json": json.dumps(result).encode(), **files}.items():
+            (out / name).write_bytes(data)
+        self.will(job, "done")
+
+    def learns(self, job: str, revision: int = 1, **files: bytes) -> None:
+        """It comes back with a good candidate, but for the files given."""
+        out = self.plans / job / "out"
+        outcome = candidate(out, named(job, revision), **files)
+        (out / "result.json").write_text(json.dumps(to_json(outcome)))
+        self.will(job, "done")
+
+    def start_worker(
+        self, name: str, device: str, index: int, backbone: BackboneSpec, settings: Settings, inbox: Inbox
+    ) -> Child:
+        words = self.first_words.pop(0) if self.first_words else hello(device)
+        self.started.append((name, backbone))
+        command = [sys.executable, "-I", "-S", "-c", WORKER, json.dumps(words), str(self.plans)]
+        return Child(name, command, settings.state / "logs" / f"{name}.log", inbox)
+
+
+class Clock:
+    """Stands in for the module `time`: the real one, plus what the test adds."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+class Yard:
+    """A dispatcher with its crew, turned by hand as the service turns it."""
+
+    def __init__(self, folder: Path, crew: Crew, clock: Clock, **flags: str) -> None:
+        plain = {"state": str(folder / "state"), "tasks": str(folder / "tasks"), "backbone": "conv4", "devices": "cpu"}
+        quick = {"worker.retry_seconds": "0"}
+        self.crew, self.clock = crew, clock
+        named_flags = {name.replace("__", "."): value for name, value in flags.items()}
+        self.settings = load(None, plain | quick | named_flags, {})
+        self.settings.state.mkdir(exist_ok=True)
+        self.journal = Journal(self.settings.state / "journal.sqlite", create=True)
+        self.generations = Generations(self.settings.state, self.journal)
+        self.generations.prepare()
+        self.inbox: queue.SimpleQueue[tuple[Child, dict[str, Any]]] = queue.SimpleQueue()
+        self.heard: list[dict[str, Any]] = []
+        self.looked: list[str] = []
+        self.notices: list[tuple[str, str]] = []
+        self.dispatcher = Dispatcher(
+            self.settings,
+            self.journal,
+            self.generations,
+            lambda child, message: self.inbox.put((child, message)),
+            self.looked.append,
+            lambda level, text: self.notices.append((level, text)),
+        )
+
+    def queue(self, name: str, digest: str = "00000007") -> None:
+        files = [to_json(ImageFile("a/0.png", "a")), to_json(ImageFile("b/0.png", "b"))]
+        spec = {"folder": f"/tasks/{name}", "files": files, "options": to_json(TaskOptions())}
+        self.journal.jobs.accept(
+            name, name, fingerprint=digest, digest=digest, ways=2, images=2, priority=0, spec=spec
+        )
+
+    def until(self, wanted: Callable[[], bool]) -> None:
+        """Turn until it holds."""
+        end = time.monotonic() + PATIENCE
+        while not wanted():
+            assert time.monotonic() < end, (self.heard, self.notices)
+            pause = self.dispatcher.tick()
+            try:
+                child, message = self.inbox.get(timeout=min(pause, PATIENCE))
+            except queue.Empty:
+                continue
+            self.heard.append(message)
+            self.dispatcher.hear(child, message)
+
+    def start(self) -> None:
+        """Start, and wait until every worker is ready and the state has its backbone."""
+        self.dispatcher.start()
+        self.until(lambda: all(slot.ready for slot in self.slots) and not self.dispatcher.busy and self.has_backbone)
+
+    @property
+    def has_backbone(self) -> bool:
+        return self.generations.backbone_hash() is not None
+
+    @property
+    def slots(self) -> list[Slot]:
+        return self.dispatcher.slots
+
+    def child(self) -> Child:
+        child = self.slots[0].child
+        assert child is not None
+        return child
+
+    def row(self, name: str) -> TaskRow:
+        return self.journal.tasks.revisions(name)[-1]
+
+    def until_state(self, name: str, state: TaskState) -> TaskRow:
+        self.until(lambda: self.row(name).state == state)
+        return self.row(name)
+
+    def until_begun(self, name: str) -> None:
+        """The job is in the hands of a worker that has said so."""
+        self.until(lambda: any(s.lease is not None and s.lease.name == name and bool(s.progress) for s in self.slots))
+
+    def jobs_begun(self) -> list[str]:
+        return [message["progress"]["stage"] for message in self.heard if "progress" in message]
+
+    def stages_said(self, level: str) -> list[str]:
+        return [text for said, text in self.notices if said == level]
+
+
+MakeYard = Callable[..., Yard]
+
+
+@pytest.fixture
+def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crew:
+    crew = Crew(tmp_path)
+    monkeypatch.setattr("learnd.control.dispatch.start_worker", crew.start_worker)
+    return crew
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("learnd.control.dispatch.time", clock)
+    return clock
+
+
+@pytest.fixture
+def make_yard(tmp_path: Path, crew: Crew, clock: Clock) -> Iterator[MakeYard]:
+    yards: list[Yard] = []
+
+    def make(**flags: str) -> Yard:
+        yards.append(Yard(tmp_path, crew, clock, **flags))
+        return yards[-1]
+
+    yield make
+    for yard in yards:
+        yard.dispatcher.stop()
+        yard.journal.close()
+
+
+@pytest.fixture
+def yard(make_yard: MakeYard) -> Yard:
+    return make_yard()
+
+
+# --- learning -------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_state_gets_its_own_copy_of_the_backbone_before_anything_is_learned(yard: Yard) -> None:
+    yard.crew.learns("cats")
+    yard.queue("cats")
+    yard.dispatcher.start()
+    yard.until_state("cats", TaskState.LEARNED)
+
+    assert yard.jobs_begun() == ["export", "learn"]
+    assert (yard.generations.backbones / f"{HASH}.safetensors").read_bytes() == b"weights"
+
+
+def test_a_candidate_that_passes_becomes_knowledge(yard: Yard) -> None:
+    yard.crew.learns("cats")
+    yard.queue("cats")
+    yard.start()
+    row = yard.until_state("cats", TaskState.LEARNED)
+
+    assert (row.version, row.algorithm, row.accuracy) == (1, "prototypes", 0.9)
+    assert yard.generations.verify() == 4
+    assert "learned cats: prototypes, accuracy 0.900 (cross-validation), version 1" in yard.stages_said("info")
+    assert list(yard.generations.work.iterdir()) == []
+    assert not yard.dispatcher.busy
+
+
+def test_the_worker_is_told_everything_it_needs_to_learn(make_yard: MakeYard) -> None:
+    yard = make_yard(routing__folds="3", knowledge__exemplars_per_class="7")
+    yard.crew.will("cats", "hang")
+    yard.queue("cats", digest="0000000aff")
+    yard.start()
+    yard.until_begun("cats")
+
+    (job,) = yard.generations.work.glob("*/job.json")
+    document = json.loads(job.read_text())
+    assert document.pop("schema") == 1
+    spec = from_json(LearnSpec, document)
+    assert (spec.name, spec.revision, spec.folder, spec.seed) == ("cats", 1, "/tasks/cats", 10)
+    assert spec.files == (ImageFile("a/0.png", "a"), ImageFile("b/0.png", "b"))
+    assert (spec.routing.folds, spec.exemplars_per_class) == (3, 7)
+    assert Path(spec.out) == job.parent / "out"
+    assert Path(spec.out).is_dir()
+
+
+def test_two_workers_learn_at_once_after_one_of_them_exported_the_backbone(make_yard: MakeYard) -> None:
+    yard = make_yard(devices="[cpu, cpu]")
+    for name in ("cats", "dogs"):
+        yard.crew.will(name, "hang")
+        yard.queue(name, digest=name.encode().hex())
+    yard.dispatcher.start()
+    yard.until(lambda: yard.jobs_begun().count("learn") == 2)
+
+    assert yard.jobs_begun().count("export") == 1
+    assert {worker.task for worker in yard.journal.workers()} == {"cats", "dogs"}
+
+
+def test_workers_on_one_device_are_numbered_and_gpus_keep_their_names(make_yard: MakeYard) -> None:
+    assert [slot.name for slot in make_yard(devices="[cuda:1, cpu, cpu]").slots] == ["cuda:1", "cpu:0", "cpu:1"]
+
+
+@pytest.mark.parametrize("status", ["failed", "rejected"])
+def test_what_a_worker_gives_up_is_told_with_its_reason_and_not_tried_again(yard: Yard, status: str) -> None:
+    problem = Problem("undecodable", "a/0.png", "is no image", "remove it")
+    yard.crew.leaves("cats", {"status": status, "reason": "no way", "problems": [to_json(problem)]}, {})
+    yard.queue("cats")
+    yard.start()
+    row = yard.until_state("cats", TaskState(status))
+
+    assert row.reason == "no way"
+    assert row.problems == ((problem,) if status == "rejected" else ())
+    assert yard.journal.jobs.next_due() is None
+
+
+def test_a_folder_that_changed_under_the_worker_is_looked_at_again(yard: Yard) -> None:
+    yard.crew.leaves("cats", {"status": "changed", "reason": "a/0.png is another file now"}, {})
+    yard.queue("cats")
+    yard.start()
+    row = yard.until_state("cats", TaskState.WAITING)
+
+    assert (row.reason, row.fingerprint) == ("a/0.png is another file now", "")
+    assert yard.looked == ["cats"]
+
+
+def test_a_candidate_that_the_gate_refuses_fails_and_changes_nothing(yard: Yard) -> None:
+    yard.crew.learns("cats", statistics_safetensors=b"rubbish")
+    yard.queue("cats")
+    yard.start()
+    row = yard.until_state("cats", TaskState.FAILED)
+
+    assert row.reason.startswith("refused at the gate: statistics.safetensors")
+    assert yard.journal.head == 0
+    assert list(yard.generations.tasks.iterdir()) == []
+
+
+# --- workers that are lost ------------------------------------------------------------------------------------------
+
+
+def test_a_job_whose_worker_died_is_tried_again_by_a_new_one(yard: Yard) -> None:
+    yard.crew.will("cats", "die")
+    yard.queue("cats")
+    yard.start()
+    yard.until(lambda: "attempt 1" in yard.row("cats").reason)
+    yard.crew.learns("cats")
+    yard.until_state("cats", TaskState.LEARNED)
+
+    assert len(yard.crew.started) >= 2
+    _, backbone = yard.crew.started[-1]
+    assert backbone.file == str(yard.generations.backbones / f"{HASH}.safetensors")
+
+
+def test_after_the_last_attempt_it_has_failed_with_the_tail_of_the_log(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__attempts="2")
+    yard.crew.will("cats", "die")
+    yard.queue("cats")
+    yard.start()
+    row = yard.until_state("cats", TaskState.FAILED)
+
+    assert row.reason == "the worker ended with exit code 7 (2 attempts)"
+    assert row.detail == "Traceback: out of ideas"
+    (again,) = [event for event in yard.journal.db.events() if event.kind == "requeued"]
+    assert again.message == "attempt 1 of 2: the worker ended with exit code 7; tried again in 0 s"
+
+
+def test_between_two_attempts_there_is_a_delay(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__retry_seconds="3600")
+    yard.crew.will("cats", "die")
+    yard.queue("cats")
+    yard.start()
+    yard.until(lambda: "attempt 1" in yard.row("cats").reason)
+    yard.until(lambda: yard.slots[0].ready)
+    yard.dispatcher.tick()
+
+    due = yard.journal.jobs.next_due()
+    assert due is not None
+    assert 3500 < due - time.time() < 3600
+    assert yard.row("cats").state == TaskState.QUEUED
+    assert yard.jobs_begun().count("learn") == 1
+
+
+def test_a_worker_that_overruns_its_time_is_replaced_and_its_job_counts_as_tried(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__attempts="1", worker__job_seconds="30")
+    yard.crew.will("cats", "hang")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    old = yard.child()
+    yard.clock.ahead = 31
+    row = yard.until_state("cats", TaskState.FAILED)
+    yard.until(lambda: yard.slots[0].ready)
+
+    assert row.reason == "it overran its 30 s (worker.job_seconds) (1 attempts)"
+    assert yard.child() is not old
+
+
+def test_a_worker_that_hangs_without_a_beat_is_replaced(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__attempts="1")
+    yard.crew.will("cats", "hang")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+
+    yard.clock.ahead = LEASE_SECONDS - 5
+    yard.dispatcher.hear(yard.child(), {"beat": True})
+    yard.clock.ahead = LEASE_SECONDS + 5
+    yard.dispatcher.tick()
+    assert yard.row("cats").state == TaskState.RUNNING
+
+    yard.clock.ahead = 2 * LEASE_SECONDS
+    row = yard.until_state("cats", TaskState.FAILED)
+    assert "silent for 60 s" in row.reason
+
+
+def test_what_a_replaced_worker_still_says_is_dropped(yard: Yard) -> None:
+    yard.crew.learns("cats")
+    yard.crew.will("cats", "hang")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    late = yard.child()
+    yard.clock.ahead = LEASE_SECONDS + 1
+    yard.dispatcher.tick()
+    yard.until_begun("cats")
+    before = (yard.child(), yard.slots[0].lease, list(yard.notices))
+
+    late_words = ({"done": "result.json"}, {"failed": "cannot start"}, hello("cpu", "f" * 64), {GONE: -9})
+    for message in late_words:
+        yard.dispatcher.hear(late, message)
+    assert (yard.child(), yard.slots[0].lease, yard.notices) == before
+
+
+def test_skipping_a_task_ends_the_worker_that_learns_it_and_the_next_task_follows(yard: Yard) -> None:
+    yard.crew.will("cats", "hang")
+    yard.crew.learns("dogs")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    worker = yard.child()
+    yard.journal.tasks.skip("cats")
+    yard.dispatcher.tick()
+    yard.queue("dogs", digest="00000008")
+    yard.until_state("dogs", TaskState.LEARNED)
+
+    assert not Path(f"/proc/{worker.pid}").exists()
+    assert yard.row("cats").state == TaskState.SKIPPED
+    assert yard.stages_said("warning") == []
+
+
+def test_stopping_puts_the_job_back_and_holds_nothing_against_it(yard: Yard) -> None:
+    yard.crew.will("cats", "hang")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    worker = yard.child()
+    yard.dispatcher.stop()
+
+    assert not Path(f"/proc/{worker.pid}").exists()
+    assert [w.state for w in yard.journal.workers()] == ["stopped"]
+    assert (yard.row("cats").state, yard.row("cats").reason) == (TaskState.QUEUED, "the daemon was stopped")
+    again = yard.journal.jobs.lease("cpu:0", 60)
+    assert again is not None
+    assert again.attempts == 0
+
+
+# --- results that are none ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("result", ["", '{"status": "do', "{}", '{"status": "done", "colour": "red"}'])
+def test_a_result_that_cannot_be_read_counts_as_a_death(make_yard: MakeYard, result: str) -> None:
+    yard = make_yard(worker__attempts="1")
+    yard.crew.learns("cats")
+    (yard.crew.plans / "cats" / "out" / "result.json").write_text(result)
+    yard.queue("cats")
+    yard.start()
+    row = yard.until_state("cats", TaskState.FAILED)
+
+    assert "no readable result" in row.reason
+
+
+def test_a_missing_result_counts_as_a_death(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__attempts="1")
+    yard.crew.learns("cats")
+    (yard.crew.plans / "cats" / "out" / "result.json").unlink()
+    yard.queue("cats")
+    yard.start()
+
+    assert "no readable result" in yard.until_state("cats", TaskState.FAILED).reason
+
+
+@pytest.mark.parametrize("result", ["[]", "null", '{"status": "failed", "problems": [7]}'])
+def test_a_result_of_another_shape_counts_as_a_death(make_yard: MakeYard, result: str) -> None:
+    yard = make_yard(worker__attempts="1")
+    yard.crew.learns("cats")
+    (yard.crew.plans / "cats" / "out" / "result.json").write_text(result)
+    yard.queue("cats")
+    yard.start()
+
+    assert "no readable result" in yard.until_state("cats", TaskState.FAILED).reason
+
+
+# --- starting -------------------------------------------------------------------------------------------------------
+
+
+def test_where_no_worker_can_ever_start_the_daemon_says_why_and_ends(yard: Yard) -> None:
+    yard.crew.first_words = [{"failed": "torch is not installed"}]
+    yard.dispatcher.start()
+    with pytest.raises(LearndError, match="no worker can start on cpu: torch is not installed") as error:
+        yard.until(lambda: False)
+    assert error.value.remedy == "`learnd doctor` looks closer"
+
+
+def test_a_worker_that_cannot_start_again_is_given_another_try_later(yard: Yard) -> None:
+    yard.crew.will("cats", "die")
+    yard.queue("cats")
+    yard.start()
+    yard.crew.first_words = [{"failed": "the device is gone"}]
+    yard.until(lambda: "cpu:0: the device is gone" in yard.stages_said("warning"))
+    yard.crew.learns("cats")
+    starts = len(yard.crew.started)
+
+    yard.dispatcher.tick()
+    assert len(yard.crew.started) == starts
+    yard.clock.ahead = 2
+    yard.until_state("cats", TaskState.LEARNED)
+
+
+def test_a_worker_that_says_nothing_is_replaced_and_the_pause_grows(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__start_seconds="30")
+    yard.crew.first_words = [{}, {}]
+    yard.dispatcher.start()
+
+    for pause in (2, 4):
+        yard.clock.ahead += 31
+        yard.dispatcher.tick()
+        assert yard.slots[0].child is None
+        yard.clock.ahead += pause - 1
+        yard.dispatcher.tick()
+        assert yard.slots[0].child is None
+        yard.clock.ahead += 1
+        yard.dispatcher.tick()
+        assert yard.slots[0].child is not None
+    yard.until(lambda: yard.slots[0].ready)
+    assert yard.stages_said("warning") == ["cpu:0: the worker did not start within 30 s"] * 2
+
+
+def test_a_worker_with_another_backbone_than_the_states_own_ends_the_daemon(yard: Yard, tmp_path: Path) -> None:
+    (tmp_path / "exported").write_bytes(b"weights")
+    yard.generations.keep_backbone("conv4", tmp_path / "exported", HASH)
+    yard.crew.first_words = [hello("cpu", "f" * 64)]
+    yard.dispatcher.start()
+    with pytest.raises(StateError, match="holds backbone ffffffffffff, this state was made with bbbbbbbbbbbb"):
+        yard.until(lambda: False)
+
+
+def test_a_backbone_that_cannot_be_exported_ends_the_daemon(yard: Yard) -> None:
+    (yard.crew.plans / "export" / "out" / "result.json").write_text('{"status": "failed", "reason": "disk full"}')
+    yard.dispatcher.start()
+    with pytest.raises(StateError, match="could not be exported: disk full"):
+        yard.until(lambda: False)
+
+
+def test_a_worker_that_dies_while_it_exports_is_no_end(yard: Yard) -> None:
+    yard.crew.will("export", "die")
+    yard.dispatcher.start()
+    yard.until(lambda: len(yard.crew.started) == 2)
+    yard.crew.will("export", "done")
+    yard.until(lambda: yard.has_backbone)
+
+
+def test_the_plugins_of_a_worker_are_kept_and_a_quarantined_one_is_said(yard: Yard) -> None:
+    good = {"name": "prototypes", "source": "built-in", "state": "ok"}
+    bad = {"name": "mine", "source": "mine.py", "state": "quarantined", "reason": "Traceback\nKeyError: 'x'\n"}
+    yard.crew.first_words = [hello("cpu", plugins=(good, bad))]
+    yard.start()
+
+    assert [(plugin.name, plugin.state) for plugin in yard.journal.plugins()] == [
+        ("prototypes", "ok"),
+        ("mine", "quarantined"),
+    ]
+    assert yard.stages_said("warning") == ["plugin mine (mine.py) is quarantined: KeyError: 'x'"]
+    assert "cpu:0 is ready: conv4, 2 algorithms" in yard.stages_said("info")

@@ -1,0 +1,161 @@
+"""Verdicts on folders, with the real inspector."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learnd.control.folders import Folders
+from learnd.control.journal import Journal
+from learnd.control.taskbook import TaskRow
+from learnd.control.workers import Child
+from learnd.domain import TaskState
+from learnd.settings import load
+from tests.broken import draw, good_task
+
+PATIENCE = 20.0
+
+
+class Yard:
+    """A watched folder, its journal and the room under test; `until` turns the wheel."""
+
+    def __init__(self, home: Path, quiet: str = "0.2") -> None:
+        flags = {"tasks": str(home / "tasks"), "state": str(home / "state"), "watch.quiet_seconds": quiet}
+        settings = load(None, flags, {})
+        self.tasks = settings.tasks
+        self.tasks.mkdir()
+        settings.state.mkdir()
+        self.journal = Journal(settings.state / "journal.sqlite", create=True)
+        self.notices: list[str] = []
+        self.inbox: queue.Queue[tuple[Child, dict[str, Any]]] = queue.Queue()
+        self.children: list[Child] = []
+        self.folders = Folders(settings, self.journal, self._hear, lambda _level, text: self.notices.append(text))
+        self.folders.start()
+
+    def _hear(self, child: Child, message: dict[str, Any]) -> None:
+        self.children.append(child)
+        self.inbox.put((child, message))
+
+    def until(self, wanted: Callable[[], Any]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not wanted():
+            assert time.monotonic() < end, (self.notices, self.journal.tasks.all())
+            pause = self.folders.tick()
+            try:
+                child, message = self.inbox.get(timeout=min(pause, 0.2))
+            except queue.Empty:
+                continue
+            if self.folders.owns(child):
+                self.folders.hear(message)
+
+    def settle(self) -> None:
+        self.until(lambda: self.folders.settled)
+
+    def row(self, name: str) -> TaskRow:
+        return self.journal.tasks.revisions(name)[-1]
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Iterator[Yard]:
+    yard = Yard(tmp_path)
+    yield yard
+    yard.folders.stop()
+    yard.journal.close()
+
+
+def test_a_new_folder_waits_until_it_is_quiet_and_is_then_queued(yard: Yard) -> None:
+    good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes")
+    assert (yard.row("shapes").state, yard.row("shapes").images) == (TaskState.WAITING, 8)
+    yard.settle()
+    assert (yard.row("shapes").state, yard.row("shapes").ways) == (TaskState.QUEUED, 2)
+
+
+def test_a_folder_that_was_moved_in_is_taken_at_once(yard: Yard) -> None:
+    good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes", renamed=True)
+    yard.settle()
+    assert [event.kind for event in yard.journal.db.events(task="shapes")] == ["queued"]
+
+
+def test_what_was_moved_in_may_still_be_filled_so_it_is_not_rejected_before_it_is_quiet(yard: Yard) -> None:
+    (good_task(yard.tasks / "shapes") / "triangles").mkdir()
+    yard.folders.look("shapes", renamed=True)
+    yard.until(lambda: yard.journal.tasks.all())
+    assert yard.row("shapes").state == TaskState.WAITING
+    assert "not fit yet" in yard.row("shapes").reason
+    yard.settle()
+    assert yard.row("shapes").state == TaskState.REJECTED
+
+
+def test_a_second_look_at_what_is_judged_writes_nothing(yard: Yard) -> None:
+    good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes", renamed=True)
+    yard.settle()
+    before = yard.row("shapes")
+    yard.folders.look_everywhere()
+    assert yard.folders.settled
+    assert yard.row("shapes") == before
+
+
+def test_a_skipped_folder_is_left_alone_whatever_becomes_of_it(yard: Yard) -> None:
+    folder = good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes")
+    yard.journal.tasks.skip("shapes")
+    draw(folder / "circles" / "more.png", seed=77)
+    yard.folders.look("shapes")
+    assert yard.folders.settled
+    assert yard.row("shapes").state == TaskState.SKIPPED
+
+
+def test_a_folder_that_vanishes_before_it_was_accepted_leaves_an_event(yard: Yard) -> None:
+    folder = good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes")
+    shutil.rmtree(folder)
+    yard.folders.look_everywhere()
+    assert yard.journal.tasks.all() == []
+    assert [event.kind for event in yard.journal.db.events(task="shapes")] == ["vanished"]
+    yard.settle()
+
+
+def test_a_name_that_is_no_utf8_is_recorded_as_it_can_be_read(yard: Yard) -> None:
+    good_task(yard.tasks / os.fsdecode(b"caf\xe9"))
+    yard.folders.look_everywhere()
+    yard.settle()
+    assert [(row.name, row.state) for row in yard.journal.tasks.all()] == [("caf\\udce9", TaskState.REJECTED)]
+    yard.folders.look_everywhere()
+    assert yard.folders.settled
+
+
+def test_two_folders_of_one_name_do_not_take_turns(yard: Yard) -> None:
+    good_task(yard.tasks / "caf\u00e9")
+    good_task(yard.tasks / "cafe\u0301", shots=5)
+    for _ in range(2):
+        yard.folders.look_everywhere()
+        yard.settle()
+    assert [(row.name, row.revision, row.images) for row in yard.journal.tasks.all()] == [("caf\u00e9", 1, 8)]
+    assert any("both called" in notice for notice in yard.notices)
+
+
+def test_a_folder_that_kills_the_inspector_is_rejected_and_the_next_one_is_fine(yard: Yard) -> None:
+    yard.until(lambda: yard.children)  # its hello
+    inspector = yard.children[0]
+    os.kill(inspector.pid, signal.SIGSTOP)
+    good_task(yard.tasks / "first")
+    good_task(yard.tasks / "second", shots=5)
+    for name in ("first", "second"):
+        yard.folders.look(name, renamed=True)
+    os.kill(inspector.pid, signal.SIGKILL)
+    yard.settle()
+    assert yard.row("first").state == TaskState.REJECTED
+    assert [problem.code for problem in yard.row("first").problems] == ["decoder-crash"]
+    assert "SIGKILL" in yard.row("first").reason
+    assert yard.row("second").state == TaskState.QUEUED
