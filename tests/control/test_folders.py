@@ -159,3 +159,156 @@ def test_a_folder_that_kills_the_inspector_is_rejected_and_the_next_one_is_fine(
     assert [problem.code for problem in yard.row("first").problems] == ["decoder-crash"]
     assert "SIGKILL" in yard.row("first").reason
     assert yard.row("second").state == TaskState.QUEUED
+
+
+# --- waiting, and what ends it: told by a clock that the test turns --------------------------------------------------
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("learnd.control.folders.time", clock)
+    return clock
+
+
+@pytest.fixture
+def patient(tmp_path: Path, clock: Clock) -> Iterator[Yard]:
+    """A yard that wants two seconds of quiet; none passes by itself that matters."""
+    yard = Yard(tmp_path, quiet="60")
+    yield yard
+    yard.folders.stop()
+    yard.journal.close()
+
+
+def judged(yard: Yard, clock: Clock) -> TaskRow:
+    """What becomes of the folder "shapes" when it has been quiet for long enough."""
+    yard.folders.look("shapes")
+    clock.ahead += 60
+    yard.settle()
+    return yard.row("shapes")
+
+
+def test_a_folder_that_waits_says_why_and_is_never_given_up(patient: Yard, clock: Clock) -> None:
+    folder = good_task(patient.tasks / "shapes")
+    patient.folders.look("shapes")
+    assert patient.row("shapes").reason == "just seen: 8 files; quiet for 60 s needed"
+
+    for more in range(3):
+        clock.ahead += 3600
+        (folder / "circles" / f"new{more}.png.part").touch()
+        patient.folders.tick()
+        assert not patient.folders.settled
+    assert patient.row("shapes").reason.startswith("still growing: 11 files, 3 of them unfinished, changed 0.0 s ago")
+
+
+def test_a_marker_makes_waiting_needless(patient: Yard) -> None:
+    (good_task(patient.tasks / "shapes") / ".ready").touch()
+    patient.folders.look("shapes")
+    patient.settle()
+    assert patient.row("shapes").state == TaskState.QUEUED
+
+
+def test_what_was_moved_in_half_and_filled_before_it_was_quiet_is_accepted(patient: Yard, clock: Clock) -> None:
+    folder = good_task(patient.tasks / "shapes", classes=("circles",))
+    patient.folders.look("shapes", renamed=True)
+    patient.until(lambda: patient.journal.tasks.all())
+    good_task(folder)
+    assert judged(patient, clock).state == TaskState.QUEUED
+    assert "rejected" not in {event.kind for event in patient.journal.db.events()}
+
+
+def test_a_rejected_folder_names_every_problem_and_is_accepted_when_it_is_mended(patient: Yard, clock: Clock) -> None:
+    folder = good_task(patient.tasks / "shapes")
+    (folder / "triangles").mkdir()
+    (folder / "circles" / "0.png").write_bytes(b"nothing of the kind")
+    row = judged(patient, clock)
+    assert (row.state, {problem.where for problem in row.problems}) == (
+        TaskState.REJECTED,
+        {"circles/0.png", "triangles"},
+    )
+    assert "(and 1 more)" in row.reason
+
+    (folder / "triangles").rmdir()
+    (folder / "circles" / "0.png").unlink()
+    row = judged(patient, clock)
+    assert (row.state, row.revision, row.images, row.problems) == (TaskState.QUEUED, 1, 7, ())
+
+
+def test_a_rejected_folder_that_is_removed_leaves_the_table(patient: Yard, clock: Clock) -> None:
+    folder = patient.tasks / "shapes"
+    folder.mkdir()
+    assert judged(patient, clock).state == TaskState.REJECTED
+    shutil.rmtree(folder)
+    patient.folders.look("shapes")
+    assert patient.journal.tasks.all() == []
+
+
+def test_a_folder_that_was_only_touched_stays_what_it_is(patient: Yard, clock: Clock) -> None:
+    folder = good_task(patient.tasks / "shapes")
+    before = judged(patient, clock)
+    os.utime(folder / "circles" / "0.png", (1, 1))
+    after = judged(patient, clock)
+
+    assert [row.revision for row in patient.journal.tasks.revisions("shapes")] == [1]
+    assert (after.state, after.digest) == (TaskState.QUEUED, before.digest)
+    assert after.fingerprint != before.fingerprint
+    patient.folders.look("shapes")
+    assert patient.folders.settled
+
+
+def test_new_content_of_a_task_that_is_done_is_a_new_revision(patient: Yard, clock: Clock) -> None:
+    folder = good_task(patient.tasks / "shapes")
+    judged(patient, clock)
+    held = patient.journal.jobs.lease("cpu:0", 60)
+    assert held is not None
+    patient.journal.jobs.give_up(held, "failed", "no way")
+    draw(folder / "circles" / "more.png", seed=77)
+
+    row = judged(patient, clock)
+    assert (row.state, row.revision, row.images) == (TaskState.QUEUED, 2, 9)
+
+
+def test_a_copy_is_a_duplicate_until_it_differs(patient: Yard, clock: Clock) -> None:
+    shutil.copytree(good_task(patient.tasks / "original"), patient.tasks / "shapes")
+    patient.folders.look("original", renamed=True)
+    patient.settle()
+    row = judged(patient, clock)
+    assert (row.state, row.reason) == (TaskState.DUPLICATE, "the same content as original")
+
+    draw(patient.tasks / "shapes" / "circles" / "more.png", seed=77)
+    row = judged(patient, clock)
+    assert (row.state, row.revision) == (TaskState.QUEUED, 1)
+
+
+def test_a_skipped_folder_that_is_retried_is_judged_again(patient: Yard, clock: Clock) -> None:
+    good_task(patient.tasks / "shapes")
+    judged(patient, clock)
+    patient.journal.tasks.skip("shapes")
+    patient.folders.look("shapes")
+    assert patient.folders.settled
+    patient.journal.tasks.retry("shapes")
+    assert judged(patient, clock).state == TaskState.QUEUED
+
+
+# --- an inspector that is lost ----------------------------------------------------------------------------------------
+
+
+def heavy_task(folder: Path) -> Path:
+    """Eight times the same forty megapixels: they keep the inspector busy for a second, and the disk hardly."""
+    first = folder / "circles" / "0.png"
+    first.parent.mkdir(parents=True)
+    (folder / "squares").mkdir()
+    Image.new("1", (8000, 5000)).save(first)
+    for place in [*(f"circles/{n}.png" for n in range(1, 4)), *(f"squares/{n}.png" for n in range(4))]:
+        os.link(first, folder / place)
+    return folder
+
+
+def inspecting(yard: Yard) -> Child:
+    """The inspector, at the moment when it has named a file of "shapes" and opens it."""
+    heavy_task(yard.tasks / "shapes")
+    good_task(yard.tasks / "next")
+    yard.folders.look("shapes", renamed=True)
+    yard.folders.look("next", renamed=True)
+    yard.until(lambda: yard.folders.progress_of("shapes"))
+    return yard.children[-1]
