@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from learnd.control.folders import Folders
 from learnd.control.journal import Journal
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import Child
 from learnd.domain import TaskState
+from learnd.errors import LearndError
 from learnd.settings import load
 from tests.broken import draw, good_task
+from tests.control.test_dispatch import Clock
 
 PATIENCE = 20.0
 
@@ -173,7 +176,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def patient(tmp_path: Path, clock: Clock) -> Iterator[Yard]:
-    """A yard that wants two seconds of quiet; none passes by itself that matters."""
+    """A yard that wants a minute of quiet, which only the clock of the test brings."""
     yard = Yard(tmp_path, quiet="60")
     yield yard
     yard.folders.stop()
@@ -310,5 +313,43 @@ def inspecting(yard: Yard) -> Child:
     good_task(yard.tasks / "next")
     yard.folders.look("shapes", renamed=True)
     yard.folders.look("next", renamed=True)
-    yard.until(lambda: yard.folders.progress_of("shapes"))
+    yard.until(lambda: len(yard.children) > 1)  # its hello, and then the name of a file
     return yard.children[-1]
+
+
+def test_a_file_that_kills_the_inspector_is_named_and_the_next_folder_is_fine(patient: Yard) -> None:
+    os.kill(inspecting(patient).pid, signal.SIGKILL)
+    patient.settle()
+
+    (problem,) = patient.row("shapes").problems
+    assert (problem.code, problem.where[:8]) == ("decoder-crash", "circles/")
+    assert problem.what == "the process that decodes images was killed by SIGKILL"
+    assert patient.row("next").state == TaskState.QUEUED
+
+
+def test_a_file_on_which_the_inspector_hangs_is_blamed_as_well(patient: Yard, clock: Clock) -> None:
+    inspector = inspecting(patient)
+    os.kill(inspector.pid, signal.SIGSTOP)
+    clock.ahead += 300
+    patient.settle()
+
+    assert "SIGKILL" in patient.row("shapes").reason
+    assert patient.row("next").state == TaskState.QUEUED
+
+
+def test_an_inspector_that_is_lost_while_it_has_nothing_to_do_is_replaced(patient: Yard) -> None:
+    patient.until(lambda: patient.children)
+    os.kill(patient.children[0].pid, signal.SIGKILL)
+    patient.until(lambda: len(set(patient.children)) > 1)
+    good_task(patient.tasks / "shapes")
+    patient.folders.look("shapes", renamed=True)
+    patient.settle()
+    assert patient.row("shapes").state == TaskState.QUEUED
+
+
+def test_an_inspector_that_cannot_start_ends_the_daemon(patient: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    patient.folders.stop()
+    monkeypatch.setattr("learnd.control.folders.sys.executable", "/bin/false")
+    patient.folders.start()
+    with pytest.raises(LearndError, match="the inspector cannot start"):
+        patient.until(lambda: False)
