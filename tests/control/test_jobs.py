@@ -158,14 +158,6 @@ def test_new_content_before_the_old_was_started_replaces_its_job(journal: Journa
     assert journal.jobs.lease("cpu:1", 60) is None
 
 
-def test_new_content_while_the_old_is_being_learned_follows_as_a_revision(journal: Journal) -> None:
-    accept(journal, "cats", "d1")
-    running = lease(journal)
-    assert accept(journal, "cats", "d2") == 2
-    finish(journal, running)
-    assert lease(journal).revision == 2
-
-
 def test_a_skipped_job_is_cancelled_even_while_it_runs(journal: Journal) -> None:
     accept(journal, "cats")
     held = lease(journal)
@@ -209,3 +201,37 @@ def test_when_a_task_changes_its_former_duplicates_are_judged_again(journal: Jou
     accept(journal, "cats", "d2")
     assert journal.tasks.revisions("copy")[0].fingerprint == ""
     assert journal.tasks.twin("d1", "copy") is None
+
+
+def test_a_retried_job_for_older_content_never_follows_the_newer(journal: Journal) -> None:
+    accept(journal, "cats", "d1")
+    journal.jobs.put_back(lease(journal), "died", "the worker died")
+    journal.tasks.judge("cats", "cats", TaskState.WAITING, "growing", fingerprint="f2")
+    assert accept(journal, "cats", "d2") == 2
+    finish(journal, lease(journal))
+    assert journal.jobs.lease("cpu:0", 60) is None
+    assert [(row.revision, row.state) for row in journal.tasks.revisions("cats")] == [(2, TaskState.LEARNED)]
+
+
+def test_an_older_revision_that_ends_after_a_newer_one_is_refused(journal: Journal) -> None:
+    accept(journal, "cats", "d1")
+    older = lease(journal)
+    accept(journal, "cats", "d2")
+    finish(journal, lease(journal))
+    with pytest.raises(StaleEpoch):
+        finish(journal, older)
+    assert [member.revision for member in journal.members(Path("/s"))] == [2]
+
+
+@pytest.mark.parametrize("end", ["reopen", "give_up", "skip"])
+def test_a_duplicate_of_what_is_not_learned_after_all_is_judged_again(journal: Journal, end: str) -> None:
+    accept(journal, "cats", "d1")
+    held = lease(journal)
+    journal.tasks.judge("copy", "copy", TaskState.DUPLICATE, "same as cats", fingerprint="f", digest="d1")
+    if end == "reopen":
+        journal.jobs.reopen(held, "renamed")
+    elif end == "give_up":
+        journal.jobs.give_up(held, "died", "it died")
+    else:
+        journal.tasks.skip("cats")
+    assert journal.tasks.revisions("copy")[0].fingerprint == ""

@@ -231,7 +231,7 @@ class Dispatcher:
         self._notice("info", f"{slot.name} is ready: {hello.backbone}, {len(hello.plugins)} algorithms")
         for plugin in hello.plugins:
             if plugin.state == "quarantined":
-                last_line = plugin.reason.strip().splitlines()[-1]
+                last_line = (plugin.reason.strip() or "no reason given").splitlines()[-1]
                 self._notice("warning", f"plugin {plugin.name} ({plugin.source}) is quarantined: {last_line}")
 
     def _failed_start(self, slot: Slot, reason: str) -> None:

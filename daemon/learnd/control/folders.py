@@ -6,6 +6,7 @@ process of its own) what it holds; then it waits, is rejected, is a duplicate, i
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -88,7 +89,7 @@ class Folders:
         if name in self._queue or (self._current is not None and self._current.name == name):
             self._again.add(name)
             return
-        if name != nfc(name) and (self._root / nfc(name)).is_dir():
+        if name != nfc(name) and os.path.isdir(self._root / nfc(name)):
             self._notice("warning", f"two folders are both called {label(name)}: one of them is ignored; rename it")
             return
         seen = scan(self._root / name)
@@ -215,6 +216,9 @@ class Folders:
             self._wait(name, reason, inspection.fingerprint, len(inspection.files))
             return
         self._forget(name)
+        row = self._journal.tasks.newest(task_id(name))
+        if row is not None and row.state == TaskState.SKIPPED:  # by a person, while it was being inspected
+            return
         if inspection.accepted:
             self._accept(name, inspection)
         else:

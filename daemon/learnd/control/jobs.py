@@ -65,7 +65,7 @@ class Jobs:
         spec: dict[str, Any],
         problems: Sequence[Problem] = (),
     ) -> int:
-        """Queue a job for new content and return its revision.  A job still queued for older content goes."""
+        """Queue a job for new content and return its revision.  A job for older content goes."""
         with self._db.transaction():
             newest = self._book.newest(task_id)
             # Twins of the content that this task no longer has deserve another look.
@@ -77,10 +77,14 @@ class Jobs:
             revision = self._book.open_revision(task_id)
             if newest is not None and newest.state == TaskState.QUEUED:
                 revision = newest.revision
-                self._db.run(
-                    "UPDATE jobs SET state = 'cancelled' WHERE task_id = ? AND revision = ? AND state = 'queued'",
-                    *(task_id, revision),
-                )
+            # Older content must not be learnt after the newer, and take its place; a worker that has it is stopped.
+            self._db.run(
+                "UPDATE jobs SET state = 'cancelled' WHERE task_id = ? AND state IN ('queued', 'running')", task_id
+            )
+            self._db.run(
+                "DELETE FROM tasks WHERE id = ? AND revision < ? AND state IN ('queued', 'running')",
+                *(task_id, revision),
+            )
             self._book.mark(
                 task_id, revision, name, TaskState.QUEUED, "", fingerprint, digest, problems, images, ways
             )
@@ -199,6 +203,7 @@ class Jobs:
         state = TaskState.REJECTED if outcome == "rejected" else TaskState.FAILED
         with self._db.transaction():
             self._end(lease, "failed", outcome, reason)
+            self._book.release_twins(lease.digest)
             self._book.mark_state(lease.id, lease.revision, state, reason, detail)
             if problems:
                 self._book.mark_problems(lease.id, lease.revision, problems)
@@ -221,6 +226,7 @@ class Jobs:
         """The files are no longer those that were accepted: the folder is judged again."""
         with self._db.transaction():
             self._end(lease, "cancelled", "changed", reason)
+            self._book.release_twins(lease.digest)
             self._book.mark_open(lease.id, lease.revision, reason)
             self._db.note("changed", reason, lease.name)
 

@@ -172,6 +172,10 @@ class TaskBook:
             *(state, reason, detail, time.time(), task_id, revision),
         )
 
+    def release_twins(self, digest: str) -> None:
+        """What was a duplicate of this content deserves another look: its twin will not learn it after all."""
+        self._db.run("UPDATE tasks SET fingerprint = '' WHERE state = 'duplicate' AND digest = ?", digest)
+
     def mark_problems(self, task_id: str, revision: int, problems: Sequence[Problem]) -> None:
         listed = json.dumps([to_json(problem) for problem in problems])
         self._db.run("UPDATE tasks SET problems = ? WHERE id = ? AND revision = ?", listed, task_id, revision)
@@ -198,6 +202,7 @@ class TaskBook:
         """Leave a task alone until it is retried; a job that runs is cancelled.  Raises TaskError."""
         with self._db.transaction():
             row = self._wanted(name, SKIPPABLE, "skipped")
+            self.release_twins(row.digest)
             self._db.run(
                 "UPDATE jobs SET state = 'cancelled' "
                 "WHERE task_id = ? AND revision = ? AND state IN ('queued', 'running')",
