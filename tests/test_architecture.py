@@ -69,6 +69,10 @@ LEARNING = [
     "learnd.learning.algorithm",
     "learnd.learning.contract",
     "learnd.learning.calibrate",
+    "learnd.learning.inner",
+    "learnd.learning.heads",
+    "learnd.learning.metalearner",
+    "learnd.learning.gradient",
     "learnd.learning.hooks",
     # what is remembered
     "learnd.learning.memory",

@@ -71,6 +71,7 @@ class Task:
 
     id is safe in a path and the same for every revision of a name.  shots[k] is the number of support images of
     classes[k]; classes are sorted.  features is the backbone's width D; macs its multiply-adds an image.
+    meta_learnt: the algorithms for which the backbone carries meta-learnt parameters.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Task:
     features: int
     macs: int
     device: str
+    meta_learnt: tuple[str, ...] = ()
 
     @property
     def ways(self) -> int:

@@ -9,7 +9,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -32,6 +32,7 @@ class Backbone:
     name: as in config.yaml.  features: the width D.  hash: sha256 (hex) over the architecture, the preprocessing
     and every tensor.  macs: multiply-adds of the convolutions and linear layers for one image.  blocks: prefixes
     of parameter names, the last block of the network first; "tune the last two blocks" is ``blocks[:2]``.
+    meta: what algorithms have meta-learnt for exactly this network: algorithm -> name -> tensor.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Backbone:
     macs: int
     device: torch.device
     blocks: tuple[tuple[str, ...], ...]
+    meta: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
     def features_of(self, images: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """uint8 (N, C, S, S) -> float32 (N, D) in one pass, differentiable in parameters.

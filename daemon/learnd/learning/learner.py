@@ -84,6 +84,7 @@ def _task(spec: LearnSpec, reading: Reading, backbone: Backbone) -> Task:
         features=backbone.features,
         macs=backbone.macs,
         device=str(backbone.device),
+        meta_learnt=tuple(sorted(backbone.meta)),
     )
 
 

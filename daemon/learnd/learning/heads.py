@@ -1,0 +1,40 @@
+"""Linear heads for any number of ways: where they start, and what they say.
+
+A head is {"head.weight": (D, K), "head.bias": (K,)}.  The prototype head says what nearest class mean says (Snell et
+al. 2017, section 2.4), so gradient descent starts from a classifier that is right already and one checkpoint serves any
+number of ways (Proto-MAML: Triantafillou et al. 2020, arXiv:1903.03096).  All of it is differentiable and can be
+mapped over tasks by `torch.func.vmap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+WEIGHT, BIAS = "head.weight", "head.bias"
+
+
+def class_means(features: Tensor, labels: Tensor, ways: int) -> Tensor:
+    """features (N, D), labels int64 (N,) in [0, ways), each class at least once -> (ways, D)."""
+    member = F.one_hot(labels, ways).to(features.dtype)  # (N, K)
+    return (member.T @ features) / member.sum(0)[:, None]  # (K, D)
+
+
+def prototype_head(features: Tensor, labels: Tensor, ways: int, scale: Tensor | float) -> dict[str, Tensor]:
+    """The linear head whose softmax is that of -scale |x - mean_k|^2 / D."""
+    means = class_means(features, labels, ways)
+    by = scale / features.shape[1]
+    return {WEIGHT: 2 * by * means.T, BIAS: -by * means.square().sum(1)}
+
+
+def zero_head(features: Tensor, ways: int) -> dict[str, Tensor]:
+    """The head that knows nothing: every class is as likely."""
+    return {WEIGHT: features.new_zeros(features.shape[1], ways), BIAS: features.new_zeros(ways)}
+
+
+def linear(features: Tensor, head: Mapping[str, Tensor]) -> Tensor:
+    """features (N, D) -> logits (N, K)."""
+    return torch.addmm(head[BIAS], features, head[WEIGHT])

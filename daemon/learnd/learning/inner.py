@@ -1,0 +1,84 @@
+"""The inner loop: a task's own few gradient steps, as one pure function that an outer loop can differentiate.
+
+Finn et al. 2017, "Model-Agnostic Meta-Learning" (MAML, arXiv:1703.03400).  What is adapted is a dict of tensors; how
+a step is made is a rule.  MAML, FOMAML, ANIL, Reptile and Meta-SGD are settings of it, the LSTM meta-learner is
+another rule.  Nothing is patched and nothing is kept between calls, so `torch.func.vmap` maps it over tasks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Tensors = Mapping[str, Tensor]
+Loss = Callable[[Tensors], Tensor]  # of parameters: a scalar
+Support = Callable[[Tensors], tuple[Tensors, Tensor]]  # what a task's images say of parameters: gradients and loss
+
+
+class Rule(ABC):
+    """How one step is made.  It may carry tensors of its own from step to step."""
+
+    def begin(self, params: Tensors, meta: Tensors) -> Tensors:
+        """What the rule carries into the first step."""
+        return {}
+
+    @abstractmethod
+    def update(
+        self, params: Tensors, gradients: Tensors, loss: Tensor, meta: Tensors, carried: Tensors, step: int
+    ) -> tuple[Tensors, Tensors]:
+        """The parameters after this step, under the same names, and what is carried into the next."""
+
+
+@dataclass(frozen=True)
+class Descent(Rule):
+    """Gradient descent.
+
+    rate: of every parameter that has none of its own; a meta-parameter ``rate.<name>``, a scalar or of the
+    parameter's shape, is its own rate (Meta-SGD: Li et al. 2017, arXiv:1707.09835).
+    """
+
+    rate: float
+
+    def update(
+        self, params: Tensors, gradients: Tensors, loss: Tensor, meta: Tensors, carried: Tensors, step: int
+    ) -> tuple[Tensors, Tensors]:
+        return {
+            name: value - meta.get(f"rate.{name}", self.rate) * gradients[name] for name, value in params.items()
+        }, carried
+
+
+def slope(loss_of: Loss, first_order: bool = False) -> Support:
+    """Ask a loss for its gradients, differentiably.
+
+    first_order: they count as constants (FOMAML), so that no second derivative is ever needed.
+    """
+    ask = torch.func.grad_and_value(loss_of)
+
+    def support(params: Tensors) -> tuple[Tensors, Tensor]:
+        gradients, loss = ask(dict(params))
+        if not first_order:
+            return gradients, loss
+        return {name: value.detach() for name, value in gradients.items()}, loss.detach()
+
+    return support
+
+
+def inner_steps(params: Tensors, meta: Tensors, support: Support, steps: int, rule: Rule) -> Iterator[Tensors]:
+    """The parameters after each of `steps` steps, the first of them after one; differentiable in params and meta."""
+    carried = rule.begin(params, meta)
+    for step in range(steps):
+        gradients, loss = support(params)
+        params, carried = rule.update(params, gradients, loss, meta, carried, step)
+        yield params
+
+
+def inner_loop(params: Tensors, meta: Tensors, support: Support, steps: int, rule: Rule) -> Tensors:
+    """The parameters after all steps; those given where steps is 0."""
+    last = params
+    for stepped in inner_steps(params, meta, support, steps, rule):
+        last = stepped
+    return last

@@ -1,0 +1,89 @@
+"""Algorithms with an outer loop: what they learn over many tasks, and from what.
+
+What an outer loop has learnt belongs to the shared CNN for which it was learnt: a backbone carries it, under the
+algorithm's name (`Backbone.meta`), and `adapt` finds it there.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from learnd.learning.algorithm import Algorithm, Context
+from learnd.learning.backbones import Backbone
+from learnd.learning.inner import Tensors
+
+BACKBONE = "backbone."  # prefix of those meta-parameters that stand in for the network's own
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """B tasks of one size: W classes, S support and Q query images of each.
+
+    support: (B, W * S, C, H, H), query: (B, W * Q, C, H, H); uint8, or float32 in [0, 255] where augmented.
+    support_labels: int64 (B, W * S), query_labels: int64 (B, W * Q), in [0, ways).
+    progress: how far the training is, in [0, 1).
+    """
+
+    support: Tensor
+    support_labels: Tensor
+    query: Tensor
+    query_labels: Tensor
+    ways: int
+    progress: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.support)
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.support, self.support_labels, self.query, self.query_labels
+
+    def split(self, size: int) -> list[Episodes]:
+        """The same tasks, at most size at a time."""
+        parts = zip(*(tensor.split(size) for tensor in self.tensors), strict=True)
+        return [Episodes(a, b, c, d, self.ways, self.progress) for a, b, c, d in parts]
+
+
+class MetaLearner(Algorithm):
+    """An algorithm with an outer loop, which minimises `meta_loss` over the meta-parameters."""
+
+    batch_statistics: ClassVar[bool] = False  # does the outer loop train batch norm's statistics too?
+
+    @abstractmethod
+    def meta_parameters(self, backbone: Backbone) -> dict[str, Tensor]:
+        """Where the outer loop starts: named float32 tensors, on the backbone's device.
+
+        A name "backbone.<name>" stands in for the network's own parameter of that name.
+        """
+
+    @abstractmethod
+    def meta_loss(self, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
+        """The mean loss of the episodes' queries, a scalar that is differentiable in meta."""
+
+    def meta_of(self, backbone: Backbone) -> dict[str, Tensor]:
+        """What was meta-learnt for this backbone; where nothing was, where the outer loop would start."""
+        return {**self.meta_parameters(backbone), **backbone.meta.get(self.name, {})}
+
+
+def over_tasks(task_loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], episodes: Episodes) -> Tensor:
+    """The mean of task_loss(support, support_labels, query, query_labels) over the tasks: all at once, by vmap."""
+    if len(episodes) == 1:
+        return task_loss(*(tensor[0] for tensor in episodes.tensors))
+    losses: Tensor = torch.func.vmap(task_loss, randomness="different")(*episodes.tensors)  # (B,)
+    return losses.mean()
+
+
+def backbone_parameters(backbone: Backbone) -> dict[str, Tensor]:
+    """A copy of the network's own parameters, as meta-parameters."""
+    return {BACKBONE + name: value.detach().clone() for name, value in backbone.module.named_parameters()}
+
+
+def for_backbone(values: Tensors) -> dict[str, Tensor]:
+    """Those values that stand in for the network's own, under their names in the network."""
+    return {name.removeprefix(BACKBONE): value for name, value in values.items() if name.startswith(BACKBONE)}
