@@ -87,6 +87,7 @@ LEARNING = [
     "learnd.learning.learner",
     "learnd.learning.predictor",
     "learnd.learning.meta",
+    "learnd.learning.evaluation",
     "learnd.learning.worker",
 ]
 FACE = [

@@ -1,0 +1,126 @@
+"""Few-shot episodes on classes that nothing was trained on: how good an algorithm is, with its uncertainty.
+
+The host holds the queries and marks them; an algorithm adapts as it would in the daemon.  The protocol is that of the
+papers (Vinyals et al. 2016): every episode draws its classes and images anew; the score is the mean accuracy of
+the episodes with the 95 % interval of a mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learnd.learning.algorithm import Algorithm, Context, HeadAlgorithm, Support, check_logits, check_state
+from learnd.learning.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Setting:
+    """ways: classes an episode.  shots, queries: images of each.  episodes: how many; seed: of all that is drawn."""
+
+    ways: int
+    shots: int
+    queries: int = 15
+    episodes: int = 1000
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Score:
+    """accuracy: mean over the episodes, in [0, 1]; interval: half the width of its 95 % interval."""
+
+    accuracy: float
+    interval: float
+    episodes: int
+
+    def __str__(self) -> str:
+        return f"{100 * self.accuracy:.1f} ± {100 * self.interval:.1f}"
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Test images, embedded once: images uint8 (N, C, S, S), features (N, D), rows[k]: the rows of class k."""
+
+    images: Tensor
+    features: Tensor
+    rows: tuple[Tensor, ...]
+
+
+def pool(backbone: Backbone, images: Tensor, rows: tuple[Tensor, ...]) -> Pool:
+    """Embed the images uint8 (N, C, S, S) of all classes."""
+    return Pool(images, backbone.embed(images), rows)
+
+
+def score_of(accuracies: list[float]) -> Score:
+    """The mean of per-episode accuracies and its 95 % interval (normal, as the papers give it)."""
+    values = torch.tensor(accuracies, dtype=torch.float64)
+    spread = float(values.std()) if len(values) > 1 else 0.0
+    return Score(float(values.mean()), 1.96 * spread / math.sqrt(len(values)), len(values))
+
+
+def evaluate(
+    algorithm: Algorithm,
+    backbone: Backbone,
+    classes: Pool,
+    setting: Setting,
+    progress: Callable[[int, float], None] = lambda done, accuracy: None,
+) -> Score:
+    """The score of an algorithm: adapt to each episode's support, mark its queries.
+
+    The queries of an episode are handed over together; an algorithm that does not say ``transductive`` must say of each
+    what it says of it alone, which the conformance kit checks.  Raises what the plugin raises.
+    """
+    generator = torch.Generator().manual_seed(setting.seed)
+    accuracies: list[float] = []
+    for number in range(setting.episodes):
+        support, query = draw(classes.rows, setting, generator)  # (W, S), (W, Q)
+        ctx = Context(torch.Generator().manual_seed(setting.seed * 1_000_003 + number))
+        logits = _answer(algorithm, backbone, classes, support, query.flatten(), ctx)  # (W * Q, W)
+        labels = torch.arange(setting.ways, device=logits.device).repeat_interleave(setting.queries)
+        accuracies.append(float((logits.argmax(1) == labels).double().mean()))
+        progress(number + 1, sum(accuracies) / len(accuracies))
+    return score_of(accuracies)
+
+
+def draw(rows: tuple[Tensor, ...], setting: Setting, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Row numbers of one episode: support int64 (W, S) and query (W, Q).  Raises ValueError where there are too few."""
+    each = setting.shots + setting.queries
+    if len(rows) < setting.ways or min(len(own) for own in rows) < each:
+        raise ValueError(f"{setting.ways} classes of {each} images each are needed")
+    chosen = torch.randperm(len(rows), generator=generator)[: setting.ways].tolist()
+    picked = torch.stack([rows[k][torch.randperm(len(rows[k]), generator=generator)[:each]] for k in chosen])
+    return picked[:, : setting.shots], picked[:, setting.shots :]
+
+
+def _answer(
+    algorithm: Algorithm, backbone: Backbone, classes: Pool, support: Tensor, query: Tensor, ctx: Context
+) -> Tensor:
+    ways, shots = support.shape
+    rows = support.flatten()
+    labels = torch.arange(ways, device=classes.features.device).repeat_interleave(shots)
+    given = Support(classes.images[rows].to(backbone.device), classes.features[rows], labels, ways)
+    if isinstance(algorithm, HeadAlgorithm) and type(algorithm).predict is HeadAlgorithm.predict:
+        state = check_state(algorithm.adapt(backbone, given, ctx), algorithm.name)
+        logits = algorithm.score(state, classes.features[query])
+    else:
+        state = check_state(algorithm.adapt(backbone.private(), given, ctx), algorithm.name)
+        logits = algorithm.predict(backbone, state, classes.images[query].to(backbone.device))
+    return check_logits(logits, len(query), ways, algorithm.name)
+
+
+def by_batch(backbone: Backbone) -> Backbone:
+    """The backbone as many papers run it: batch norm with the statistics of whatever is in the batch.
+
+    Queries then help each other (Nichol et al. 2018, section 6.1, call it transductive), so a score with it is to be
+    compared with theirs alone.
+    """
+    private = backbone.private()
+    for module in private.module.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.track_running_stats, module.running_mean, module.running_var = False, None, None
+    return private
+
