@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from learnd.control.dispatch import Dispatcher
@@ -175,7 +174,3 @@ class Service:
         else:
             dispatcher.hear(item.child, item.message)
         return False
-
-
-def journal_path(settings: Settings) -> Path:
-    return settings.state / JOURNAL

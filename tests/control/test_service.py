@@ -1,0 +1,252 @@
+"""The daemon's one loop, with the real watcher and inspector and the light worker of test_dispatch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learnd.control.journal import JOURNAL, Journal
+from learnd.control.service import Bell, Service
+from learnd.control.taskbook import TaskRow
+from learnd.control.watcher import Ring
+from learnd.control.workers import Child, Inbox
+from learnd.domain import TaskState
+from learnd.errors import StateError
+from learnd.settings import Settings, load
+from learnd.wire import BackboneSpec
+from tests.broken import good_task
+from tests.control.test_dispatch import Crew
+
+# --- the bell ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_thousand_rings_wake_the_service_once() -> None:
+    woken: list[bool] = []
+    bell = Bell(lambda: woken.append(True))
+    for _ in range(1000):
+        bell(Ring("cats"))
+    bell(Ring("dogs"))
+    bell(Ring(None))
+    assert len(woken) == 1
+    assert bell.take() == {"cats": False, "dogs": False, None: False}
+
+
+def test_a_ring_after_the_look_wakes_it_again() -> None:
+    woken: list[bool] = []
+    bell = Bell(lambda: woken.append(True))
+    bell(Ring("cats"))
+    bell.take()
+    bell(Ring("cats"))
+    assert len(woken) == 2
+    assert bell.take() == {"cats": False}
+    assert bell.take() == {}
+
+
+@pytest.mark.parametrize("renamed", [[True, False], [False, True]])
+def test_that_a_folder_was_moved_in_is_not_lost_among_other_rings(renamed: list[bool]) -> None:
+    bell = Bell(lambda: None)
+    for ring in renamed:
+        bell(Ring("cats", ring))
+    assert bell.take() == {"cats": True}
+
+
+def test_no_ring_is_lost_however_many_threads_ring() -> None:
+    woken = threading.Semaphore(0)
+    bell = Bell(woken.release)
+    seen: set[str | None] = set()
+    ringers = [
+        threading.Thread(target=lambda row=row: [bell(Ring(f"{row}-{n}")) for n in range(200)]) for row in range(4)
+    ]
+    for ringer in ringers:
+        ringer.start()
+    while len(seen) < 800:
+        assert woken.acquire(timeout=20)
+        seen |= set(bell.take())
+    for ringer in ringers:
+        ringer.join()
+    assert bell.take() == {}
+
+
+# --- the daemon -------------------------------------------------------------------------------------------------------
+
+
+class House:
+    """A watched folder, a state, and daemons that live in them one after another."""
+
+    def __init__(self, home: Path, crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+        places = {"tasks": str(home / "tasks"), "state": str(home / "state"), "backbone": "conv4", "devices": "cpu"}
+        self.settings = load(None, places | {"watch.quiet_seconds": "0", "worker.retry_seconds": "0"}, {})
+        self.crew = crew
+        self.notices: list[tuple[str, str]] = []
+        self.when: dict[str, Callable[[], None]] = {}  # what to do when a worker begins such a job, or a notice comes
+        self.service = Service(self.settings, self._notice)
+        monkeypatch.setattr("learnd.control.dispatch.start_worker", self._start_worker)
+
+    def _start_worker(
+        self, name: str, device: str, index: int, backbone: BackboneSpec, settings: Settings, inbox: Inbox
+    ) -> Child:
+        def heard(child: Child, message: dict[str, Any]) -> None:
+            inbox(child, message)
+            if "progress" in message:
+                self._do(message["progress"]["stage"])
+
+        return self.crew.start_worker(name, device, index, backbone, settings, heard)
+
+    def _notice(self, level: str, text: str) -> None:
+        self.notices.append((level, text))
+        self._do(text)
+
+    def _do(self, what: str) -> None:
+        self.when.pop(what, lambda: None)()
+
+    def run(self, *, once: bool = True) -> int:
+        return self.service.run(once=once)
+
+    def journal(self) -> Journal:
+        return Journal(self.settings.state / JOURNAL)
+
+    def rows(self) -> list[TaskRow]:
+        journal = self.journal()
+        try:
+            return journal.tasks.all()
+        finally:
+            journal.close()
+
+    def states(self) -> dict[str, TaskState]:
+        return {row.name: row.state for row in self.rows()}
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield House(tmp_path, Crew(tmp_path), monkeypatch)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def test_once_with_nothing_to_do_makes_the_folders_and_exits_with_0(house: House) -> None:
+    assert house.run() == 0
+    assert house.settings.tasks.is_dir()
+    assert house.rows() == []
+
+
+def test_once_learns_what_is_there_and_exits_with_0(house: House) -> None:
+    for number, name in enumerate(("cats", "dogs")):
+        good_task(house.settings.tasks / name, shots=4 + number)
+        house.crew.learns(name)
+    assert house.run() == 0
+    assert house.states() == {"cats": TaskState.LEARNED, "dogs": TaskState.LEARNED}
+
+
+def test_once_exits_with_1_where_a_folder_is_rejected_and_learns_the_others(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    good_task(house.settings.tasks / "broken", classes=("only",))
+    house.crew.learns("cats")
+    assert house.run() == 1
+    assert house.states() == {"cats": TaskState.LEARNED, "broken": TaskState.REJECTED}
+
+
+def test_once_exits_with_1_where_a_task_failed(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    house.crew.will("cats", "die")
+    assert house.run() == 1
+    assert house.rows()[0].reason == "the worker ended with exit code 7 (3 attempts)"
+
+
+def test_a_second_run_learns_nothing_again(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    house.crew.learns("cats")
+    house.run()
+    before = house.rows()
+    assert house.run() == 0
+    assert house.rows() == before
+
+
+def test_a_signal_ends_it_and_the_job_in_hand_goes_back(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    house.crew.will("cats", "hang")
+    stages: list[dict[str, str]] = []
+    house.when = {"learn": interrupt, "stopping (SIGTERM)": lambda: stages.append(house.service.stages())}
+
+    assert house.run(once=False) == 0
+    assert stages == [{"cpu:0": "learn 0/1"}]
+    assert [(row.state, row.reason) for row in house.rows()] == [(TaskState.QUEUED, "the daemon was stopped")]
+
+
+def test_what_ran_when_a_daemon_was_killed_is_done_by_the_next(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    house.crew.will("cats", "hang")
+    house.when = {"learn": interrupt}
+    house.run(once=False)
+    journal = house.journal()  # as a daemon leaves it that had no time to put anything back
+    held = journal.jobs.lease("cpu:0", 60)
+    journal.close()
+    assert held is not None
+    (house.settings.state / "work" / "1-2" / "out").mkdir(parents=True)
+
+    house.crew.learns("cats")
+    assert house.run() == 0
+    assert house.states() == {"cats": TaskState.LEARNED}
+    said = [text for _, text in house.notices]
+    assert "removed what an earlier daemon left unfinished: work/1-2" in said
+    assert "1 job(s) that ran when the daemon stopped are queued again" in said
+
+
+def test_what_another_process_wishes_is_seen_without_being_told(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    house.crew.will("cats", "hang")
+
+    def skip() -> None:
+        journal = house.journal()
+        journal.tasks.skip("cats")
+        journal.close()
+
+    house.when = {"learn": skip}
+    assert house.run() == 0
+    assert house.states() == {"cats": TaskState.SKIPPED}
+
+
+def test_a_folder_that_comes_while_it_runs_is_learned(house: House, tmp_path: Path) -> None:
+    house.crew.learns("cats")
+    good_task(tmp_path / "aside")
+    ready = "cpu:0 is ready: conv4, 0 algorithms"
+    learned = "learned cats: prototypes, accuracy 0.900 (cross-validation), version 1"
+    house.when = {
+        ready: lambda: os.rename(tmp_path / "aside", house.settings.tasks / "cats"),
+        learned: interrupt,
+    }
+    assert house.run(once=False) == 0
+    assert house.states() == {"cats": TaskState.LEARNED}
+
+
+def test_a_state_made_with_another_backbone_ends_it_before_any_worker_starts(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    house.crew.learns("cats")
+    house.run()
+    house.crew.started.clear()
+    other = load(None, {"tasks": str(house.settings.tasks), "state": str(house.settings.state)}, {})
+    with pytest.raises(StateError, match="made with backbone 'conv4', the settings say 'lite0'"):
+        Service(other, lambda *_: None).run()
+    assert house.crew.started == []
+
+
+def test_a_journal_that_cannot_be_written_is_a_clear_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        import sqlite3
+
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("learnd.control.folders.Folders.look_everywhere", full)
+    with pytest.raises(StateError, match=r"cannot be written .*disk is full") as error:
+        house.run()
+    assert error.value.exit_code == 3
