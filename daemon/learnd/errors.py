@@ -31,6 +31,12 @@ class StateError(LearndError):
     exit_code = 3
 
 
+class StateUnavailable(StateError):
+    """The state cannot be used now, as its disk is full or its rights are wrong.  Nothing is damaged: try again."""
+
+    exit_code = 1
+
+
 class ImageError(LearndError):
     """One image file that cannot be used, and why."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from learnd.control.journal import Journal
 from learnd.domain import TaskState
-from learnd.errors import StateError, TaskError
+from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.wire import Hello
 
 
@@ -30,6 +30,36 @@ def test_a_damaged_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="cannot be read") as error:
         Journal(tmp_path / "j.sqlite")
     assert error.value.exit_code == 3
+
+
+def test_damage_far_inside_is_as_clear(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    for number in range(200):
+        journal.note("test", f"a long message, so that it takes some pages {number} " * 10)
+    journal.close()
+    data = bytearray((tmp_path / "j.sqlite").read_bytes())
+    page = 4096
+    for start in range(15 * page, len(data), page):  # past the schema, and the roots of the tables
+        data[start : start + page] = b"\xff" * page
+    (tmp_path / "j.sqlite").write_bytes(data)
+
+    journal = Journal(tmp_path / "j.sqlite")
+    with pytest.raises(StateError, match="cannot be read") as error:
+        journal.db.events(1000)
+    assert error.value.exit_code == 3
+
+
+def test_a_full_disk_is_no_damage_and_leaves_what_was_there(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    journal.note("test", "before")
+    journal.db.all("PRAGMA max_page_count = 1")  # SQLite rounds it up to what the file has
+    with pytest.raises(StateUnavailable, match="is full") as error:
+        journal.note("test", "more than fits " * 10_000)
+    assert error.value.exit_code == 1
+
+    journal.db.all("PRAGMA max_page_count = 1000000")
+    journal.note("test", "after")
+    assert [event.message for event in journal.db.events()] == ["before", "after"]
 
 
 def test_a_journal_of_a_newer_learnd_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.control.lock import hold, holder_of
+from learnd.control.lock import LOCK_FILE, hold, holder_of
 from learnd.errors import StateError
 
 HOLD = """
@@ -48,3 +49,15 @@ def test_a_killed_daemon_holds_nothing(tmp_path: Path) -> None:
         child.kill()
     with hold(tmp_path):
         pass
+
+
+def test_a_daemon_that_starts_waits_out_who_only_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / LOCK_FILE).touch()
+    asking = os.open(tmp_path / LOCK_FILE, os.O_RDONLY)  # as `learnd status` does, for microseconds
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    monkeypatch.setattr("learnd.control.lock.time.sleep", lambda _seconds: fcntl.flock(asking, fcntl.LOCK_UN))
+    with hold(tmp_path):
+        holder = holder_of(tmp_path)
+    os.close(asking)
+    assert holder is not None
+    assert holder.pid == os.getpid()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from learnd.control.database import Database
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.service import Bell, Service
 from learnd.control.taskbook import TaskRow
 from learnd.control.watcher import Ring
 from learnd.control.workers import Child, Inbox
 from learnd.domain import TaskState
-from learnd.errors import StateError
+from learnd.errors import StateError, StateUnavailable
 from learnd.settings import Settings, load
 from learnd.wire import BackboneSpec
 from tests.broken import good_task
@@ -85,8 +88,13 @@ class House:
         self.crew = crew
         self.notices: list[tuple[str, str]] = []
         self.when: dict[str, Callable[[], None]] = {}  # what to do when a worker begins such a job, or a notice comes
+        self.patch = monkeypatch
+        self.again()
+
+    def again(self) -> None:
+        """Another daemon."""
         self.service = Service(self.settings, self._notice)
-        monkeypatch.setattr("learnd.control.dispatch.start_worker", self._start_worker)
+        self.patch.setattr("learnd.control.dispatch.start_worker", self._start_worker)
 
     def _start_worker(
         self, name: str, device: str, index: int, backbone: BackboneSpec, settings: Settings, inbox: Inbox
@@ -240,13 +248,41 @@ def test_a_state_made_with_another_backbone_ends_it_before_any_worker_starts(hou
     assert house.crew.started == []
 
 
-def test_a_journal_that_cannot_be_written_is_a_clear_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        import sqlite3
+def fill(house: House) -> None:
+    """The disk is full: SQLite may take no further page for the journal."""
+    room = Database.transaction
 
-        raise sqlite3.OperationalError("database or disk is full")
+    @contextmanager
+    def transaction(self: Database) -> Iterator[None]:
+        self.run("PRAGMA max_page_count = 1")  # which SQLite rounds up to what the file has
+        with room(self):
+            yield
 
-    monkeypatch.setattr("learnd.control.folders.Folders.look_everywhere", full)
-    with pytest.raises(StateError, match=r"cannot be written .*disk is full") as error:
+    house.patch.setattr(Database, "transaction", transaction)
+
+
+def test_a_full_disk_under_the_journal_is_a_clear_end_and_the_next_daemon_goes_on(house: House) -> None:
+    for number in range(12):
+        good_task(house.settings.tasks / f"{'a long name ' * 10}{number}", shots=4 + number)
+        house.crew.learns(f"{'a long name ' * 10}{number}")
+    house.when = {"cpu:0 is ready: conv4, 0 algorithms": lambda: fill(house)}
+    with pytest.raises(StateUnavailable, match=r"journal.sqlite: the journal cannot be .*is full") as error:
         house.run()
-    assert error.value.exit_code == 3
+    assert error.value.exit_code == 1  # the service unit starts it again; 3 would be the end
+
+    house.patch.undo()
+    house.again()
+    assert house.run() == 0
+    assert set(house.states().values()) == {TaskState.LEARNED}
+
+
+@pytest.mark.parametrize("what", ["learnd.control.dispatch.Dispatcher._export", "learnd.control.lock.os.pwrite"])
+def test_whatever_else_the_system_refuses_is_a_clear_end_too(house: House, what: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "state/work")
+
+    house.patch.setattr(what, full)
+    good_task(house.settings.tasks / "cats")
+    with pytest.raises(StateUnavailable, match="state/work: No space left on device") as error:
+        house.run()
+    assert error.value.exit_code == 1

@@ -10,9 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learnd.errors import StateError
+from learnd.errors import StateError, StateUnavailable
 
 SCHEMA_VERSION = 1
+
+# What SQLite says of a disk, its rights and its locks, and not of what is written in the file.
+_PASSING = (
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOMEM,
+)
 
 
 @dataclass(frozen=True)
@@ -28,24 +41,22 @@ class Event:
 class Database:
     """One connection, for one thread.  Reads outside a transaction see the newest commit.
 
-    Raises StateError where the file is absent (unless create), damaged, or of another schema.
+    Every method raises StateError where the file is absent (unless create), damaged, or of another schema, and
+    StateUnavailable where it cannot be read or written now: a full disk, missing rights, a lock that is held.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
         if not create and not path.is_file():
             raise _absent(path)
+        self._path = path
         try:
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
-            self._connection.row_factory = sqlite3.Row
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._migrate(path, create)
         except sqlite3.DatabaseError as error:
-            raise StateError(
-                f"the journal cannot be read ({error})",
-                where=str(path),
-                remedy="restore it from a backup, or move the state folder away to start anew",
-            ) from error
+            raise _trouble(error, path) from error
+        self._connection.row_factory = sqlite3.Row
+        self.run("PRAGMA journal_mode=WAL")
+        self.run("PRAGMA synchronous=FULL")
+        self._migrate(path, create)
 
     def _migrate(self, path: Path, create: bool) -> None:
         if self.one("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None:
@@ -72,24 +83,32 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing.  Takes the write lock at once, so that what is read inside still holds at the commit."""
-        self._connection.execute("BEGIN IMMEDIATE")
+        self.run("BEGIN IMMEDIATE")
         try:
             yield
+            self.run("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # on a full disk SQLite may have rolled back by itself
+                self.run("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def run(self, sql: str, *values: Any) -> int:
         """Execute one statement; returns the number of rows it changed."""
-        return self._connection.execute(sql, values).rowcount
+        try:
+            return self._connection.execute(sql, values).rowcount
+        except sqlite3.DatabaseError as error:
+            raise _trouble(error, self._path) from error
 
     def all(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        return self._connection.execute(sql, values).fetchall()
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise _trouble(error, self._path) from error
 
     def one(self, sql: str, *values: Any) -> sqlite3.Row | None:
-        row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
-        return row
+        """The first row, or None."""
+        rows = self.all(sql, *values)
+        return rows[0] if rows else None
 
     def get(self, key: str) -> str | None:
         """A small fact (`meta`)."""
@@ -126,3 +145,13 @@ class Database:
 
 def _absent(path: Path) -> StateError:
     return StateError("there is no journal yet", where=str(path), remedy="start the daemon once: learnd run")
+
+
+def _trouble(error: sqlite3.DatabaseError, path: Path) -> StateError:
+    """What may pass, told from damage, which no second try mends."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # an extended code: its low byte is the kind
+    if code & 0xFF in _PASSING:
+        remedy = "free the disk or mend its rights, and start again: nothing is lost"
+        return StateUnavailable(f"the journal cannot be read or written now ({error})", where=str(path), remedy=remedy)
+    remedy = "restore it from a backup, or move the state folder away to start anew"
+    return StateError(f"the journal cannot be read ({error})", where=str(path), remedy=remedy)

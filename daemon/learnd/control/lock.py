@@ -14,6 +14,8 @@ from pathlib import Path
 from learnd.errors import StateError
 
 LOCK_FILE = "daemon.lock"
+_GLANCES = 100  # tries, so many seconds apart: whoever only asks who holds the state, holds it for a moment
+_GLANCE = 0.01
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,8 @@ def hold(state: Path) -> Iterator[None]:
     """Hold the state, or raise StateError that says who does."""
     descriptor = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _held(state) from None
+        if not _locked(descriptor):
+            raise _held(state)
         holder = Holder(os.getpid(), os.uname().nodename, time.time())
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
@@ -42,8 +42,18 @@ def hold(state: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _locked(descriptor: int) -> bool:
+    """Take the lock; False where it is held for longer than a question takes."""
+    for _ in range(_GLANCES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(_GLANCE)
+    return False
+
+
 def holder_of(state: Path) -> Holder | None:
-    """The daemon that holds the state now, or None.  Never disturbs a daemon that is starting."""
+    """The daemon that holds the state now, or None.  Holds it for microseconds, which a starting daemon waits out."""
     try:
         descriptor = os.open(state / LOCK_FILE, os.O_RDONLY)
     except FileNotFoundError:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import queue
 import signal
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.control.watcher import Ring, Watcher
 from learnd.control.workers import Child
-from learnd.errors import StateError
+from learnd.errors import StateUnavailable
 from learnd.settings import Settings
 
 _GLANCE = 1.0  # seconds between looks for what a command wrote into the journal
@@ -63,7 +63,11 @@ class Bell:
 
 
 class Service:
-    """`Service(settings, notice).run()` is the daemon.  Raises StateError where the state is held or damaged."""
+    """`Service(settings, notice).run()` is the daemon.
+
+    Raises StateError where the state is held or damaged, and StateUnavailable where a full disk, missing rights or a
+    lack of processes stops it: started again, it goes on.
+    """
 
     def __init__(self, settings: Settings, notice: Notice) -> None:
         self._settings = settings
@@ -78,17 +82,14 @@ class Service:
         Returns 0, or with once 1 where a task failed or was rejected.
         """
         settings = self._settings
-        settings.tasks.mkdir(parents=True, exist_ok=True)
-        settings.state.mkdir(parents=True, exist_ok=True)
-        with hold(settings.state):
-            journal = Journal(settings.state / JOURNAL, create=True)
-            try:
+        try:
+            settings.tasks.mkdir(parents=True, exist_ok=True)
+            settings.state.mkdir(parents=True, exist_ok=True)
+            with hold(settings.state), closing(Journal(settings.state / JOURNAL, create=True)) as journal:
                 return self._serve(journal, once)
-            except sqlite3.Error as error:
-                where, remedy = str(settings.state / JOURNAL), "free the disk or mend its rights, and start again"
-                raise StateError(f"the journal cannot be written ({error})", where=where, remedy=remedy) from error
-            finally:
-                journal.close()
+        except OSError as error:  # whatever room had no answer to it
+            where, remedy = error.filename or str(settings.state), "free the disk or mend its rights, and start again"
+            raise StateUnavailable(f"{error.strerror or error}", where=str(where), remedy=remedy) from error
 
     def stages(self) -> dict[str, str]:
         """What each busy worker is at, e.g. {"cpu:0": "embed 3/10"}.  May be called from any thread."""
