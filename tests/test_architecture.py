@@ -54,6 +54,8 @@ CONTROL = [
     "learnd.control.generations",
     "learnd.control.results",
     "learnd.control.dispatch",
+    "learnd.control.owners",
+    "learnd.control.inspections",
     "learnd.control.folders",
     "learnd.control.service",
 ]

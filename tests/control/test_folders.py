@@ -19,7 +19,7 @@ from learnd.control.journal import Journal
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import Child
 from learnd.domain import TaskState
-from learnd.errors import LearndError
+from learnd.identity import nfc
 from learnd.settings import load
 from tests.broken import draw, good_task
 from tests.control.test_dispatch import Clock
@@ -148,29 +148,14 @@ def test_two_folders_of_one_name_do_not_take_turns(yard: Yard) -> None:
     assert any("both called" in notice for notice in yard.notices)
 
 
-def test_a_folder_that_kills_the_inspector_is_rejected_and_the_next_one_is_fine(yard: Yard) -> None:
-    yard.until(lambda: yard.children)  # its hello
-    inspector = yard.children[0]
-    os.kill(inspector.pid, signal.SIGSTOP)
-    good_task(yard.tasks / "first")
-    good_task(yard.tasks / "second", shots=5)
-    for name in ("first", "second"):
-        yard.folders.look(name, renamed=True)
-    os.kill(inspector.pid, signal.SIGKILL)
-    yard.settle()
-    assert yard.row("first").state == TaskState.REJECTED
-    assert [problem.code for problem in yard.row("first").problems] == ["decoder-crash"]
-    assert "SIGKILL" in yard.row("first").reason
-    assert yard.row("second").state == TaskState.QUEUED
-
-
 # --- waiting, and what ends it: told by a clock that the test turns --------------------------------------------------
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("learnd.control.folders.time", clock)
+    for module in ("folders", "inspections"):
+        monkeypatch.setattr(f"learnd.control.{module}.time", clock)
     return clock
 
 
@@ -293,7 +278,48 @@ def test_a_skipped_folder_that_is_retried_is_judged_again(patient: Yard, clock: 
     assert judged(patient, clock).state == TaskState.QUEUED
 
 
-# --- an inspector that is lost ----------------------------------------------------------------------------------------
+# --- twins and other names --------------------------------------------------------------------------------------------
+
+
+def test_a_copy_of_what_is_not_learned_after_all_is_taken_up_at_once(patient: Yard, clock: Clock) -> None:
+    shutil.copytree(good_task(patient.tasks / "original"), patient.tasks / "shapes")
+    for name in ("original", "shapes"):
+        patient.folders.look(name, renamed=True)
+    patient.settle()
+    assert patient.row("shapes").state == TaskState.DUPLICATE
+
+    held = patient.journal.jobs.lease("cpu:0", 60)
+    assert held is not None
+    patient.journal.jobs.give_up(held, "failed", "no way")
+    patient.folders.tick()
+    assert not patient.folders.settled
+    clock.ahead += 60
+    patient.settle()
+    assert patient.row("shapes").state == TaskState.QUEUED
+
+
+def test_a_copy_that_is_gone_when_its_verdict_is_taken_back_leaves_the_table(patient: Yard) -> None:
+    shutil.copytree(good_task(patient.tasks / "original"), patient.tasks / "shapes")
+    for name in ("original", "shapes"):
+        patient.folders.look(name, renamed=True)
+    patient.settle()
+    shutil.rmtree(patient.tasks / "shapes")
+    patient.journal.tasks.skip("original")
+    patient.folders.tick()
+    assert [row.name for row in patient.journal.tasks.all()] == ["original"]
+    assert patient.folders.settled
+
+
+def test_a_name_that_is_longer_composed_than_any_file_may_be_is_a_task_like_any_other(yard: Yard) -> None:
+    name = "\u0958" * 85  # 255 bytes; its composed form, as Unicode has it, is of twice as many characters
+    good_task(yard.tasks / name)
+    yard.folders.look_everywhere()
+    yard.folders.look(name)
+    yard.settle()
+    assert [(row.name, row.state) for row in yard.journal.tasks.all()] == [(nfc(name), TaskState.QUEUED)]
+
+
+# --- while it is being inspected --------------------------------------------------------------------------------------
 
 
 def heavy_task(folder: Path) -> Path:
@@ -309,47 +335,37 @@ def heavy_task(folder: Path) -> Path:
 
 def inspecting(yard: Yard) -> Child:
     """The inspector, at the moment when it has named a file of "shapes" and opens it."""
-    heavy_task(yard.tasks / "shapes")
-    good_task(yard.tasks / "next")
     yard.folders.look("shapes", renamed=True)
-    yard.folders.look("next", renamed=True)
     yard.until(lambda: len(yard.children) > 1)  # its hello, and then the name of a file
     return yard.children[-1]
 
 
-def test_a_file_that_kills_the_inspector_is_named_and_the_next_folder_is_fine(patient: Yard) -> None:
-    os.kill(inspecting(patient).pid, signal.SIGKILL)
-    patient.settle()
-
-    (problem,) = patient.row("shapes").problems
-    assert (problem.code, problem.where[:8]) == ("decoder-crash", "circles/")
-    assert problem.what == "the process that decodes images was killed by SIGKILL"
-    assert patient.row("next").state == TaskState.QUEUED
-
-
-def test_a_file_on_which_the_inspector_hangs_is_blamed_as_well(patient: Yard, clock: Clock) -> None:
+def test_a_folder_that_kills_the_inspector_is_rejected_and_the_next_one_is_fine(patient: Yard) -> None:
+    heavy_task(patient.tasks / "shapes")
+    good_task(patient.tasks / "next")
     inspector = inspecting(patient)
-    os.kill(inspector.pid, signal.SIGSTOP)
-    clock.ahead += 300
+    patient.folders.look("next", renamed=True)
+    os.kill(inspector.pid, signal.SIGKILL)
     patient.settle()
 
+    assert patient.row("shapes").state == TaskState.REJECTED
+    assert [problem.code for problem in patient.row("shapes").problems] == ["decoder-crash"]
     assert "SIGKILL" in patient.row("shapes").reason
     assert patient.row("next").state == TaskState.QUEUED
 
 
-def test_an_inspector_that_is_lost_while_it_has_nothing_to_do_is_replaced(patient: Yard) -> None:
-    patient.until(lambda: patient.children)
-    os.kill(patient.children[0].pid, signal.SIGKILL)
-    patient.until(lambda: len(set(patient.children)) > 1)
-    good_task(patient.tasks / "shapes")
-    patient.folders.look("shapes", renamed=True)
+@pytest.mark.parametrize("verdict", ["accepted", "not fit yet", "fatal"])
+def test_a_skip_holds_whatever_the_inspector_finds(patient: Yard, verdict: str) -> None:
+    folder = heavy_task(patient.tasks / "shapes")
+    if verdict == "not fit yet":
+        (folder / "triangles").mkdir()
+    patient.folders.look("shapes")
+    inspector = inspecting(patient)
+    patient.journal.tasks.skip("shapes")
+    if verdict == "fatal":
+        os.kill(inspector.pid, signal.SIGKILL)
     patient.settle()
-    assert patient.row("shapes").state == TaskState.QUEUED
 
-
-def test_an_inspector_that_cannot_start_ends_the_daemon(patient: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    patient.folders.stop()
-    monkeypatch.setattr("learnd.control.folders.sys.executable", "/bin/false")
-    patient.folders.start()
-    with pytest.raises(LearndError, match="the inspector cannot start"):
-        patient.until(lambda: False)
+    rows = patient.journal.tasks.revisions("shapes")
+    assert [(row.revision, row.state) for row in rows] == [(1, TaskState.SKIPPED)]
+    assert patient.journal.jobs.next_due() is None

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from learnd.control.database import Database
+from learnd.control.folders import Folders
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.service import Bell, Service
 from learnd.control.taskbook import TaskRow
@@ -126,6 +129,12 @@ class House:
         finally:
             journal.close()
 
+    def skip(self, name: str) -> None:
+        """As `learnd skip` does."""
+        journal = self.journal()
+        journal.tasks.skip(name)
+        journal.close()
+
     def states(self) -> dict[str, TaskState]:
         return {row.name: row.state for row in self.rows()}
 
@@ -171,6 +180,33 @@ def test_once_exits_with_1_where_a_task_failed(house: House) -> None:
     assert house.rows()[0].reason == "the worker ended with exit code 7 (3 attempts)"
 
 
+def test_once_takes_up_the_copy_of_what_could_not_be_learned(house: House) -> None:
+    shutil.copytree(good_task(house.settings.tasks / "cats"), house.settings.tasks / "copy")
+    house.crew.leaves("cats", {"status": "failed", "reason": "no way"}, {})
+    house.crew.learns("copy")
+    assert house.run() == 1
+    assert house.states() == {"cats": TaskState.FAILED, "copy": TaskState.LEARNED}
+
+
+def test_once_does_not_end_before_it_has_seen_what_was_wished_at_the_last_moment(house: House) -> None:
+    shutil.copytree(good_task(house.settings.tasks / "cats"), house.settings.tasks / "copy")
+    house.crew.will("cats", "die")  # and it is to be tried again in an hour
+    house.crew.learns("copy")
+    house.settings = replace(house.settings, worker=replace(house.settings.worker, retry_seconds=3600))
+    house.again()
+    tick = Folders.tick
+
+    def wish(folders: Folders) -> float:
+        pause = tick(folders)
+        if [(row.state, row.reason[:9]) for row in house.rows()][:1] == [(TaskState.QUEUED, "attempt 1")]:
+            house.skip("cats")
+        return pause
+
+    house.patch.setattr(Folders, "tick", wish)
+    assert house.run() == 0
+    assert house.states() == {"cats": TaskState.SKIPPED, "copy": TaskState.LEARNED}
+
+
 def test_a_second_run_learns_nothing_again(house: House) -> None:
     good_task(house.settings.tasks / "cats")
     house.crew.learns("cats")
@@ -213,13 +249,7 @@ def test_what_ran_when_a_daemon_was_killed_is_done_by_the_next(house: House) -> 
 def test_what_another_process_wishes_is_seen_without_being_told(house: House) -> None:
     good_task(house.settings.tasks / "cats")
     house.crew.will("cats", "hang")
-
-    def skip() -> None:
-        journal = house.journal()
-        journal.tasks.skip("cats")
-        journal.close()
-
-    house.when = {"learn": skip}
+    house.when = {"learn": lambda: house.skip("cats")}
     assert house.run() == 0
     assert house.states() == {"cats": TaskState.SKIPPED}
 

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from learnd.control.database import Database
@@ -94,6 +95,11 @@ class Jobs:
             )
             self._db.note("queued", f"revision {revision}: {ways} classes, {images} images", name)
         return revision
+
+    def folder(self, task_id: str) -> str | None:
+        """The name of the folder that the newest job of a task was made from, if there was one."""
+        row = self._db.one("SELECT spec FROM jobs WHERE task_id = ? ORDER BY id DESC LIMIT 1", task_id)
+        return None if row is None else Path(json.loads(row["spec"])["folder"]).name
 
     def lease(self, worker: str, seconds: float) -> Lease | None:
         """Hand the next job to worker: highest priority first, then the oldest.  None where nothing is due."""

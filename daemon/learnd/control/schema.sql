@@ -25,6 +25,7 @@ CREATE TABLE tasks (
 ) STRICT;
 CREATE INDEX tasks_by_digest ON tasks (digest);
 CREATE INDEX tasks_by_state ON tasks (state);
+CREATE INDEX tasks_unjudged ON tasks (id) WHERE fingerprint = '';
 
 CREATE TABLE jobs (
     id          INTEGER PRIMARY KEY,

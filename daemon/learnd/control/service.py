@@ -146,14 +146,13 @@ class Service:
                 folders.look_everywhere()
                 took = time.monotonic() - now
                 rescan_at, seen = now + max(watcher.rescan_seconds, _REST * took), version
-            pause = min(folders.tick(), dispatcher.tick(), rescan_at - now, _GLANCE)
-            if once and self._inbox.empty() and self._finished(journal, folders, dispatcher):
+            # In this order: what dispatch gives up may call for another look at a folder.
+            pause = min(dispatcher.tick(), folders.tick(), rescan_at - now, _GLANCE)
+            idle = folders.settled and not dispatcher.busy and journal.jobs.next_due() is None
+            if once and idle and self._inbox.empty() and journal.db.data_version() == seen:
                 return
             if self._wait(folders, dispatcher, max(0.0, pause)):
                 return
-
-    def _finished(self, journal: Journal, folders: Folders, dispatcher: Dispatcher) -> bool:
-        return folders.settled and not dispatcher.busy and journal.jobs.next_due() is None
 
     def _wait(self, folders: Folders, dispatcher: Dispatcher, seconds: float) -> bool:
         """Handle what comes within so many seconds; True when it is time to stop."""

@@ -78,6 +78,12 @@ class TaskBook:
         marks = ", ".join("?" * len(OPEN))
         return [_row(row) for row in self._db.all(f"SELECT * FROM tasks WHERE state IN ({marks})", *OPEN)]
 
+    def unjudged(self) -> list[str]:
+        """The ids of tasks whose verdict was taken back: their folders are to be looked at again."""
+        marks = ", ".join("?" * len(OPEN))
+        rows = self._db.all(f"SELECT id FROM tasks WHERE fingerprint = '' AND state IN ({marks})", *OPEN)
+        return [str(row["id"]) for row in rows]
+
     def counts(self) -> dict[str, int]:
         """How many tasks are in each state: every task once, by its newest revision."""
         rows = self._db.all(
