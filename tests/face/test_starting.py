@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+from learnd.control.journal import JOURNAL, Journal
+from learnd.domain import TaskState
 from learnd.face.examples import EXAMPLES
 from learnd.template import template
 from tests.face.conftest import Command
@@ -65,3 +72,21 @@ def test_an_example_is_not_put_over_anything(home: Path, learnd: Command) -> Non
 
     assert said.code == 1
     assert "something is here already" in said.err
+
+
+@pytest.mark.parametrize("closed", ["its reader is gone", "from the beginning"])
+def test_a_daemon_goes_on_when_nobody_reads_its_lines(home: Path, closed: str) -> None:
+    for name in ("cats", "dogs"):
+        (home / "tasks" / name).mkdir(parents=True)
+    command = [sys.executable, "-m", "learnd", "run", "--once", "--no-dashboard", "--backbone", "conv4"]
+    if closed == "from the beginning":
+        command = ["sh", "-c", 'exec "$0" "$@" 2>&-', *command]
+    reader, stderr = os.pipe()
+    os.close(reader)
+    code = subprocess.run(command, env={**os.environ, "LEARND_WATCH__QUIET_SECONDS": "0"}, stderr=stderr).returncode
+    os.close(stderr)
+
+    journal = Journal(home / "state" / JOURNAL)
+    states = [row.state for row in journal.tasks.all()]
+    journal.close()
+    assert (code, states) == (1, [TaskState.REJECTED, TaskState.REJECTED])

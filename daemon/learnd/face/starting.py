@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ def run(asked: Asked, once: bool, no_dashboard: bool) -> int:
       learnd run --backbone conv4 --state state-glyphs --tasks glyphs
     """
     settings = asked.settings()
-    live = sys.stderr.isatty() and not no_dashboard
+    live = sys.stderr is not None and sys.stderr.isatty() and not no_dashboard
     with _dashboard(settings) if live else _plain_lines(settings) as service:
         return service.run(once=once)
 
@@ -72,7 +72,12 @@ def run(asked: Asked, once: bool, no_dashboard: bool) -> int:
 def _plain_lines(settings: Settings) -> Iterator[Service]:
     from learnd.control.service import Service
 
-    yield Service(settings, lambda level, text: screen.say(f"{time.strftime('%H:%M:%S')} {level:<7} {text}"))
+    yield Service(settings, _line)
+
+
+def _line(level: str, text: str) -> None:
+    with suppress(OSError):  # a closed stderr: that nobody reads along is no reason to stop learning
+        screen.say(f"{time.strftime('%H:%M:%S')} {level:<7} {text}")
 
 
 @contextmanager
