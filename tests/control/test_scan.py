@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.control.scan import Kind, Scan, is_ignored, scan, task_folders, top_level_strays
+from learnd.control.scan import Kind, Scan, is_ignored, scan, task_folders
 from tests.broken import draw, good_task, link_loop, link_outside, link_to_a_class
 from tests.control.rights import Unprivileged
 
@@ -133,7 +133,7 @@ def test_what_may_not_be_read_is_said(unprivileged: Unprivileged) -> None:
         assert ("circles", Kind.UNREADABLE) in [(entry.path, entry.kind) for entry in seen(task).entries]
 
 
-def test_tasks_are_folders_and_links_to_folders_and_the_rest_is_stray(tmp_path: Path) -> None:
+def test_tasks_are_folders_and_links_to_folders(tmp_path: Path) -> None:
     root = tmp_path / "tasks"
     for name in ("birds", "cells.part", ".hidden", "cats.tmp"):
         (root / name).mkdir(parents=True)
@@ -143,5 +143,4 @@ def test_tasks_are_folders_and_links_to_folders_and_the_rest_is_stray(tmp_path: 
         (root / name).touch()
 
     assert task_folders(root) == ("birds", "linked")
-    assert top_level_strays(root) == ("photo.png", "round")
     assert seen(root / "linked").images == 8

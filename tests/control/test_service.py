@@ -23,7 +23,7 @@ from learnd.control.taskbook import TaskRow
 from learnd.control.watcher import Ring
 from learnd.control.workers import Child, Inbox
 from learnd.domain import TaskState
-from learnd.errors import StateError, StateUnavailable
+from learnd.errors import LearndError, StateError, StateUnavailable
 from learnd.settings import Settings, load
 from learnd.wire import BackboneSpec
 from tests.broken import good_task
@@ -306,13 +306,21 @@ def test_a_full_disk_under_the_journal_is_a_clear_end_and_the_next_daemon_goes_o
     assert set(house.states().values()) == {TaskState.LEARNED}
 
 
-@pytest.mark.parametrize("what", ["learnd.control.dispatch.Dispatcher._export", "learnd.control.lock.os.pwrite"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "learnd.control.lock.os.pwrite",
+        "learnd.control.generations.Generations.prepare",
+        "learnd.control.workers.subprocess.Popen",
+        "learnd.control.dispatch.Dispatcher.tick",  # the backbone's export, above all
+    ],
+)
 def test_whatever_else_the_system_refuses_is_a_clear_end_too(house: House, what: str) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "state/work")
 
     house.patch.setattr(what, full)
     good_task(house.settings.tasks / "cats")
-    with pytest.raises(StateUnavailable, match="state/work: No space left on device") as error:
+    with pytest.raises(LearndError, match="No space left on device") as error:
         house.run()
     assert error.value.exit_code == 1

@@ -217,15 +217,11 @@ class Folders:
             priority=inspection.options.priority,
             spec={
                 "folder": str(self._root / name),
-                "files": to_json_all(inspection.files),
+                "files": [to_json(file) for file in inspection.files],
                 "options": to_json(inspection.options),
             },
             problems=inspection.problems,
         )
-
-
-def to_json_all(values: tuple[Any, ...]) -> list[Any]:
-    return [to_json(value) for value in values]
 
 
 def _judged(row: TaskRow, fingerprint: str) -> bool:

@@ -21,7 +21,6 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "@eadir", "__macosx"})  # .DS_Store and ._* are dot-names
 _UNFINISHED = (".part", ".tmp")
-_NOT_STRAY = "README.md"  # the watched folder's own
 
 
 class Kind(StrEnum):
@@ -104,13 +103,6 @@ def task_folders(root: str | Path) -> tuple[str, ...]:
     """
     with os.scandir(root) as children:
         return tuple(sorted(child.name for child in children if not is_ignored(child.name) and _is_dir(child)))
-
-
-def top_level_strays(root: str | Path) -> tuple[str, ...]:
-    """Names in the watched folder that are no task and no litter, sorted: ignored, and worth a notice."""
-    with os.scandir(root) as children:
-        names = [child.name for child in children if not is_ignored(child.name) and not _is_dir(child)]
-    return tuple(sorted(name for name in names if name != _NOT_STRAY))
 
 
 def _is_dir(child: os.DirEntry[str]) -> bool:

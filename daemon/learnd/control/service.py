@@ -87,9 +87,10 @@ class Service:
             settings.state.mkdir(parents=True, exist_ok=True)
             with hold(settings.state), closing(Journal(settings.state / JOURNAL, create=True)) as journal:
                 return self._serve(journal, once)
-        except OSError as error:  # whatever room had no answer to it
-            where, remedy = error.filename or str(settings.state), "free the disk or mend its rights, and start again"
-            raise StateUnavailable(f"{error.strerror or error}", where=str(where), remedy=remedy) from error
+        except OSError as error:  # one that no room had an answer to
+            where = str(error.filename or settings.state)
+            remedy = "see that the daemon's user may write there and the disk has room, and start again"
+            raise StateUnavailable(error.strerror or str(error), where=where, remedy=remedy) from error
 
     def stages(self) -> dict[str, str]:
         """What each busy worker is at, e.g. {"cpu:0": "embed 3/10"}.  May be called from any thread."""
