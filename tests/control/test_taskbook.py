@@ -204,3 +204,17 @@ def test_a_wish_is_about_the_newest_revision(journal: Journal, book: TaskBook) -
     judge(book, "cats", TaskState.REJECTED)
     book.skip("cats")
     assert [row.state for row in book.revisions("cats")] == [TaskState.LEARNED, TaskState.SKIPPED]
+
+
+def test_whose_verdict_was_taken_back_is_found_without_a_look_at_those_that_wait(journal: Journal) -> None:
+    for name in ("cats", "dogs"):
+        journal.tasks.judge(name, name, TaskState.REJECTED, "empty", fingerprint="f")
+    assert journal.tasks.unjudged() == []
+    journal.tasks.retry("dogs")
+    assert journal.tasks.unjudged() == ["dogs"]
+
+    asked: list[str] = []
+    journal.db._connection.set_trace_callback(asked.append)
+    journal.tasks.unjudged()
+    (plan,) = journal.db.all(f"EXPLAIN QUERY PLAN {asked[0]}")
+    assert "tasks_unjudged" in plan["detail"]
