@@ -53,6 +53,8 @@ CONTROL = [
     "learnd.control.gate",
     "learnd.control.generations",
     "learnd.control.results",
+    "learnd.control.strikes",
+    "learnd.control.pool",
     "learnd.control.dispatch",
     "learnd.control.owners",
     "learnd.control.inspections",

@@ -113,7 +113,9 @@ class Outcome:
     """What a worker says at the end of a job; it lies in <out>/result.json.
 
     status: "done" | "rejected" (problems: the folder is to blame) | "changed" (the files are no longer those that
-    were accepted) | "failed" (reason).  files: name -> sha256 of what lies in out/.
+    were accepted) | "failed" (the task or every algorithm is to blame: final) | "no_room" (the disk takes nothing:
+    it waits for room) | "broken" (memory ran out, or a defect: tried again, by another worker).  reason: of any but
+    "done".  files: name -> sha256 of what lies in out/.
     """
 
     status: str
@@ -134,6 +136,15 @@ class Hello:
     backbone_hash: str
     plugins: tuple[PluginInfo, ...]
     versions: dict[str, str]  # torch, torchvision, python, learnd
+
+
+def legible(data: Any) -> Any:
+    """JSON data with whatever is no Unicode text (lone surrogates) escaped, so that it can be stored and shown."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {legible(key): legible(value) for key, value in data.items()}
+    return [legible(item) for item in data] if isinstance(data, list) else data
 
 
 def to_json(value: Any) -> Any:

@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from learnd.control.dispatch import LEASE_SECONDS, Dispatcher, Slot
+from learnd.control.dispatch import Dispatcher
 from learnd.control.generations import Generations
 from learnd.control.journal import Journal
+from learnd.control.pool import SECOND_LOOK, SILENCE_SECONDS, Slot
+from learnd.control.strikes import Strikes
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import GONE, Child, Inbox
-from learnd.domain import ImageFile, Problem, TaskOptions, TaskState
+from learnd.domain import ImageFile, PluginInfo, Problem, TaskOptions, TaskState
 from learnd.errors import LearndError, StateError
 from learnd.settings import Settings, load
 from learnd.wire import BackboneSpec, LearnSpec, from_json, to_json
@@ -71,6 +73,7 @@ class Crew:
         self.plans = folder / "plans"
         self.first_words: list[dict[str, Any]] = []  # of the next ones to start; then a plain hello
         self.started: list[tuple[str, BackboneSpec]] = []
+        self.barred: list[tuple[PluginInfo, ...]] = []  # with each start
         self.leaves("export", {"status": "done"}, {"backbone.safetensors": b"weights"})
 
     def will(self, job: str, then: str) -> None:
@@ -93,8 +96,16 @@ class Crew:
         self.will(job, "done")
 
     def start_worker(
-        self, name: str, device: str, index: int, backbone: BackboneSpec, settings: Settings, inbox: Inbox
+        self,
+        name: str,
+        device: str,
+        index: int,
+        backbone: BackboneSpec,
+        settings: Settings,
+        inbox: Inbox,
+        barred: tuple[PluginInfo, ...],
     ) -> Child:
+        self.barred.append(barred)
         words = self.first_words.pop(0) if self.first_words else hello(device)
         self.started.append((name, backbone))
         command = [sys.executable, "-I", "-S", "-c", WORKER, json.dumps(words), str(self.plans)]
@@ -102,13 +113,14 @@ class Crew:
 
 
 class Clock:
-    """Stands in for the module `time`: the real one, plus what the test adds."""
+    """Stands in for the module `time`: the real one, plus what the test adds; set: how far somebody set the clock."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self.set = 0.0
 
     def time(self) -> float:
-        return time.time() + self.ahead
+        return time.time() + self.ahead + self.set
 
     def monotonic(self) -> float:
         return time.monotonic() + self.ahead
@@ -160,6 +172,20 @@ class Yard:
             self.heard.append(message)
             self.dispatcher.hear(child, message)
 
+    def hear_all(self) -> None:
+        """What has come in so far."""
+        while not self.inbox.empty():
+            child, message = self.inbox.get()
+            self.heard.append(message)
+            self.dispatcher.hear(child, message)
+
+    def pass_by(self, seconds: float) -> None:
+        """So many seconds go by, and what is overdue then gets its second look."""
+        for step in (seconds, SECOND_LOOK):
+            self.clock.ahead += step
+            self.dispatcher.tick()
+            self.hear_all()
+
     def start(self) -> None:
         """Start, and wait until every worker is ready and the state has its backbone."""
         self.dispatcher.start()
@@ -202,7 +228,7 @@ MakeYard = Callable[..., Yard]
 @pytest.fixture
 def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crew:
     crew = Crew(tmp_path)
-    monkeypatch.setattr("learnd.control.dispatch.start_worker", crew.start_worker)
+    monkeypatch.setattr("learnd.control.pool.start_worker", crew.start_worker)
     return crew
 
 
@@ -210,6 +236,7 @@ def crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Crew:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("learnd.control.dispatch.time", clock)
+    monkeypatch.setattr("learnd.control.pool.time", clock)
     return clock
 
 
@@ -288,8 +315,16 @@ def test_two_workers_learn_at_once_after_one_of_them_exported_the_backbone(make_
     assert {worker.task for worker in yard.journal.workers()} == {"cats", "dogs"}
 
 
-def test_workers_on_one_device_are_numbered_and_gpus_keep_their_names(make_yard: MakeYard) -> None:
-    assert [slot.name for slot in make_yard(devices="[cuda:1, cpu, cpu]").slots] == ["cuda:1", "cpu:0", "cpu:1"]
+@pytest.mark.parametrize(
+    ("devices", "names"),
+    [
+        ("[cuda:1, cpu, cpu]", ["cuda:1", "cpu:0", "cpu:1"]),
+        ("[cuda:0, cuda:1, cuda:0]", ["cuda:0", "cuda:1", "cuda:0#2"]),
+        ("[cuda, cuda:0, cuda]", ["cuda:0", "cuda:0#2", "cuda:0#3"]),
+    ],
+)
+def test_every_worker_has_a_name_of_its_own(make_yard: MakeYard, devices: str, names: list[str]) -> None:
+    assert [slot.name for slot in make_yard(devices=devices).slots] == names
 
 
 @pytest.mark.parametrize("status", ["failed", "rejected"])
@@ -393,13 +428,12 @@ def test_a_worker_that_hangs_without_a_beat_is_replaced(make_yard: MakeYard) -> 
     yard.start()
     yard.until_begun("cats")
 
-    yard.clock.ahead = LEASE_SECONDS - 5
+    yard.pass_by(SILENCE_SECONDS - 5)
     yard.dispatcher.hear(yard.child(), {"beat": True})
-    yard.clock.ahead = LEASE_SECONDS + 5
-    yard.dispatcher.tick()
+    yard.pass_by(10)
     assert yard.row("cats").state == TaskState.RUNNING
 
-    yard.clock.ahead = 2 * LEASE_SECONDS
+    yard.pass_by(SILENCE_SECONDS)
     row = yard.until_state("cats", TaskState.FAILED)
     assert "silent for 60 s" in row.reason
 
@@ -411,8 +445,7 @@ def test_what_a_replaced_worker_still_says_is_dropped(yard: Yard) -> None:
     yard.start()
     yard.until_begun("cats")
     late = yard.child()
-    yard.clock.ahead = LEASE_SECONDS + 1
-    yard.dispatcher.tick()
+    yard.pass_by(SILENCE_SECONDS + 1)
     yard.until_begun("cats")
     before = (yard.child(), yard.slots[0].lease, list(yard.notices))
 
@@ -453,6 +486,97 @@ def test_stopping_puts_the_job_back_and_holds_nothing_against_it(yard: Yard) -> 
     again = yard.journal.jobs.lease("cpu:0", 60)
     assert again is not None
     assert again.attempts == 0
+
+
+def test_a_job_that_broke_the_worker_is_tried_again_by_another(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__attempts="2")
+    yard.crew.leaves("cats", {"status": "broken", "reason": "MemoryError: "}, {})
+    yard.queue("cats")
+    yard.start()
+    row = yard.until_state("cats", TaskState.FAILED)
+
+    assert row.reason == "MemoryError:  (2 attempts)"
+    assert yard.jobs_begun().count("learn") == 2
+    assert len(yard.crew.started) >= 2
+
+
+@pytest.mark.parametrize("said", ["no_room", "unwritten"])
+def test_a_worker_without_room_on_the_disk_costs_the_job_nothing(yard: Yard, said: str) -> None:
+    yard.crew.will("cats", "hang")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    slot, worker = yard.slots[0], yard.child()
+    assert slot.out is not None
+    (slot.out / "result.json").write_text('{"status": "no_room", "reason": "[Errno 28] No space left on device"}')
+    unwritten = {"unwritten": "[Errno 28] No space left on device"}
+    yard.dispatcher.hear(worker, {"done": "result.json"} if said == "no_room" else unwritten)
+
+    row = yard.row("cats")
+    assert (row.state, yard.child()) == (TaskState.QUEUED, worker)
+    assert "No space left on device" in row.reason
+    due = yard.journal.jobs.next_due()
+    assert due is not None
+    assert 25 < due - time.time() <= 30
+    assert yard.journal.db.all("SELECT attempts FROM jobs")[0]["attempts"] == 0
+
+
+# --- clocks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [-48, 48])
+def test_a_clock_that_is_set_kills_no_job_and_stops_no_learning(yard: Yard, hours: int) -> None:
+    yard.crew.will("cats", "hang")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    worker = yard.child()
+    yard.clock.set = hours * 3600.0
+    for _ in range(3):
+        yard.dispatcher.tick()
+        yard.hear_all()
+    assert (yard.row("cats").state, yard.child()) == (TaskState.RUNNING, worker)
+
+    worker.kill()
+    yard.crew.learns("cats")
+    yard.until_state("cats", TaskState.LEARNED)
+
+
+def test_a_clock_that_is_set_back_makes_no_job_wait_longer(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__retry_seconds="60")
+    yard.crew.will("cats", "die")
+    yard.queue("cats")
+    yard.start()
+    yard.until(lambda: "attempt 1" in yard.row("cats").reason)
+    yard.crew.learns("cats")
+    yard.clock.set = -48 * 3600.0
+    yard.dispatcher.tick()
+    yard.clock.ahead += 61
+    yard.until_state("cats", TaskState.LEARNED)
+
+
+def test_a_daemon_that_was_held_up_hears_its_workers_before_it_judges_them(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__job_seconds="7200")
+    yard.crew.will("cats", "hang")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    worker = yard.child()
+
+    yard.clock.ahead += 10 * SILENCE_SECONDS  # meanwhile it beat all the time, and nobody read it
+    yard.inbox.put((worker, {"beat": True}))
+    yard.pass_by(0)
+    assert (yard.row("cats").state, yard.child()) == (TaskState.RUNNING, worker)
+
+    yard.clock.ahead += 10 * SILENCE_SECONDS  # and this time the beats come in late
+    yard.dispatcher.tick()
+    yard.inbox.put((worker, {"beat": True}))
+    yard.pass_by(0)
+    assert (yard.row("cats").state, yard.child()) == (TaskState.RUNNING, worker)
+
+    yard.pass_by(2 * SILENCE_SECONDS)
+    assert yard.slots[0].child is None
+    assert "silent for 60 s" in yard.row("cats").reason
 
 
 # --- results that are none ------------------------------------------------------------------------------------------
@@ -523,8 +647,7 @@ def test_a_worker_that_says_nothing_is_replaced_and_the_pause_grows(make_yard: M
     yard.dispatcher.start()
 
     for pause in (2, 4):
-        yard.clock.ahead += 31
-        yard.dispatcher.tick()
+        yard.pass_by(31)
         assert yard.slots[0].child is None
         yard.clock.ahead += pause - 1
         yard.dispatcher.tick()
@@ -572,3 +695,82 @@ def test_the_plugins_of_a_worker_are_kept_and_a_quarantined_one_is_said(yard: Ya
     ]
     assert yard.stages_said("warning") == ["plugin mine (mine.py) is quarantined: KeyError: 'x'"]
     assert "cpu:0 is ready: conv4, 2 algorithms" in yard.stages_said("info")
+
+
+def test_a_plugin_that_is_quarantined_without_a_reason_is_no_trouble(yard: Yard) -> None:
+    mute = {"name": "mine", "source": "mine.py", "state": "quarantined", "reason": " \n"}
+    yard.crew.first_words = [hello("cpu", plugins=(mute,))]
+    yard.start()
+    assert yard.stages_said("warning") == ["plugin mine (mine.py) is quarantined: no reason given"]
+
+
+def test_text_that_is_no_unicode_is_kept_escaped(yard: Yard) -> None:
+    odd = {"name": "m\udc80", "source": "m.py", "state": "quarantined", "reason": "KeyError: '\udcff'"}
+    yard.crew.first_words = [hello("cpu", plugins=(odd,))]
+    yard.crew.leaves("cats", {"status": "failed", "reason": "no \udcff way"}, {})
+    yard.queue("cats")
+    yard.start()
+
+    assert yard.until_state("cats", TaskState.FAILED).reason == "no \\udcff way"
+    assert [plugin.name for plugin in yard.journal.plugins()] == ["m\\udc80"]
+    for _, text in yard.notices:
+        text.encode()
+
+
+# --- plugins that take a worker with them ---------------------------------------------------------------------------
+
+
+def importing(name: str, source: str = "/plugins/evil.py") -> dict[str, Any]:
+    return {"importing": {"name": name, "source": source}}
+
+
+def test_a_plugin_that_kills_the_worker_at_its_import_is_named_and_kept_from_the_next(yard: Yard) -> None:
+    yard.crew.learns("cats")
+    yard.crew.first_words = [importing("evil")]
+    yard.queue("cats")
+    yard.dispatcher.start()
+    yard.until(lambda: yard.slots[0].importing is not None)
+    yard.child().kill()
+    yard.until_state("cats", TaskState.LEARNED)
+
+    reason = "killed the worker while being imported: the worker was killed by SIGKILL"
+    assert yard.crew.barred[:2] == [(), (PluginInfo("evil", "/plugins/evil.py", "quarantined", reason),)]
+    (strike,) = Strikes(yard.journal).all()
+    assert (strike.name, strike.count, strike.reason) == ("evil", 1, reason)
+    events = [event.message for event in yard.journal.db.events() if event.kind == "strike"]
+    assert events == [f"plugin evil (/plugins/evil.py): {reason}"]
+
+
+def test_a_plugin_whose_import_never_ends_is_a_culprit_too(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__start_seconds="30")
+    yard.crew.first_words = [importing("sleepy")]
+    yard.dispatcher.start()
+    yard.until(lambda: yard.slots[0].importing is not None)
+    yard.pass_by(31)
+    yard.until(lambda: yard.slots[0].ready)
+
+    assert [plugin.name for plugin in yard.crew.barred[-1]] == ["sleepy"]
+    assert "did not start within 30 s" in yard.crew.barred[-1][0].reason
+
+
+def test_a_worker_that_dies_after_its_imports_is_nobodys_strike(yard: Yard) -> None:
+    yard.crew.first_words = [importing("innocent")]
+    yard.dispatcher.start()
+    yard.until(lambda: yard.slots[0].importing is not None)
+    yard.dispatcher.hear(yard.child(), {"importing": None})
+    yard.child().kill()
+    yard.until(lambda: yard.slots[0].child is None)
+    assert Strikes(yard.journal).all() == []
+
+
+def test_where_every_worker_dies_before_its_hello_the_daemon_says_so_and_ends(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__attempts="2")
+    yard.crew.first_words = [{}, {}]
+    yard.dispatcher.start()
+    yard.child().kill()
+    yard.until(lambda: yard.slots[0].child is None)
+    yard.clock.ahead += 5
+    yard.dispatcher.tick()
+    yard.child().kill()
+    with pytest.raises(LearndError, match=r"no worker can start on cpu: .*SIGKILL \(2 attempts\)"):
+        yard.until(lambda: False)

@@ -156,6 +156,45 @@ def test_a_state_that_cannot_be_written_holds_nothing_against_the_job(
     assert [level for level, _ in desk.notices] == ["error"]
 
 
+@pytest.mark.parametrize("verdict", ["lost", "no_room", "interrupted"])
+def test_a_job_that_is_skipped_while_its_fate_is_decided_is_left_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, verdict: str
+) -> None:
+    """`learnd skip` is another process: it may come between the look at the lease and the writing."""
+    held = desk.lease("cats")
+    monkeypatch.setattr(desk.journal.jobs, "holds", lambda lease: True)
+    desk.journal.tasks.skip("cats")
+    if verdict == "lost":
+        desk.results.lost(held, "died", "the worker died", "")
+    elif verdict == "no_room":
+        desk.results.no_room(held, "disk full")
+    else:
+        desk.results.interrupted(held)
+    assert (desk.state_of("cats"), desk.notices) == (TaskState.SKIPPED, [])
+
+
+def test_ears_that_are_closed_are_not_taken_for_a_full_disk(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(level: str, text: str) -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    held = desk.lease("cats")
+    monkeypatch.setattr(desk.results, "_notice", closed)
+    with pytest.raises(BrokenPipeError):
+        desk.results.settle(held, *desk.candidate(held))
+    assert (desk.state_of("cats"), desk.journal.head) == (TaskState.LEARNED, 1)
+
+
+def test_a_worker_without_room_waits_for_it(desk: Desk, tmp_path: Path) -> None:
+    desk.results.settle(desk.lease("cats"), Outcome("no_room", "No space left on device"), tmp_path)
+    assert desk.state_of("cats") == TaskState.QUEUED
+    assert desk.journal.db.all("SELECT attempts FROM jobs")[0]["attempts"] == 0
+
+
+def test_a_backbone_that_finds_no_room_is_asked_for_again(desk: Desk, tmp_path: Path) -> None:
+    assert not desk.results.keep_backbone(Outcome("no_room", "No space left on device"), tmp_path, "b" * 64)
+    assert desk.notices == [("error", "the backbone cannot be kept (No space left on device); tried again in 30 s")]
+
+
 def test_an_exported_backbone_becomes_the_states_own(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "backbone.safetensors").write_bytes(b"weights")
     desk.results.keep_backbone(Outcome("done"), tmp_path, "b" * 64)

@@ -52,3 +52,22 @@ def test_once_with_nothing_wrong_exits_with_0_and_a_second_time_learns_nothing_n
     assert live.run("run", "--once", "--no-dashboard").returncode == 0
     assert live.json("tasks") == before
     assert os.listdir(live.tasks) == ["digits"]
+
+
+def test_a_plugin_that_kills_its_process_is_named_and_costs_nobody_else_anything(
+    tmp_path: Path, make_task: MakeTask
+) -> None:
+    live = LiveDaemon(tmp_path / "home", "conv4", watch__quiet_seconds="0.3", routing__budget_seconds="1")
+    (live.home / "plugins").mkdir()
+    evil = live.home / "plugins" / "evil.py"
+    evil.write_text("import os; os._exit(7)")
+    subprocess.run(["cp", "-r", make_task("digits"), live.tasks], check=True)
+    image = next(live.tasks.rglob("*.png"))
+    done = live.run("plugins")
+    assert "ended with exit code 7 while it imported the plugin evil" in done.stderr
+
+    assert live.run("run", "--once", "--no-dashboard").returncode == 0
+    (found,) = [plugin for plugin in live.json("plugins")["plugins"] if plugin["name"] == "evil"]
+    assert (found["state"], found["source"]) == ("quarantined", str(evil))
+    assert found["reason"] == "killed the worker while being imported: the worker ended with exit code 7"
+    assert live.json("predict", image)["predictions"][0]["class"] == image.parent.name

@@ -96,6 +96,9 @@ def test_an_edited_file_is_loaded_anew(tmp_path: Path) -> None:
         ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
         ("def broken(:", "SyntaxError"),
         ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt('no hurry')", "KeyboardInterrupt: no hurry"),
+        ("class Own(BaseException): pass\nraise Own('word')", "Own: word"),
+        (GOOD.replace("return [Mine]", "raise GeneratorExit('hook')"), "GeneratorExit: hook"),
         (HEADER + CLASS, "implements no hook"),
         (GOOD.replace("def learnd_algorithms", "def learnd_algorithm"), "did you mean 'learnd_algorithms'"),
         (GOOD.replace("learnd_algorithms()", "learnd_algorithms(extra)"), "PluginValidationError"),
@@ -171,6 +174,23 @@ def test_a_plugin_can_be_switched_off_without_being_imported(tmp_path: Path) -> 
     assert set(catalogue.algorithms) == BUILT_IN - {"ridge"}
     assert {info(catalogue, name).state for name in off} == {"disabled"}
     assert "must be true or false" in info(load_catalogue(None, {"ridge": {"enabled": "no"}}), "ridge").reason
+
+
+def test_each_plugin_is_named_before_it_is_imported(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(GOOD)
+    (tmp_path / "off.py").write_text("1 / 0")
+    told: list[tuple[str, str]] = []
+    load_catalogue(tmp_path, {"off": {"enabled": False}}, importing=lambda name, source: told.append((name, source)))
+    assert told == [*((name, "built-in") for name in learnd_plugins.__all__), ("mine", str(tmp_path / "mine.py"))]
+
+
+def test_a_plugin_that_is_barred_is_not_imported_and_listed_with_the_reason(tmp_path: Path) -> None:
+    evil = PluginInfo("evil", str(tmp_path / "evil.py"), "quarantined", "killed the worker")
+    (tmp_path / "evil.py").write_text("import os; os.abort()")
+    (tmp_path / "mine.py").write_text(GOOD)
+    catalogue = load_catalogue(tmp_path, {}, [evil])
+    assert info(catalogue, "evil") == evil
+    assert "mine" in catalogue.algorithms
 
 
 def test_options_for_nobody_are_an_entry_of_their_own() -> None:

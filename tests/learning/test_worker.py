@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import SafetensorError
 
+from learnd.domain import PluginInfo
+from learnd.learning.worker import short_of_room
 from learnd.wire import BackboneSpec, ExportSpec, LearnSpec, Outcome, PredictSpec, from_json, to_json
 from tests.data import omniglot_task, requires_data
 from tests.learning.drawn import random_conv4, stripes_task
@@ -56,7 +59,14 @@ def learnd_algorithms():
 class Worker:
     """A worker process and the two ends of its wire."""
 
-    def __init__(self, folder: Path, backbone: BackboneSpec, device: str = "cpu", **options: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        backbone: BackboneSpec,
+        device: str = "cpu",
+        barred: Sequence[PluginInfo] = (),
+        **options: Any,
+    ) -> None:
         self.folder = folder
         plugins = folder / "plugins"
         plugins.mkdir(exist_ok=True)
@@ -64,6 +74,7 @@ class Worker:
         command = [sys.executable, "-m", "learnd.learning.worker", "--device", device, "--index", "3"]
         command += ["--plugins", str(plugins), "--backbone", json.dumps(to_json(backbone))]
         command += ["--options", json.dumps({"noisy": options} if options else {})]
+        command += ["--barred", json.dumps([to_json(plugin) for plugin in barred])]
         environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "2"}
         self.log = folder / "log"
         with open(self.log, "wb") as stderr:
@@ -144,15 +155,59 @@ def test_a_working_life(folder: Path) -> None:
     assert successor.close() == 0
 
 
-def test_a_defect_fails_the_job_and_not_the_worker(folder: Path) -> None:
+def test_a_defect_breaks_the_job_and_not_the_worker(folder: Path) -> None:
     worker = Worker(folder, spec_of(folder))
     worker.hear("hello")
     spec = learn_spec(stripes_task(folder / "task"), folder / "out")
     (folder / "out" / "adapted.safetensors").mkdir()  # the state cannot be written
     outcome = worker.run(spec)
-    assert outcome.status == "failed"
+    assert outcome.status == "broken"
     assert "Error" in outcome.reason
     assert worker.run(learn_spec(folder / "task", folder / "second")).status == "done"
+    worker.close()
+
+
+@pytest.mark.parametrize("file", ["report.json", "exemplars.zip"])
+def test_a_full_disk_is_not_the_tasks_fault(folder: Path, file: str) -> None:
+    worker = Worker(folder, spec_of(folder))
+    worker.hear("hello")
+    spec = learn_spec(stripes_task(folder / "task"), folder / "out")
+    (folder / "out" / file).symlink_to("/dev/full")
+    outcome = worker.run(spec)
+    assert (outcome.status, "No space left on device" in outcome.reason) == ("no_room", True)
+    worker.close()
+
+
+def test_a_result_that_finds_no_room_is_said_aloud(folder: Path) -> None:
+    worker = Worker(folder, spec_of(folder))
+    worker.hear("hello")
+    spec = learn_spec(stripes_task(folder / "task"), folder / "out")
+    (folder / "out" / "result.json").symlink_to("/dev/full")
+    worker.send(spec)
+    assert "No space left on device" in worker.hear("unwritten")
+    assert worker.run(learn_spec(folder / "task", folder / "second")).status == "done"
+    worker.close()
+
+
+def test_safetensors_says_in_words_that_a_disk_is_full() -> None:
+    said = "Error while serializing: I/O error: No space left on device (os error 28)"
+    assert short_of_room(SafetensorError(said))
+    assert not short_of_room(SafetensorError("Error while serializing: I/O error: Is a directory (os error 21)"))
+    assert not short_of_room(PermissionError(13, "Permission denied"))
+
+
+def test_the_plugin_that_ends_the_worker_is_the_last_that_it_names(folder: Path) -> None:
+    (folder / "plugins").mkdir()
+    evil = folder / "plugins" / "evil.py"
+    evil.write_text("import os; os._exit(7)")
+    worker = Worker(folder, spec_of(folder))
+    *_, last = worker.messages()
+    assert last == {"importing": {"name": "evil", "source": str(evil)}}
+    assert worker.close() == 7
+
+    barred = PluginInfo("evil", str(evil), "quarantined", "killed the worker")
+    worker = Worker(folder, spec_of(folder), barred=[barred])
+    assert to_json(barred) in worker.hear("hello")["plugins"]
     worker.close()
 
 

@@ -144,6 +144,11 @@ class Jobs:
         row = self._db.one("SELECT MIN(not_before) AS due FROM jobs WHERE state = 'queued'")
         return None if row is None or row["due"] is None else float(row["due"])
 
+    def clock_was_set_back(self, seconds: float) -> None:
+        """Jobs that wait shall not wait longer because somebody set the clock."""
+        with self._db.transaction():
+            self._db.run("UPDATE jobs SET not_before = not_before - ? WHERE state = 'queued'", seconds)
+
     def renew(self, lease: Lease, seconds: float) -> bool:
         """Extend a lease; False where it no longer holds (the task was skipped): its worker may be stopped."""
         with self._db.transaction():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from learnd.control import gate
@@ -13,7 +14,7 @@ from learnd.errors import StateError
 from learnd.settings import Settings
 from learnd.wire import Outcome
 
-_NO_ROOM_SECONDS = 30.0  # between attempts while the state's disk takes nothing
+NO_ROOM_SECONDS = 30.0  # between attempts while the state's disk takes nothing
 
 
 class Results:
@@ -40,56 +41,76 @@ class Results:
             self._settle(lease, outcome, out)
         except StaleEpoch as stale:
             self._notice("info", f"a late result is dropped: {stale}")
-        except OSError as error:
-            self.no_room(lease, error)
 
     def _settle(self, lease: Lease, outcome: Outcome, out: Path) -> None:
-        jobs = self._journal.jobs
         if outcome.status == "changed":
-            jobs.reopen(lease, outcome.reason)
+            self._journal.jobs.reopen(lease, outcome.reason)
             self._look(Path(lease.spec["folder"]).name)
         elif outcome.status == "rejected":
-            jobs.give_up(lease, "rejected", outcome.reason, problems=outcome.problems)
+            self._journal.jobs.give_up(lease, "rejected", outcome.reason, problems=outcome.problems)
             self._notice("warning", f"{lease.name} is rejected: {outcome.reason}")
-        elif outcome.status == "failed":
-            jobs.give_up(lease, "failed", outcome.reason)
-            self._notice("error", f"{lease.name} failed: {outcome.reason}")
-        else:
+        elif outcome.status == "no_room":
+            self.no_room(lease, outcome.reason)
+        elif outcome.status == "done":
             self._commit(lease, outcome, out)
+        else:
+            self._fail(lease, "failed", outcome.reason)
+
+    def _fail(self, lease: Lease, outcome: str, reason: str, detail: str = "") -> None:
+        self._journal.jobs.give_up(lease, outcome, reason, detail)
+        self._notice("error", f"{lease.name} failed: {reason}")
 
     def _commit(self, lease: Lease, outcome: Outcome, out: Path) -> None:
-        try:
+        try:  # around what touches the state's disk, and nothing else
             report = gate.check(out, outcome)
+            generation = self._generations.commit(lease, report, outcome, out)
         except gate.Refused as refusal:
-            self._journal.jobs.give_up(lease, "failed", f"refused at the gate: {refusal}")
-            self._notice("error", f"{lease.name} was refused at the gate: {refusal}")
-            return
-        generation = self._generations.commit(lease, report, outcome, out)
-        measured = "" if report.accuracy is None else f", accuracy {report.accuracy:.3f} ({report.measured_on})"
-        self._notice("info", f"learned {lease.name}: {report.algorithm}{measured}, version {generation.number}")
+            self._fail(lease, "failed", f"refused at the gate: {refusal}")
+        except OSError as error:
+            self.no_room(lease, str(error))
+        else:
+            measured = "" if report.accuracy is None else f", accuracy {report.accuracy:.3f} ({report.measured_on})"
+            self._notice("info", f"learned {lease.name}: {report.algorithm}{measured}, version {generation.number}")
 
     def lost(self, lease: Lease, outcome: str, reason: str, tail: str) -> None:
-        """The worker died, hung or overran with this job: try again, or fail with the tail of its log."""
+        """The worker died, broke, hung or overran with this job: try again, or fail with the tail of its log."""
         if not self._journal.jobs.holds(lease):
             return
         attempt, allowed = lease.attempts + 1, self._worker.attempts
-        if attempt < allowed:
-            delay = self._worker.retry_seconds * attempt
-            again = f"attempt {attempt} of {allowed}: {reason}; tried again in {delay:g} s"
-            self._journal.jobs.put_back(lease, outcome, again, delay)
-        else:
-            self._journal.jobs.give_up(lease, outcome, f"{reason} ({allowed} attempts)", tail)
-            self._notice("error", f"{lease.name} failed: {reason} ({allowed} attempts)")
+        with suppress(StaleEpoch):  # skipped meanwhile: nothing is left to be decided
+            if attempt < allowed:
+                delay = self._worker.retry_seconds * attempt
+                again = f"attempt {attempt} of {allowed}: {reason}; tried again in {delay:g} s"
+                self._journal.jobs.put_back(lease, outcome, again, delay)
+            else:
+                self._fail(lease, outcome, f"{reason} ({allowed} attempts)", tail)
 
-    def no_room(self, lease: Lease, error: OSError) -> None:
-        """The state's disk takes nothing (it is full, above all): nothing is lost, the job waits for room."""
-        reason = f"the state cannot be written ({error}); tried again in {_NO_ROOM_SECONDS:.0f} s"
-        self._journal.jobs.put_back(lease, "failed", reason, _NO_ROOM_SECONDS, counts=False)
-        self._notice("error", f"{lease.name}: {reason}")
+    def no_room(self, lease: Lease, why: str) -> None:
+        """The disk takes nothing (it is full, above all): nothing is lost, the job waits for room."""
+        reason = f"the state cannot be written ({why}); tried again in {NO_ROOM_SECONDS:.0f} s"
+        with suppress(StaleEpoch):  # skipped meanwhile: nothing is left to be decided
+            self._journal.jobs.put_back(lease, "no_room", reason, NO_ROOM_SECONDS, counts=False)
+            self._notice("error", f"{lease.name}: {reason}")
 
-    def keep_backbone(self, outcome: Outcome, out: Path, digest: str) -> None:
-        """The state's own copy of its backbone has come; without it nothing can be learnt.  Raises StateError."""
+    def interrupted(self, lease: Lease) -> None:
+        """The daemon stops: the job goes back to the queue, and the attempt is not held against it."""
+        with suppress(StaleEpoch):  # skipped meanwhile: nothing is left to be decided
+            self._journal.jobs.put_back(lease, "interrupted", "the daemon was stopped", counts=False)
+
+    def keep_backbone(self, outcome: Outcome, out: Path, digest: str) -> bool:
+        """The state's own copy of its backbone has come; without it nothing can be learnt.
+
+        False where the disk has no room for it yet.  Raises StateError where it cannot be had at all.
+        """
         exported = out / "backbone.safetensors"
-        if outcome.status != "done" or not exported.is_file():
-            raise StateError(f"the backbone could not be exported: {outcome.reason}")
-        self._generations.keep_backbone(self._backbone, exported, digest)
+        why = outcome.reason
+        if outcome.status == "done" and exported.is_file():
+            try:
+                self._generations.keep_backbone(self._backbone, exported, digest)
+                return True
+            except OSError as error:
+                why = str(error)
+        elif outcome.status != "no_room":
+            raise StateError(f"the backbone could not be exported: {why}")
+        self._notice("error", f"the backbone cannot be kept ({why}); tried again in {NO_ROOM_SECONDS:.0f} s")
+        return False

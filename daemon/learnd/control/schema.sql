@@ -49,7 +49,7 @@ CREATE TABLE attempts (
     worker  TEXT    NOT NULL,
     started REAL    NOT NULL,
     ended   REAL,
-    outcome TEXT,                                -- done | failed | rejected | changed | died | overran | interrupted
+    outcome TEXT,              -- done | failed | rejected | changed | no_room | broken | died | overran | interrupted
     error   TEXT
 ) STRICT;
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from learnd.domain import PluginInfo
 from learnd.settings import Settings
 from learnd.wire import BackboneSpec, to_json
 
@@ -128,13 +129,22 @@ def worker_threads(settings: Settings) -> int:
     return settings.worker.threads or max(1, share)
 
 
-def start_worker(name: str, device: str, index: int, backbone: BackboneSpec, settings: Settings, inbox: Inbox) -> Child:
-    """A warm worker on a device; it says hello when its backbone and its plugins are loaded."""
+def start_worker(
+    name: str,
+    device: str,
+    index: int,
+    backbone: BackboneSpec,
+    settings: Settings,
+    inbox: Inbox,
+    barred: Sequence[PluginInfo] = (),
+) -> Child:
+    """A warm worker on a device; it says hello when its backbone and its plugins are loaded, but for those barred."""
     threads = str(worker_threads(settings))
     # Set before torch is imported: with the default policy, waiting OpenMP threads spin and starve each other.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     command = [sys.executable, "-m", "learnd.learning.worker", "--device", device, "--index", str(index)]
     command += ["--plugins", str(settings.plugins_dir), "--backbone", json.dumps(to_json(backbone))]
     command += ["--options", json.dumps(settings.plugins)]
+    command += ["--barred", json.dumps([to_json(plugin) for plugin in barred])]
     log = settings.state / "logs" / f"worker-{name.replace(':', '-')}.log"
     return Child(name, command, log, inbox, environment)

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from learnd.control.strikes import Strikes
 from learnd.control.workers import GONE, Child, devices, explain_exit, start_worker
-from learnd.domain import SCHEMA
-from learnd.errors import LearndError
+from learnd.domain import SCHEMA, PluginInfo
+from learnd.errors import LearndError, StateError
 from learnd.face.screen import Progress
+from learnd.face.snapshot import journal_if_any
 from learnd.settings import Settings
 from learnd.wire import BackboneSpec, Hello, Outcome, PredictSpec, from_json, to_json
 
@@ -28,6 +30,7 @@ class OneShot:
     def __init__(self, child: Child, inbox: queue.SimpleQueue[dict[str, Any]], room: Path) -> None:
         self._child = child
         self._inbox = inbox
+        self._importing: dict[str, str] | None = None  # the plugin that it said it imports next
         self.room = room
 
     def hear(self, wanted: str, seconds: float, progress: Progress, *, patient: bool = False) -> Any:
@@ -46,13 +49,22 @@ class OneShot:
             if "failed" in message:
                 raise LearndError(str(message["failed"]), remedy="learnd doctor looks closer")
             if GONE in message:
-                what = f"the worker {explain_exit(message[GONE])}\n{self._child.log_tail()}"
-                raise LearndError(what, remedy="learnd doctor looks closer")
+                raise self._died(explain_exit(message[GONE]))
+            if "importing" in message:
+                self._importing = message["importing"]
             if "progress" in message:
                 at = message["progress"]
                 progress(at["stage"], at["done"], at["total"])
             if patient:
                 deadline = time.monotonic() + seconds
+
+    def _died(self, how: str) -> LearndError:
+        plugin = self._importing
+        if plugin is None:
+            return LearndError(f"the worker {how}\n{self._child.log_tail()}", remedy="learnd doctor looks closer")
+        what = f"the worker {how} while it imported the plugin {plugin['name']} ({plugin['source']})"
+        remedy = f"mend it, take it away, or set plugins.{plugin['name']}.enabled: false in config.yaml"
+        return LearndError(f"{what}\n{self._child.log_tail()}".rstrip(), remedy=remedy)
 
     def predict(self, spec: PredictSpec, progress: Progress) -> Outcome:
         """Ask about images; spec.out lies in room."""
@@ -75,10 +87,21 @@ def one_shot(settings: Settings, backbone: BackboneSpec, progress: Progress) -> 
         elsewhere = dataclasses.replace(settings, state=room)  # its log goes there
         device = devices(settings)[0]
         progress(f"loading {backbone.name} on {device}", 0, 0)
-        child = start_worker("worker", device, 0, backbone, elsewhere, lambda _child, message: inbox.put(message))
+        child = start_worker(
+            "worker", device, 0, backbone, elsewhere, lambda _child, message: inbox.put(message), _barred(settings)
+        )
         try:
             worker = OneShot(child, inbox, room)
             hello = from_json(Hello, worker.hear("hello", settings.worker.start_seconds, progress))
             yield worker, hello
         finally:
             child.kill()
+
+
+def _barred(settings: Settings) -> tuple[PluginInfo, ...]:
+    """What killed the daemon's workers would kill this one."""
+    try:
+        with journal_if_any(settings) as journal:
+            return Strikes(journal).barred() if journal else ()
+    except StateError:  # a damaged journal is said by whoever needs it
+        return ()

@@ -13,7 +13,7 @@ import importlib.machinery
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
@@ -28,6 +28,7 @@ from learnd.errors import LearndError, PluginError
 from learnd.learning import hooks
 from learnd.learning.algorithm import Algorithm, build, did_you_mean, options_of
 from learnd.learning.contract import check_class
+from learnd.wire import legible
 
 BUILT_IN = "learnd_plugins"  # the package whose __all__ lists the built-in plugins
 
@@ -56,17 +57,32 @@ class _Found:
     load: Callable[[], object]
 
 
-def load_catalogue(folder: Path | None, options: Options) -> Catalogue:
+def load_catalogue(
+    folder: Path | None,
+    options: Options,
+    barred: Sequence[PluginInfo] = (),
+    importing: Callable[[str, str], None] = lambda name, source: None,
+) -> Catalogue:
     """Load every plugin: built-in, entry points of the group "learnd", and the `*.py` of the user's folder.
 
     Never raises for a plugin's sake; see the `state` and `reason` of Catalogue.plugins.  Options for a name
-    that no plugin has are an entry of their own, quarantined, with the source "config.yaml".
+    that no plugin has are an entry of their own, quarantined, with the source "config.yaml".  barred: plugins that
+    are not imported, as they are to be listed.  importing(name, source) is called before each import: a plugin can
+    end the process, and then that is the last word of it.
     """
+    kept_away = {(info.name, info.source): info for info in barred}
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     catalogue = Catalogue()
     for found in (*_built_in(), *_entry_points(), *_user_files(folder)):
-        catalogue = _add_plugin(catalogue, manager, found, options)
+        culprit = kept_away.get((legible(found.name), legible(found.source)))
+        if culprit is not None:
+            catalogue = catalogue.adding(culprit)
+        elif options.get(found.name, {}).get("enabled") is False:  # not even imported: that may be what crashes
+            catalogue = catalogue.adding(PluginInfo(found.name, found.source, "disabled"))
+        else:
+            importing(found.name, found.source)
+            catalogue = _add_plugin(catalogue, manager, found, options)
     for name in _nobodys(catalogue, options):
         remedy = did_you_mean(name, list(catalogue.algorithms))
         error = PluginError("there is no algorithm of this name", where=f"plugins.{name}", remedy=remedy)
@@ -127,11 +143,9 @@ def _import_file(file: Path) -> ModuleType:
 
 
 def _add_plugin(catalogue: Catalogue, manager: pluggy.PluginManager, found: _Found, options: Options) -> Catalogue:
-    if options.get(found.name, {}).get("enabled") is False:  # not even imported: that may be what crashes
-        return catalogue.adding(PluginInfo(found.name, found.source, "disabled"))
     try:
         kinds = _algorithms_of(manager, found)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # a plugin may raise anything: KeyboardInterrupt, GeneratorExit, its own
         return catalogue.adding(_quarantined(found.name, found.source, error))
     for kind in kinds:
         catalogue = _add_algorithm(catalogue, found, kind, options)
@@ -184,7 +198,7 @@ def _add_algorithm(catalogue: Catalogue, found: _Found, kind: object, options: O
         if not enabled:
             return catalogue.adding(PluginInfo(name, found.source, "disabled", summary=checked.summary))
         algorithm = build(checked, given)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         return catalogue.adding(_quarantined(name, found.source, error))
     info = PluginInfo(name, found.source, "ok", summary=checked.summary, options=options_of(algorithm))
     return catalogue.adding(info, algorithm)

@@ -9,6 +9,7 @@ original stdout carries the protocol alone.  When stdin ends the daemon is gone,
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import json
 import os
@@ -21,10 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from learnd.domain import PluginInfo
 from learnd.wire import BackboneSpec, ExportSpec, Hello, LearnSpec, Outcome, PredictSpec, from_json, to_json
 
 if TYPE_CHECKING:  # torch is imported in main, once the environment is as it should be
     from learnd.learning.bench import Bench
+    from learnd.learning.catalogue import Catalogue
     from learnd.learning.predictor import HeadOf
 
 BEAT_SECONDS = 2.0
@@ -48,6 +51,9 @@ class Line:
             except BrokenPipeError:
                 os._exit(0)
 
+    def importing(self, name: str, source: str) -> None:
+        self.say({"importing": {"name": name, "source": source}})
+
     def progress(self, stage: str, done: int, total: int) -> None:
         self.say({"progress": {"stage": stage, "done": done, "total": total}})
 
@@ -59,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
     jobs = _listen()
     try:
-        bench = _load(options)
+        bench = _load(options, line)
         hello = _hello(bench, options)
     except Exception as error:  # a missing device, a damaged file, a broken installation: the parent must hear of it
         traceback.print_exc()
@@ -80,6 +86,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--plugins", type=Path, help="the user's plugin folder")
     parser.add_argument("--backbone", default='{"name": "lite0"}', help="a BackboneSpec as JSON")
     parser.add_argument("--options", default="{}", help="plugin options as JSON")
+    parser.add_argument("--barred", default="[]", help="plugins not to import, a list of PluginInfo as JSON")
     return parser.parse_args(arguments)
 
 
@@ -104,22 +111,31 @@ def _listen() -> queue.SimpleQueue[str]:
     return jobs
 
 
-def _load(options: argparse.Namespace) -> Bench:
-    """The backbone on its device, the algorithms, and a first pass so that the first job is not the slow one."""
+def _load(options: argparse.Namespace, line: Line) -> Bench:
+    """The algorithms, the backbone on its device, and a first pass so that the first job is not the slow one."""
     import torch
 
     from learnd.learning.backbones import load_backbone
     from learnd.learning.bench import Bench
-    from learnd.learning.catalogue import load_catalogue
 
     torch.set_num_threads(_threads())
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.allow_tf32 = False  # features must be the same to a hair wherever they were computed
+    catalogue = _catalogue(options, line)
     backbone = load_backbone(from_json(BackboneSpec, json.loads(options.backbone)), options.device)
     shape = (1, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
     backbone.embed(torch.zeros(shape, dtype=torch.uint8))
-    catalogue = load_catalogue(options.plugins, json.loads(options.options))
     return Bench(backbone, catalogue, _threads(), log=lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def _catalogue(options: argparse.Namespace, line: Line) -> Catalogue:
+    """Every plugin.  The parent hears of each before it is imported: should this process die, it knows by whom."""
+    from learnd.learning.catalogue import load_catalogue
+
+    barred = [from_json(PluginInfo, item) for item in json.loads(options.barred)]
+    catalogue = load_catalogue(options.plugins, json.loads(options.options), barred, line.importing)
+    line.say({"importing": None})
+    return catalogue
 
 
 def _threads() -> int:
@@ -152,7 +168,7 @@ def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
 
 
 def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line) -> None:
-    """One job: whatever happens, a result.json is written and the parent is told where."""
+    """One job: whatever happens, a result.json is written and the parent is told where, or that it cannot be."""
     finished = threading.Event()
     heart = threading.Thread(target=_beat, args=(line, finished), name="beat", daemon=True)
     heart.start()
@@ -161,15 +177,28 @@ def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line) -> None:
     out.mkdir(parents=True, exist_ok=True)
     try:
         outcome = _do(data, bench, head_of, line)
-    except Exception as error:  # a defect of learnd or of the machine: this job failed, the worker lives
+    except Exception as error:  # a defect of learnd, or of the machine: nothing is said about the task by that
         traceback.print_exc()
-        outcome = Outcome("failed", reason=f"{type(error).__name__}: {error}")
+        status = "no_room" if short_of_room(error) else "broken"
+        outcome = Outcome(status, reason=f"{type(error).__name__}: {error}")
     finally:
         finished.set()
         heart.join()
     result = out / "result.json"
-    result.write_text(json.dumps(to_json(outcome)))
-    line.say({"done": str(result)})
+    try:
+        result.write_text(json.dumps(to_json(outcome)))
+    except OSError as error:
+        line.say({"unwritten": str(error)})
+    else:
+        line.say({"done": str(result)})
+
+
+def short_of_room(error: Exception) -> bool:
+    """Whether a disk or a quota is full; safetensors says so in words alone."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    if isinstance(error, OSError):
+        return error.errno in numbers
+    return any(f"(os error {number})" in str(error) for number in numbers)
 
 
 def _beat(line: Line, finished: threading.Event) -> None:

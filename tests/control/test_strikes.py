@@ -1,0 +1,56 @@
+"""Strikes: counted for ever, and standing while the plugin is the same and the daemon runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from learnd.control.journal import Journal
+from learnd.control.strikes import Strikes
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path / "journal.sqlite", create=True)
+
+
+@pytest.fixture
+def evil(tmp_path: Path) -> Path:
+    file = tmp_path / "evil.py"
+    file.write_text("import os; os._exit(7)")
+    return file
+
+
+def barred(journal: Journal) -> list[str]:
+    return [plugin.name for plugin in Strikes(journal).barred()]
+
+
+def test_a_struck_plugin_is_kept_away_with_the_reason(journal: Journal, evil: Path) -> None:
+    Strikes(journal).add("evil", str(evil), "killed the worker")
+    (info,) = Strikes(journal).barred()
+    assert (info.name, info.source, info.state, info.reason) == ("evil", str(evil), "quarantined", "killed the worker")
+
+
+def test_it_is_tried_again_when_its_file_has_changed(journal: Journal, evil: Path) -> None:
+    Strikes(journal).add("evil", str(evil), "killed the worker")
+    evil.write_text("mended = True")
+    assert barred(journal) == []
+    evil.unlink()
+    assert barred(journal) == []
+
+
+def test_it_is_tried_again_by_the_next_daemon_and_the_count_goes_on(journal: Journal, evil: Path) -> None:
+    strikes = Strikes(journal)
+    strikes.add("evil", str(evil), "killed the worker")
+    strikes.add("gone", "entry point", "killed the worker")
+    strikes.pardon()
+    assert barred(journal) == []
+    strikes.add("evil", str(evil), "killed it again")
+    assert barred(journal) == ["evil"]
+    assert [(strike.name, strike.count) for strike in strikes.all()] == [("evil", 2), ("gone", 1)]
+
+
+def test_a_plugin_that_is_no_file_stays_away_while_the_daemon_runs(journal: Journal) -> None:
+    Strikes(journal).add("gone", "entry point", "killed the worker")
+    assert barred(journal) == ["gone"]
