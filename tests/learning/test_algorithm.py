@@ -14,7 +14,6 @@ from learnd.domain import Task
 from learnd.errors import PluginError
 from learnd.learning.algorithm import (
     Bid,
-    Cancelled,
     Context,
     HeadAlgorithm,
     Overdue,
@@ -98,13 +97,10 @@ def test_a_child_context_depends_on_seed_and_names_alone() -> None:
     assert not torch.equal(draw[0], torch.rand(3, generator=context(2).child("ridge", 2).generator))
 
 
-def test_check_says_whether_a_job_is_unwanted_or_overdue() -> None:
+def test_check_says_that_the_time_is_up() -> None:
     context().check()
     with pytest.raises(Overdue, match="ran out of time"):
         replace(context(), deadline=time.monotonic() - 1).check()
-    with pytest.raises(Cancelled, match="cancelled") as caught:
-        replace(context(), cancelled=lambda: True).check()
-    assert not isinstance(caught.value, Overdue)
 
 
 @pytest.mark.parametrize(

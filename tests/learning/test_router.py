@@ -13,7 +13,7 @@ from torch import Tensor
 
 from learnd.domain import CandidateScore, Task
 from learnd.errors import PluginError, TaskError
-from learnd.learning.algorithm import Algorithm, Bid, Cancelled, Context, HeadAlgorithm, State
+from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State
 from learnd.learning.measure import make_folds
 from learnd.learning.router import Route, fall_back, route
 from learnd.wire import RoutingSpec
@@ -183,12 +183,6 @@ def test_an_impossible_bid_is_a_failure(bid: Any) -> None:
 def test_with_nobody_left_every_reason_is_told() -> None:
     with pytest.raises(PluginError, match=r"broken: ZeroDivisionError.*shy: not among"):
         go({"broken": Breaking(bad=_divide), "shy": Mean(0.0)})
-
-
-def test_a_cancelled_job_is_not_blamed_on_the_plugin() -> None:
-    ctx = replace(context(), cancelled=lambda: True)
-    with pytest.raises(Cancelled):
-        route(tiny_task(EASY), BACKBONE, EASY, {"good": Mean()}, routing(), ctx, lambda *_: None)
 
 
 def test_the_clock_is_the_last_resort() -> None:

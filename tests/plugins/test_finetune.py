@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from learnd.learning.algorithm import Cancelled
+from learnd.learning.algorithm import Overdue
 from learnd_plugins.finetune import Finetune, _shifted, descend
 from tests.tiny import context, striped, tiny_backbone, tiny_support
 
@@ -49,16 +50,12 @@ def test_batches_smaller_than_the_support_learn_too() -> None:
     assert (algorithm.predict(BACKBONE, state, images).argmax(1) == labels).float().mean() > 0.8
 
 
-def test_it_stops_when_the_job_is_cancelled() -> None:
-    asked: list[None] = []
-
-    def cancelled() -> bool:
-        asked.append(None)
-        return len(asked) > 5
-
-    with pytest.raises(Cancelled):
-        Finetune().adapt(BACKBONE.private(), tiny_support(BACKBONE), replace(context(), cancelled=cancelled))
-    assert len(asked) == 6
+def test_it_stops_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = itertools.count()
+    monkeypatch.setattr("learnd.learning.algorithm.time.monotonic", lambda: next(now))
+    with pytest.raises(Overdue):
+        Finetune().adapt(BACKBONE.private(), tiny_support(BACKBONE), replace(context(), deadline=4.5))
+    assert next(now) == 6
 
 
 def test_descend_is_adam_with_a_cosine() -> None:

@@ -13,7 +13,6 @@ from torch import Tensor
 from learnd.errors import LearndError
 from learnd.learning.algorithm import (
     Algorithm,
-    Cancelled,
     Context,
     HeadAlgorithm,
     State,
@@ -49,8 +48,6 @@ def adapt_best(chosen: Route, bench: Bench, support: Support, query: Part, ctx: 
             with watch.stage("evaluate"):
                 hits = _mark(algorithm, bench.backbone, state, support, query)
             return Adapted(chosen, algorithm, state, hits)
-        except Cancelled:
-            raise
         except (Exception, SystemExit) as error:  # a plugin may raise anything, and is to blame alone
             bench.log("".join(traceback.format_exception(error)))
             reason = error.what if isinstance(error, LearndError) else f"{type(error).__name__}: {error}"

@@ -34,11 +34,7 @@ State = dict[str, Tensor]  # what an algorithm has learnt about one task: stored
 MACS_A_SECOND = {"cpu": 10e9, "cuda": 2e12, "mps": 3e11}
 
 
-class Cancelled(LearndError):
-    """The job was cancelled while an algorithm was at work."""
-
-
-class Overdue(Cancelled):
+class Overdue(LearndError):
     """An algorithm was still at work when its time was up."""
 
 
@@ -78,18 +74,15 @@ class Context:
     """What an algorithm may use besides its arguments.
 
     generator: the only source of randomness (a CPU generator).  deadline: of time.monotonic(), in seconds.
-    cancelled: says whether the job is still wanted.  log: takes one line for the job's log.
+    log: takes one line for the job's log.
     """
 
     generator: torch.Generator
     deadline: float = float("inf")
-    cancelled: Callable[[], bool] = lambda: False
     log: Callable[[str], None] = lambda line: None
 
     def check(self) -> None:
-        """Call this often in long work.  Raises Cancelled, or Overdue when the time is up."""
-        if self.cancelled():
-            raise Cancelled("the job was cancelled")
+        """Call this often in long work.  Raises Overdue when the time is up."""
         if time.monotonic() > self.deadline:
             raise Overdue("ran out of time", remedy="raise routing.budget_seconds or worker.job_seconds")
 

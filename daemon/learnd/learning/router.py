@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from learnd.domain import CandidateScore, Task
 from learnd.errors import LearndError, PluginError, TaskError
-from learnd.learning.algorithm import Algorithm, Bid, Cancelled, Context, Overdue, Support, did_you_mean
+from learnd.learning.algorithm import Algorithm, Bid, Context, Overdue, Support, did_you_mean
 from learnd.learning.backbones import Backbone
 from learnd.learning.measure import Folds, Measurement, cross_validate, make_folds
 from learnd.wire import RoutingSpec
@@ -83,7 +83,7 @@ def route(
     """Choose the algorithm for a task.
 
     A plugin that raises or breaks its contract is "failed", and the others go on.  Raises TaskError where
-    task.yaml asks for an algorithm that there is not, PluginError where no candidate is left, and Cancelled.
+    task.yaml asks for an algorithm that there is not, and PluginError where no candidate is left.
     """
     pin = task.options.algorithm
     if pin is not None and pin not in algorithms:
@@ -197,8 +197,6 @@ def _try(candidate: _Candidate, backbone: Backbone, support: Support, folds: Fol
         measured = cross_validate(candidate.name, candidate.algorithm, backbone, support, folds, ctx)
     except Overdue as error:
         return candidate.out("over budget", f"{error.what} while it was measured")
-    except Cancelled:
-        raise
     except (Exception, SystemExit) as error:
         return candidate.out("failed", _blame(candidate.name, error, ctx))
     reason = f"{measured.hits} of {measured.tries} support images right in {folds.count} folds"
