@@ -43,7 +43,7 @@ class Backbone:
     macs: int
     device: torch.device
     blocks: tuple[tuple[str, ...], ...]
-    meta: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    meta: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict, hash=False)
 
     def features_of(self, images: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """uint8 (N, C, S, S) -> float32 (N, D) in one pass, differentiable in parameters.
