@@ -65,6 +65,7 @@ LEARNING = [
     "learnd.learning",
     # files -> tensors -> features
     "learnd.learning.images",
+    "learnd.learning.readers",
     "learnd.learning.conv4",
     "learnd.learning.zoo",
     "learnd.learning.backbones",
@@ -82,6 +83,7 @@ LEARNING = [
     "learnd.learning.memory",
     "learnd.learning.unified",
     # a task learnt, a question answered
+    "learnd.learning.finding",
     "learnd.learning.catalogue",
     "learnd.learning.bench",
     "learnd.learning.reading",

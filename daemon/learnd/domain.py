@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 SCHEMA = 1  # of every JSON document that leaves a process
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")  # of images; plugins may read others
 
 
 class TaskState(StrEnum):
@@ -148,7 +149,10 @@ class Report:
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """One loaded, or quarantined, algorithm.  source: "built-in" | "entry point" | the path of a user's file."""
+    """One loaded, or quarantined, algorithm or plugin.
+
+    source: "built-in" | "entry point" | the path of a user's file.
+    """
 
     name: str
     source: str

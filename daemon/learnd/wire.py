@@ -136,6 +136,7 @@ class Hello:
     backbone_hash: str
     plugins: tuple[PluginInfo, ...]
     versions: dict[str, str]  # torch, torchvision, python, learnd
+    readers: tuple[str, ...] = ()  # extensions of files that plugins read, e.g. ".wav"
 
 
 def legible(data: Any) -> Any:

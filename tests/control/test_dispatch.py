@@ -717,6 +717,16 @@ def test_text_that_is_no_unicode_is_kept_escaped(yard: Yard) -> None:
         text.encode()
 
 
+def test_only_what_the_plugins_of_every_worker_read_can_be_read(make_yard: MakeYard) -> None:
+    yard = make_yard(devices="[cpu, cpu]")
+    first, second = hello("cpu"), hello("cpu")
+    first["hello"]["readers"], second["hello"]["readers"] = [".mp3", ".wav"], [".flac", ".wav"]
+    yard.crew.first_words = [first, second]
+    assert yard.dispatcher.readers is None
+    yard.start()
+    assert yard.dispatcher.readers == (".wav",)
+
+
 # --- plugins that take a worker with them ---------------------------------------------------------------------------
 
 

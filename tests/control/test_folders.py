@@ -369,3 +369,54 @@ def test_a_skip_holds_whatever_the_inspector_finds(patient: Yard, verdict: str) 
     rows = patient.journal.tasks.revisions("shapes")
     assert [(row.revision, row.state) for row in rows] == [(1, TaskState.SKIPPED)]
     assert patient.journal.jobs.next_due() is None
+
+
+# --- what plugins read ------------------------------------------------------------------------------------------------
+
+
+def sounds(folder: Path) -> Path:
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        for number in range(2):
+            (folder / name / f"{number}.wav").write_bytes(f"{name}{number}".encode())
+    return folder
+
+
+def test_other_files_wait_for_a_worker_to_say_what_plugins_read(yard: Yard) -> None:
+    sounds(yard.tasks / "birds")
+    yard.folders.look("birds", renamed=True)
+    yard.until(lambda: any("waits for a worker" in row.reason for row in yard.journal.tasks.all()))
+    assert not yard.folders.settled
+
+    yard.folders.use_readers((".wav",))
+    yard.settle()
+    assert (yard.row("birds").state, yard.row("birds").images) == (TaskState.QUEUED, 4)
+    assert yard.journal.readers() == (".wav",)
+
+
+def test_what_nobody_reads_is_rejected_once_that_is_known_and_judged_again_when_it_changes(yard: Yard) -> None:
+    sounds(yard.tasks / "birds")
+    yard.folders.look("birds", renamed=True)
+    yard.folders.use_readers(())
+    yard.settle()
+    assert yard.row("birds").state == TaskState.REJECTED
+
+    yard.folders.use_readers((".mp3", ".wav"))
+    yard.settle()
+    assert yard.row("birds").state == TaskState.QUEUED
+
+
+def test_a_folder_of_images_waits_for_no_worker(yard: Yard) -> None:
+    good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes", renamed=True)
+    yard.settle()
+    assert yard.row("shapes").state == TaskState.QUEUED
+
+
+def test_a_folder_that_goes_while_it_waits_for_that_is_forgotten(yard: Yard) -> None:
+    sounds(yard.tasks / "birds")
+    yard.folders.look("birds", renamed=True)
+    yard.until(lambda: any("waits for a worker" in row.reason for row in yard.journal.tasks.all()))
+    shutil.rmtree(yard.tasks / "birds")
+    yard.folders.look("birds")
+    assert yard.folders.settled

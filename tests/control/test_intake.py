@@ -239,3 +239,18 @@ def test_a_pipe_that_takes_a_files_place_is_not_waited_for(tmp_path: Path) -> No
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(OSError, match="no regular file"):
         read_file(str(tmp_path / "pipe.png"), most=10)
+
+
+def test_what_plugins_read_belongs_to_the_task_and_is_not_decoded_here(tmp_path: Path) -> None:
+    task = good_task(tmp_path / "task", shots=2)
+    (task / "circles" / "song.WAV").write_bytes(b"whatever")
+    assert codes(inspect(task, LIMITS)) == {"not-an-image"}
+
+    inspection = inspect(task, LIMITS, readers=(".wav",))
+    assert codes(inspection) == set()
+    assert "circles/song.WAV" in [file.path for file in inspection.files]
+    assert inspection.digest != inspect(task, LIMITS).digest
+
+    (task / "circles" / "empty.wav").touch()
+    (task / "cover.wav").write_bytes(b"whatever")
+    assert codes(inspect(task, LIMITS, readers=(".wav",))) == {"empty-file", "image-in-root"}

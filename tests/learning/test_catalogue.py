@@ -12,7 +12,7 @@ import pytest
 
 import learnd_plugins
 from learnd.domain import PluginInfo
-from learnd.learning import catalogue as catalogue_module
+from learnd.learning import finding
 from learnd.learning.algorithm import options_of
 from learnd.learning.catalogue import Catalogue, load_catalogue
 
@@ -104,7 +104,7 @@ def test_an_edited_file_is_loaded_anew(tmp_path: Path) -> None:
         (GOOD.replace("learnd_algorithms()", "learnd_algorithms(extra)"), "PluginValidationError"),
         (GOOD.replace("return [Mine]", "return 1 / 0"), "ZeroDivisionError"),
         (GOOD.replace("return [Mine]", "return Mine"), "hand back a list of Algorithm classes"),
-        (GOOD.replace("return [Mine]", "return None"), "handed back 'nothing'"),
+        (GOOD.replace("return [Mine]", "return None"), "handed back None"),
     ],
 )
 def test_a_file_that_cannot_be_loaded_is_quarantined_alone(tmp_path: Path, text: str, says: str) -> None:
@@ -206,9 +206,61 @@ def test_entry_points_are_plugins_too(tmp_path: Path, monkeypatch: pytest.Monkey
         EntryPoint("good", "learnd_test_entry", "learnd"),
         EntryPoint("bad", "learnd_test_missing", "learnd"),
     ]
-    monkeypatch.setattr(catalogue_module, "entry_points", lambda group: points)
+    monkeypatch.setattr(finding, "entry_points", lambda group: points)
     catalogue = load_catalogue(None, {})
     sys.modules.pop("learnd_test_entry")
     assert info(catalogue, "mine").source == "entry point"
     assert "mine" in catalogue.algorithms
     assert info(catalogue, "bad").reason.startswith("ModuleNotFoundError")
+
+
+# --- readers ----------------------------------------------------------------------------------------------------------
+
+READS = """
+import torch
+from learnd.learning.hooks import hookimpl
+
+def read(path):
+    return torch.zeros(3, 8, 8, dtype=torch.uint8)
+
+@hookimpl
+def learnd_readers():
+    return {".wav": read}
+"""
+
+
+def test_a_plugin_may_bring_readers_alone(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, sounds=READS)
+    assert (info(catalogue, "sounds").state, info(catalogue, "sounds").summary) == ("ok", "reads .wav")
+    assert catalogue.readers[".wav"](b"RIFF", "a.wav").size == (8, 8)
+
+
+def test_a_reader_and_an_algorithm_of_one_name_share_an_entry(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, mine=GOOD + READS)
+    assert info(catalogue, "mine").summary == "a user's own; reads .wav"
+    assert "mine" in catalogue.algorithms
+
+
+@pytest.mark.parametrize(
+    ("new", "says"),
+    [
+        ("None", "learnd_readers handed back None"),
+        ("[read]", "learnd_readers handed back ["),
+        ('{"wav": read}', "'wav' is no extension"),
+        ('{".WAV": read}', "'.WAV' is no extension"),
+        ("{7: read}", "7 is no extension"),
+        ('{".png": read}', "learnd reads .png files itself"),
+        ('{".wav": 7}', "its reader of .wav is 7"),
+    ],
+)
+def test_readers_that_break_the_contract_quarantine_their_plugin(tmp_path: Path, new: str, says: str) -> None:
+    catalogue = load(tmp_path, sounds=READS.replace('{".wav": read}', new))
+    assert catalogue.readers == {}
+    assert info(catalogue, "sounds").state == "quarantined"
+    assert says in info(catalogue, "sounds").reason
+
+
+def test_the_first_to_read_an_extension_keeps_it(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, a=READS, b=READS)
+    assert catalogue.readers[".wav"].plugin == "a"
+    assert "read by the plugin a already" in info(catalogue, "b").reason

@@ -8,14 +8,14 @@ from pathlib import Path
 import learnd_plugins
 from learnd.learning.catalogue import load_catalogue
 from learnd.learning.router import route
+from tests.plugins.manual import example
 from tests.tiny import context, routing, striped, tiny_backbone, tiny_support, tiny_task
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_example_of_the_manual_learns_a_task(tmp_path: Path) -> None:
-    (code,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/plugins.md").read_text(), re.S | re.M)
-    (tmp_path / "neighbour.py").write_text(code)
+    (tmp_path / "neighbour.py").write_text(example("Neighbour"))
     catalogue = load_catalogue(tmp_path, {"neighbour": {"sharpness": 30.0}})
     assert [plugin.reason for plugin in catalogue.plugins if plugin.state != "ok"] == []
     backbone = tiny_backbone()

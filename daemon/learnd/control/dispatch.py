@@ -53,6 +53,11 @@ class Dispatcher:
         return self._pool.slots
 
     @property
+    def readers(self) -> tuple[str, ...] | None:
+        """The extensions of files that the plugins of every worker read; None until a worker has said so."""
+        return self._pool.readers
+
+    @property
     def busy(self) -> bool:
         return any(slot.out is not None for slot in self.slots)
 
@@ -229,7 +234,7 @@ class Dispatcher:
             return
         slot.clear()
         if lease is None:
-            self._export_came(outcome, out, slot.hash)
+            self._export_came(outcome, out, slot.hello.backbone_hash if slot.hello else "")
         else:
             self._results.settle(lease, outcome, out)
         shutil.rmtree(out.parent, ignore_errors=True)

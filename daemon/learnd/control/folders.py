@@ -6,6 +6,7 @@ process of its own) what it holds; then it waits, is rejected, is a duplicate, i
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from learnd.control.inspections import Answer, Inspections
 from learnd.control.intake import Inspection
 from learnd.control.journal import Journal
+from learnd.control.layout import NOT_AN_IMAGE
 from learnd.control.owners import Owners
 from learnd.control.readiness import Ready, Sighting, judge
 from learnd.control.scan import scan, task_folders
@@ -37,6 +39,8 @@ class Folders:
         self._sightings: dict[str, Sighting] = {}
         self._due: dict[str, float] = {}  # when to look at a waiting folder again (monotonic seconds)
         self._again: set[str] = set()  # rung while it was being inspected
+        self._readers: tuple[str, ...] | None = None  # what plugins read, once a worker has said it
+        self._unread: set[str] = set()  # hold files that a plugin may be able to read
 
     def start(self) -> None:
         """Raises LearndError where the inspector cannot be started."""
@@ -48,7 +52,23 @@ class Folders:
     @property
     def settled(self) -> bool:
         """Nothing waits for its verdict."""
-        return not (self._due or self._inspections.busy or self._again)
+        return not (self._due or self._inspections.busy or self._again or self._unread)
+
+    def use_readers(self, readers: tuple[str, ...] | None) -> None:
+        """The extensions that the plugins of every worker read; None: no worker has said so yet.
+
+        A folder that was rejected may be fit now; what was learnt stays as it is until it changes.
+        """
+        if readers is None or readers == self._readers:
+            return
+        self._readers = self._inspections.readers = readers
+        if set(readers) - set(self._journal.readers()):
+            self._journal.tasks.reopen_rejected(NOT_AN_IMAGE)
+        self._journal.put("readers", json.dumps(readers))
+        unread, self._unread = self._unread, set()
+        for name in unread:
+            self.look(name)
+        self._look_again()
 
     # --- looking --------------------------------------------------------------------------------------------------
 
@@ -82,6 +102,8 @@ class Folders:
             return
         if row is not None and (row.state == TaskState.SKIPPED or _judged(row, seen.fingerprint)):
             self._forget(name)
+            if row.state == TaskState.REJECTED and self._may_be_read(row.problems):
+                self._unread.add(name)
             return
         sighting, verdict = judge(self._sightings.get(name), seen, time.monotonic(), self._quiet, renamed)
         self._sightings[name] = sighting
@@ -94,7 +116,12 @@ class Folders:
             self._due[name] = verdict.until
             self._wait(name, verdict.reason, seen.fingerprint, seen.images)
 
+    def _may_be_read(self, problems: tuple[Problem, ...]) -> bool:
+        """Whether a verdict must wait for a worker to say what plugins read."""
+        return self._readers is None and any(problem.code == NOT_AN_IMAGE for problem in problems)
+
     def _forget(self, name: str) -> None:
+        self._unread.discard(name)
         self._sightings.pop(name, None)
         self._due.pop(name, None)
 
@@ -156,6 +183,10 @@ class Folders:
             self._blame(name, found)
         elif found.changed:
             self._again.add(name)
+        elif self._may_be_read(found.problems):
+            self._unread.add(name)
+            reason = "holds files that a plugin may read: it waits for a worker to say so"
+            self._wait(name, reason, found.fingerprint, len(found.files))
         elif not found.accepted and not answer.pronounce:
             reason = f"not fit yet, looked at again when it is quiet: {_first_error(found.problems)}"
             self._due[name] = time.monotonic() + self._quiet

@@ -59,6 +59,7 @@ class Inspections:
         self._start_at = 0.0  # of the next one (monotonic seconds), where there is no inspector
         self._queue: dict[str, _Request] = {}  # in order of arrival
         self._current: _Request | None = None
+        self.readers: tuple[str, ...] = ()  # extensions of files that plugins read
 
     def start(self) -> None:
         """Raises LearndError where no process can be spawned."""
@@ -126,8 +127,8 @@ class Inspections:
             return
         self._current = request = self._queue.pop(next(iter(self._queue)))
         request.silent_at = time.monotonic() + SILENCE
-        folder = self._settings.tasks / request.name
-        self._inspector.send({"inspect": str(folder), "limits": to_json(self._settings.intake)})
+        folder, limits = self._settings.tasks / request.name, to_json(self._settings.intake)
+        self._inspector.send({"inspect": str(folder), "limits": limits, "readers": list(self.readers)})
 
     # --- an inspector that is lost ----------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ JSON lines: a hello first; then, for each request on stdin, any number of progre
 it names is opened, so that the last one says which file was to blame) and one answer. At the end of stdin it
 exits at once.
 
-    > {"inspect": "/abs/folder", "limits": {"min_images_per_class": 2, ...}}
+    > {"inspect": "/abs/folder", "limits": {"min_images_per_class": 2, ...}, "readers": [".wav"]}
     < {"progress": {"done": 3, "total": 25, "path": "cats/4.png"}}
     < {"inspected": {...}}            an Inspection as JSON    or  {"failed": "reason"}
 """
@@ -62,7 +62,8 @@ def _answer(line: bytes, answers: BinaryIO) -> dict[str, Any]:
     try:
         request = json.loads(line)
         limits = from_json(IntakeSettings, request["limits"])
-        return {"inspected": to_json(inspect(Path(request["inspect"]), limits, progress))}
+        readers = tuple(request.get("readers", ()))
+        return {"inspected": to_json(inspect(Path(request["inspect"]), limits, progress, readers))}
     except Exception as error:  # a fault of ours, or memory that ran out: the parent's to know
         return {"failed": f"{type(error).__name__}: {error}"}
 

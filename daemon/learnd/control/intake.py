@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnd.control.layout import Layout, arrange, show, unfit_name
-from learnd.control.pixels import examine, read_file
-from learnd.control.scan import OPTIONS, Kind, Scan, scan
+from learnd.control.pixels import examine, examine_other, read_file
+from learnd.control.scan import OPTIONS, Kind, Scan, is_image, scan
 from learnd.domain import ImageFile, Problem, Severity, TaskOptions
 from learnd.errors import SettingsError
 from learnd.identity import digest_of_leaves, leaf_of
@@ -59,13 +59,18 @@ class _Contents:
     bytes: int
 
 
-def inspect(folder: Path, limits: IntakeSettings, progress: Progress | None = None) -> Inspection:
-    """Read and check a whole task folder.  Whatever is wrong with it is a problem, and nothing is raised."""
+def inspect(
+    folder: Path, limits: IntakeSettings, progress: Progress | None = None, readers: tuple[str, ...] = ()
+) -> Inspection:
+    """Read and check a whole task folder.  Whatever is wrong with it is a problem, and nothing is raised.
+
+    readers: the extensions that plugins read.  What is in such a file only its reader can tell, in a worker.
+    """
     before = scan(folder)
     if before is None:
         gone = Problem("no-such-folder", show(str(folder)), "there is no such folder", "check the path")
         return Inspection((), (gone,), "", "", TaskOptions(), 0, changed=False)
-    layout = arrange(before.entries, limits.min_images_per_class)
+    layout = arrange(before.entries, limits.min_images_per_class, readers)
     contents = _read(folder, layout, before, limits, progress)
     options, about_options, leaves = _options(folder, before)
     name = unfit_name(folder.name)
@@ -104,7 +109,8 @@ def _read(folder: Path, layout: Layout, seen: Scan, limits: IntakeSettings, prog
         if data is not None:
             leaves[file.path] = leaf_of(data)
             total += len(data)
-            problem = examine(data, file.path, limits.max_pixels)
+            own = is_image(file.path)
+            problem = examine(data, file.path, limits.max_pixels) if own else examine_other(data, file.path)
         if problem:
             problems.append(problem)
     return _Contents(leaves, tuple(problems), total)

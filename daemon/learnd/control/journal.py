@@ -130,6 +130,10 @@ class Journal:
             WorkerRow(row["name"], row["state"], row["task"], hello) for row, hello in zip(rows, hellos, strict=True)
         ]
 
+    def readers(self) -> tuple[str, ...]:
+        """The extensions of files that plugins read, as workers last said."""
+        return tuple(json.loads(self.db.get("readers") or "[]"))
+
     def plugins(self) -> tuple[PluginInfo, ...]:
         """The plugins as a worker last found them."""
         found = json.loads(self.db.get("plugins") or "[]")

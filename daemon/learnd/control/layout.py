@@ -16,6 +16,8 @@ from learnd.control.scan import OPTIONS, Entry, Kind, is_image
 from learnd.domain import ImageFile, Problem, Severity
 from learnd.identity import nfc
 
+NOT_AN_IMAGE = "not-an-image"  # the code of a problem that a plugin's reader may do away with
+
 _SPLITS = {"support": "support", "train": "support", "query": "query", "test": "query"}
 
 _ODDITIES = {  # what entries are that are neither files nor folders: (what, remedy)
@@ -47,11 +49,14 @@ class _Section:
     split: str
 
 
-def arrange(entries: Sequence[Entry], min_images_per_class: int) -> Layout:
-    """The classes and images among the entries of one scan of a task folder."""
-    sections = _sections(entries)
+def arrange(entries: Sequence[Entry], min_images_per_class: int, readers: tuple[str, ...] = ()) -> Layout:
+    """The classes and images among the entries of one scan of a task folder.
+
+    readers: the extensions that plugins read; such files count as images.
+    """
+    sections = _sections(entries, readers)
     files: list[ImageFile] = []
-    problems = list(_odd_entries(entries)) + list(_strays(entries, sections))
+    problems = list(_odd_entries(entries)) + list(_strays(entries, sections, readers))
     members: dict[str, dict[str, int]] = {"support": {}, "query": {}}  # split -> class's folder -> images
     for section in sections:
         inside = [entry for entry in entries if entry.path.startswith(section.prefix)]
@@ -62,14 +67,14 @@ def arrange(entries: Sequence[Entry], min_images_per_class: int) -> Layout:
             if entry.kind is Kind.FOLDER:
                 problems.extend(_nested(entry, parts))
             elif entry.kind is Kind.FILE and len(parts) == 1:
-                problems.extend(_loose(entry, section))
-            elif entry.kind is Kind.FILE and len(parts) == 2 and is_image(entry.path):
+                problems.extend(_loose(entry, section, readers))
+            elif entry.kind is Kind.FILE and len(parts) == 2 and is_image(entry.path, readers):
                 counts[parts[0]] += 1
                 if not unfit_name(entry.path):
                     files.append(ImageFile(entry.path, nfc(parts[0]), section.split))
             elif entry.kind is Kind.FILE and len(parts) == 2:
                 problems.append(_not_an_image(entry))
-        problems.extend(_names(inside, section))
+        problems.extend(_names(inside, section, readers))
     problems.extend(_classes(members["support"], members["query"], sections, min_images_per_class))
     return Layout(tuple(files), tuple(problems))
 
@@ -91,12 +96,12 @@ def unfit_name(name: str) -> Problem | None:
     return None
 
 
-def _sections(entries: Sequence[Entry]) -> list[_Section]:
+def _sections(entries: Sequence[Entry], readers: tuple[str, ...]) -> list[_Section]:
     """The parts that hold classes.  "train" is one if it holds folders and no image: else it is a class."""
     tops = [entry.path for entry in entries if entry.kind is Kind.FOLDER and "/" not in entry.path]
     second = [(entry, entry.path.split("/")[0]) for entry in entries if entry.path.count("/") == 1]
     holds_folders = {top for entry, top in second if entry.kind is Kind.FOLDER}
-    holds_images = {top for entry, top in second if is_image(entry.path)}
+    holds_images = {top for entry, top in second if is_image(entry.path, readers)}
     parts = [top for top in tops if top.lower() in _SPLITS and top in holds_folders and top not in holds_images]
     sections: dict[str, _Section] = {}
     for top in parts:
@@ -118,7 +123,9 @@ def _odd_entries(entries: Iterable[Entry]) -> Iterator[Problem]:
             yield Problem(str(entry.kind), show(entry.path), what, remedy)
 
 
-def _strays(entries: Iterable[Entry], sections: Sequence[_Section]) -> Iterator[Problem]:
+def _strays(
+    entries: Iterable[Entry], sections: Sequence[_Section], readers: tuple[str, ...]
+) -> Iterator[Problem]:
     """In the split layout, what lies beside the parts."""
     prefixes = tuple(section.prefix for section in sections)
     if prefixes == ("",):
@@ -131,7 +138,7 @@ def _strays(entries: Iterable[Entry], sections: Sequence[_Section]) -> Iterator[
             remedy = f"move its images into {names}, or take it out of the task"
             yield Problem("stray-folder", show(entry.path), f"lies beside {names}, so it is no class", remedy)
         elif entry.kind is Kind.FILE:
-            yield from _loose(entry, _Section("", "support"))
+            yield from _loose(entry, _Section("", "support"), readers)
 
 
 def _nested(entry: Entry, parts: Sequence[str]) -> Iterator[Problem]:
@@ -140,8 +147,8 @@ def _nested(entry: Entry, parts: Sequence[str]) -> Iterator[Problem]:
         yield Problem("nested-folder", show(entry.path), what, "put images directly into the class folder")
 
 
-def _loose(entry: Entry, section: _Section) -> Iterator[Problem]:
-    if is_image(entry.path):
+def _loose(entry: Entry, section: _Section, readers: tuple[str, ...]) -> Iterator[Problem]:
+    if is_image(entry.path, readers):
         place = section.prefix or "the task folder"
         what = f"is an image directly in {place}, so it has no class"
         yield Problem("image-in-root", show(entry.path), what, "move it into the folder of its class")
@@ -154,16 +161,16 @@ def _loose(entry: Entry, section: _Section) -> Iterator[Problem]:
 
 def _not_an_image(entry: Entry) -> Problem:
     what = "is no png, jpg, jpeg, webp, bmp, tif or tiff, so it is ignored"
-    return Problem("not-an-image", show(entry.path), what, "convert it, or leave it out", Severity.WARNING)
+    return Problem(NOT_AN_IMAGE, show(entry.path), what, "convert it, or leave it out", Severity.WARNING)
 
 
-def _names(inside: Iterable[Entry], section: _Section) -> Iterator[Problem]:
+def _names(inside: Iterable[Entry], section: _Section, readers: tuple[str, ...]) -> Iterator[Problem]:
     """Names that cannot be stored, and names that are one name on another computer."""
     alike: dict[str, list[str]] = defaultdict(list)
     for entry in inside:
         parts = _parts(entry, section)
         is_class = entry.kind is Kind.FOLDER and len(parts) == 1
-        if not is_class and not (entry.kind is Kind.FILE and len(parts) == 2 and is_image(entry.path)):
+        if not is_class and not (entry.kind is Kind.FILE and len(parts) == 2 and is_image(entry.path, readers)):
             continue
         problem = unfit_name(parts[-1])
         if problem:

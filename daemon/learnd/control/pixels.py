@@ -49,7 +49,7 @@ def examine(data: bytes, where: str, max_pixels: int) -> Problem | None:
     from PIL import Image, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin  # noqa: F401  (registers)
 
     if not data:
-        return Problem("empty-file", where, "is empty (0 bytes)", "copy it again, or remove it")
+        return examine_other(data, where)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow, on odd but harmless metadata
@@ -69,6 +69,11 @@ def examine(data: bytes, where: str, max_pixels: int) -> Problem | None:
         return _unknown(data, where)
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ...
         return _broken(error, where)
+
+
+def examine_other(data: bytes, where: str) -> Problem | None:
+    """The same of a file that only a plugin can read: all that can be told here is whether there is anything in it."""
+    return None if data else Problem("empty-file", where, "is empty (0 bytes)", "copy it again, or remove it")
 
 
 def _unpack(image: Image.Image) -> None:

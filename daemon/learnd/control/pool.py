@@ -42,7 +42,7 @@ class Slot:
     child: Child | None = None
     importing: tuple[str, str] | None = None  # name and source of the plugin that it said it imports next
     ready: bool = False
-    hash: str = ""  # of the backbone it holds
+    hello: Hello | None = None
     lease: Lease | None = None
     out: Path | None = None  # of the job in hand, a lease's or the backbone's export
     deadline: float | None = None  # of the job in hand, or of the start
@@ -88,6 +88,7 @@ class Pool:
         self._notice = notice
         self._strikes = Strikes(journal)
         self._ever_ready = False
+        self.readers: tuple[str, ...] | None = None  # what the plugins of every worker read; None: not known yet
         named = devices(settings)
         self.slots = [Slot(name, named[index], index) for index, name in enumerate(slot_names(named))]
 
@@ -125,11 +126,13 @@ class Pool:
 
     def welcome(self, slot: Slot, hello: Hello) -> None:
         """It has started."""
-        slot.ready, slot.hash, slot.importing, slot.failures = True, hello.backbone_hash, None, 0
+        slot.ready, slot.hello, slot.importing, slot.failures = True, hello, None, 0
         slot.clear()
         self._ever_ready = True
         self._journal.set_worker(slot.name, "ready", hello)
         self._journal.put("plugins", json.dumps([to_json(plugin) for plugin in hello.plugins]))
+        known = [set(slot.hello.readers) for slot in self.slots if slot.hello is not None]
+        self.readers = tuple(sorted(set.intersection(*known)))
 
     def refused(self, slot: Slot, reason: str) -> None:
         """It says itself that it cannot start.  Raises LearndError where none ever could."""
@@ -147,7 +150,7 @@ class Pool:
         tail = slot.child.log_tail()
         slot.discard()
         plugin, was_ready = slot.importing, slot.ready
-        slot.child, slot.ready, slot.importing = None, False, None
+        slot.child, slot.ready, slot.hello, slot.importing = None, False, None, None
         slot.start_at = time.monotonic()
         self._journal.set_worker(slot.name, "starting")
         if plugin is not None:

@@ -15,9 +15,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from learnd.domain import EXTENSIONS
+
 MARKER = ".ready"
 OPTIONS = "task.yaml"
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "@eadir", "__macosx"})  # .DS_Store and ._* are dot-names
 _UNFINISHED = (".part", ".tmp")
@@ -72,9 +73,12 @@ def _is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def is_image(name: str) -> bool:
-    """Whether the name is that of an image that can be learnt from; its content is another matter."""
-    return name.lower().endswith(EXTENSIONS)
+def is_image(name: str, readers: tuple[str, ...] = ()) -> bool:
+    """Whether the name is that of an image that can be learnt from; its content is another matter.
+
+    readers: the extensions that plugins read, e.g. ".wav".
+    """
+    return name.lower().endswith((*EXTENSIONS, *readers))
 
 
 def scan(folder: str | Path) -> Scan | None:

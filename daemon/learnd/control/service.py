@@ -174,4 +174,5 @@ class Service:
             folders.hear(item.message)
         else:
             dispatcher.hear(item.child, item.message)
+            folders.use_readers(dispatcher.readers)
         return False

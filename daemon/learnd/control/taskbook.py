@@ -195,6 +195,15 @@ class TaskBook:
             *(task_id, revision),
         )
 
+    def reopen_rejected(self, code: str) -> None:
+        """What was rejected, and has a problem with this code, deserves another look."""
+        with self._db.transaction():
+            self._db.run(
+                "UPDATE tasks SET fingerprint = '' WHERE state = 'rejected' AND EXISTS "
+                "(SELECT 1 FROM json_each(problems) WHERE json_extract(value, '$.code') = ?)",
+                code,
+            )
+
     # --- what people ask for ------------------------------------------------------------------------------------
 
     def retry(self, name: str) -> TaskRow:

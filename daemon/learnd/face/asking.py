@@ -27,6 +27,7 @@ class _Knowledge:
     version: int
     members: tuple[Member, ...]
     backbone: BackboneSpec
+    readers: tuple[str, ...]  # extensions of files that plugins read
 
 
 @click.command(cls=Command)
@@ -48,7 +49,7 @@ def predict(asked: Asked, images: tuple[str, ...], task: str | None, top: int, a
     """
     settings = asked.settings()
     known = _knowledge(settings, None if task is None else nfc(task))
-    paths = [path for image in images for path in _files(image)]
+    paths = [path for image in images for path in _files(image, known.readers)]
     predictions = _ask(settings, known, paths, None if task is None else nfc(task), top)
     data: Json = {"knowledge_version": known.version, "predictions": [_prediction(one) for one in predictions]}
     if as_json:
@@ -73,10 +74,10 @@ def _knowledge(settings: Settings, task: str | None) -> _Knowledge:
         if task is not None and task not in {member.name for member in members}:
             state = journal.tasks.revisions(task)[-1].state
             raise TaskError(f"{task!r} is {state}: there is nothing to ask yet", remedy=f"learnd show {task}")
-        return _Knowledge(journal.head, members, generations.backbone(settings.backbone))
+        return _Knowledge(journal.head, members, generations.backbone(settings.backbone), journal.readers())
 
 
-def _files(image: str) -> list[str]:
+def _files(image: str, readers: tuple[str, ...]) -> list[str]:
     """The image, or those in the folder and below it, sorted; paths as a person would write them."""
     from learnd.control.scan import is_ignored, is_image
 
@@ -86,7 +87,7 @@ def _files(image: str) -> list[str]:
     found = sorted(
         str(path)
         for path in folder.rglob("*")
-        if is_image(path.name) and not any(map(is_ignored, path.relative_to(folder).parts)) and path.is_file()
+        if is_image(path.name, readers) and not any(map(is_ignored, path.relative_to(folder).parts)) and path.is_file()
     )
     return found or [image]  # that it holds no image is said in its place
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from learnd.errors import SettingsError
-from learnd.face import screen
+from learnd.face import screen, snapshot
 from learnd.face.options import Asked, Command, json_option, pass_asked
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ def check(asked: Asked, folder: Path, as_json: bool) -> int:
     settings = asked.settings()
     place = folder.absolute()
     seen, now = scan(place), time.time()
+    with snapshot.journal_if_any(settings) as journal:
+        readers = journal.readers() if journal else ()
     with screen.progress(f"reading {folder}") as progress:
-        inspection = inspect(place, settings.intake, lambda done, total, path: progress(path, done, total))
+        inspection = inspect(place, settings.intake, lambda done, total, path: progress(path, done, total), readers)
     assert seen is not None  # click has checked that the folder is there
     ready, reason = _readiness(seen, inspection, now, settings.watch.quiet_seconds)
     data = _checked(folder, inspection, ready, reason)

@@ -1,4 +1,4 @@
-"""Which algorithms there are: the built-in ones, those of installed packages, and the user's own files.
+"""Which algorithms there are, and what else plugins bring.
 
 Every plugin is imported, registered, called and checked by itself.  Whatever goes wrong is the blame of that
 plugin alone: it is quarantined with the reason, and all the others run on.  The first to claim a name keeps
@@ -7,54 +7,49 @@ it, in the order built-in, entry points, user's folder.
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.machinery
-import importlib.util
-import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from importlib.metadata import entry_points
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import CodeType, ModuleType
 from typing import Any
 
 import pluggy
 
 from learnd.domain import PluginInfo
 from learnd.errors import LearndError, PluginError
-from learnd.learning import hooks
+from learnd.learning import finding, hooks
 from learnd.learning.algorithm import Algorithm, build, did_you_mean, options_of
-from learnd.learning.contract import check_class
+from learnd.learning.contract import CHECKS, check_class
+from learnd.learning.finding import Found, find_plugins
+from learnd.learning.readers import FileReader, Reader
 from learnd.wire import legible
-
-BUILT_IN = "learnd_plugins"  # the package whose __all__ lists the built-in plugins
 
 Options = Mapping[str, Mapping[str, Any]]  # algorithm -> option -> value, as in config.yaml under `plugins`
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """algorithms: name -> an instance with its options.  plugins: everything found, good or bad."""
+    """algorithms: name -> an instance with its options.  plugins: everything found, good or bad.
+
+    readers: extension -> how such a file becomes a picture.
+    """
 
     algorithms: dict[str, Algorithm] = field(default_factory=dict)
     plugins: tuple[PluginInfo, ...] = ()
+    readers: dict[str, FileReader] = field(default_factory=dict)
 
     def adding(self, info: PluginInfo, algorithm: Algorithm | None = None) -> Catalogue:
         """This catalogue and one more plugin."""
         more = {} if algorithm is None else {info.name: algorithm}
-        return Catalogue({**self.algorithms, **more}, (*self.plugins, info))
+        return replace(self, algorithms={**self.algorithms, **more}, plugins=(*self.plugins, info))
 
-
-@dataclass(frozen=True)
-class _Found:
-    """A plugin that has not been imported yet."""
-
-    name: str
-    source: str
-    load: Callable[[], object]
+    def noting(self, found: Found, what: str) -> Catalogue:
+        """This catalogue, with one more thing that a plugin does; its algorithm of the same name shares the entry."""
+        same = next((one for one in self.plugins if (one.name, one.source) == (found.name, found.source)), None)
+        if same is None:
+            return self.adding(PluginInfo(found.name, found.source, "ok", summary=what))
+        more = replace(same, summary="; ".join(filter(None, [same.summary, what])))
+        return replace(self, plugins=tuple(more if one is same else one for one in self.plugins))
 
 
 def load_catalogue(
@@ -74,7 +69,7 @@ def load_catalogue(
     manager = pluggy.PluginManager(hooks.PROJECT)
     manager.add_hookspecs(hooks)
     catalogue = Catalogue()
-    for found in (*_built_in(), *_entry_points(), *_user_files(folder)):
+    for found in find_plugins(folder):
         culprit = kept_away.get((legible(found.name), legible(found.source)))
         if culprit is not None:
             catalogue = catalogue.adding(culprit)
@@ -95,82 +90,60 @@ def _nobodys(catalogue: Catalogue, options: Options) -> list[str]:
     return [str(name) for name in options if name not in known]
 
 
-def _built_in() -> Iterator[_Found]:
-    for name in importlib.import_module(BUILT_IN).__all__:
-        yield _Found(name, "built-in", partial(importlib.import_module, f"{BUILT_IN}.{name}"))
+@dataclass(frozen=True)
+class _Brought:
+    """What one plugin hands over.  algorithms: not checked yet, so that each is blamed by itself."""
+
+    algorithms: Sequence[object] = ()
+    readers: dict[str, Reader] = field(default_factory=dict)
 
 
-def _entry_points() -> Iterator[_Found]:
-    for point in sorted(entry_points(group=hooks.PROJECT), key=lambda point: (point.name, point.value)):
-        yield _Found(point.name, "entry point", point.load)
-
-
-def _user_files(folder: Path | None) -> Iterator[_Found]:
-    """The user's files.  In a checkout their folder is the built-in one: its own are not loaded twice."""
-    if folder is None or not folder.is_dir():
-        return
-    package = importlib.import_module(BUILT_IN)
-    home = Path(next(iter(package.__path__))).resolve()
-    ours = {home / f"{name}.py" for name in package.__all__}
-    for file in sorted(folder.glob("*.py")):
-        if not file.name.startswith((".", "_")) and file.resolve() not in ours:
-            yield _Found(file.stem, str(file), partial(_import_file, file))
-
-
-class _Uncached(importlib.machinery.SourceFileLoader):
-    """Without bytecode: that would miss an edit within a second, and litter the user's folder."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
-
-
-def _import_file(file: Path) -> ModuleType:
-    """Import a file under a name of its own, new for every new content, so that two versions never mix."""
-    digest = hashlib.sha256(bytes(file.resolve()) + b"\0" + file.read_bytes()).hexdigest()[:12]
-    name = f"learnd_user_plugin_{digest}"
-    spec = importlib.util.spec_from_file_location(name, file, loader=_Uncached(name, str(file)))
-    if spec is None or spec.loader is None:
-        raise PluginError("cannot be imported", where=str(file))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their own module up while it runs
+def _add_plugin(catalogue: Catalogue, manager: pluggy.PluginManager, found: Found, options: Options) -> Catalogue:
     try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _add_plugin(catalogue: Catalogue, manager: pluggy.PluginManager, found: _Found, options: Options) -> Catalogue:
-    try:
-        kinds = _algorithms_of(manager, found)
+        brought = _load(manager, found)
+        _check_untaken(catalogue, found, brought)
     except BaseException as error:  # a plugin may raise anything: KeyboardInterrupt, GeneratorExit, its own
         return catalogue.adding(_quarantined(found.name, found.source, error))
-    for kind in kinds:
+    for kind in brought.algorithms:
         catalogue = _add_algorithm(catalogue, found, kind, options)
-    return catalogue
+    return _add_extensions(catalogue, found, brought)
 
 
-def _algorithms_of(manager: pluggy.PluginManager, found: _Found) -> list[object]:
+def _load(manager: pluggy.PluginManager, found: Found) -> _Brought:
     """Import, register and ask one plugin.  Unregisters it, and raises, where it breaks the contract."""
     plugin = found.load()
     try:
         manager.register(plugin, name=f"{found.source}: {found.name}")
-        _check_hooks(manager, plugin, found.name)
         others = [other for other in manager.get_plugins() if other is not plugin]
-        answers = manager.subset_hook_caller("learnd_algorithms", remove_plugins=others)()
-        if len(answers) != 1 or not isinstance(answers[0], list | tuple) or not answers[0]:
-            what = f"learnd_algorithms handed back {answers[0] if answers else 'nothing'!r}"
-            raise PluginError(what, where=found.name, remedy="hand back a list of Algorithm classes")
+        brought: dict[str, Any] = {}
+        for hook in _check_hooks(manager, plugin, found.name):
+            answers = manager.subset_hook_caller(hook, remove_plugins=others)()
+            brought[hook.removeprefix("learnd_")] = CHECKS[hook](answers[0] if answers else None, found.name)
+        return _Brought(**brought)
     except BaseException:
         if manager.is_registered(plugin):  # a failed registration may have left half of it behind
             manager.unregister(plugin)
         raise
-    return list(answers[0])
 
 
-def _check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+def _check_untaken(catalogue: Catalogue, found: Found, brought: _Brought) -> None:
+    for extension in brought.readers:
+        if extension in catalogue.readers:
+            what = f"{extension} files are read by the plugin {catalogue.readers[extension].plugin} already"
+            raise PluginError(what, where=found.name, remedy="leave it out, or switch the other off")
+
+
+def _add_extensions(catalogue: Catalogue, found: Found, brought: _Brought) -> Catalogue:
+    """What it brings besides algorithms; the plugin's entry says so."""
+    if not brought.readers:
+        return catalogue
+    readers = {extension: FileReader(found.name, read) for extension, read in brought.readers.items()}
+    catalogue = replace(catalogue, readers={**catalogue.readers, **readers})
+    return catalogue.noting(found, f"reads {', '.join(sorted(readers))}")
+
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> list[str]:
+    """The names of the hooks that a plugin implements.  Raises PluginError."""
     known = [caller for caller in dir(manager.hook) if caller.startswith("learnd_")]
     callers = manager.get_hookcallers(plugin) or []
     for caller in callers:
@@ -180,9 +153,10 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> No
     if not callers:
         remedy = "write @hookimpl def learnd_algorithms() that returns a list of Algorithm classes"
         raise PluginError("implements no hook", where=name, remedy=remedy)
+    return [caller.name for caller in callers]
 
 
-def _add_algorithm(catalogue: Catalogue, found: _Found, kind: object, options: Options) -> Catalogue:
+def _add_algorithm(catalogue: Catalogue, found: Found, kind: object, options: Options) -> Catalogue:
     name = str(getattr(kind, "name", found.name))
     taken = {info.name: info.source for info in catalogue.plugins if info.state == "ok"}
     try:
@@ -210,7 +184,7 @@ def _quarantined(name: str, source: str, error: BaseException) -> PluginInfo:
         return PluginInfo(name, source, "quarantined", str(error))
     summary = traceback.format_exception_only(error)[-1].strip()
     frames = traceback.extract_tb(error.__traceback__)
-    ours = ("importlib", "pluggy", __file__)
+    ours = ("importlib", "pluggy", __file__, finding.__file__)
     first = next((n for n, f in enumerate(frames) if not any(o in f.filename for o in ours)), len(frames))
     trace = "".join(traceback.format_list(frames[first:]))
     return PluginInfo(name, source, "quarantined", f"{summary}\n{trace}".strip())

@@ -1,4 +1,4 @@
-"""Does a class keep the contract of `algorithm.py`?  Asked once, at load, so that blame is precise."""
+"""Does a plugin keep the contract of `algorithm.py` and `hooks.py`?  Asked once, at load, so that blame is precise."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import dataclasses
 import inspect
 import json
 import keyword
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from learnd.domain import EXTENSIONS
 from learnd.errors import PluginError
 from learnd.learning.algorithm import Algorithm, build, options_of
+from learnd.learning.readers import Reader
 
 
 def check_class(kind: object) -> type[Algorithm]:
@@ -23,6 +28,36 @@ def check_class(kind: object) -> type[Algorithm]:
     _check_names(kind, where)
     _check_options(kind, where)
     return kind
+
+
+def check_algorithms(answer: object, where: str) -> Sequence[object]:
+    """What learnd_algorithms handed back, if it is a list of something.  Raises PluginError."""
+    if not isinstance(answer, list | tuple) or not answer:
+        what = f"learnd_algorithms handed back {answer!r}"
+        raise PluginError(what, where=where, remedy="hand back a list of Algorithm classes")
+    return answer
+
+
+def check_readers(answer: object, where: str) -> dict[str, Reader]:
+    """What learnd_readers handed back, if it keeps the contract.  Raises PluginError."""
+    if not isinstance(answer, dict):
+        remedy = 'hand back a dict such as {".wav": read}'
+        raise PluginError(f"learnd_readers handed back {answer!r}", where=where, remedy=remedy)
+    for extension, read in answer.items():
+        if not isinstance(extension, str) or not re.fullmatch(r"\.[a-z0-9]+", extension):
+            remedy = 'write it in lower case with one dot, such as ".wav"'
+            raise PluginError(f"{extension!r} is no extension", where=where, remedy=remedy)
+        if extension in EXTENSIONS:
+            raise PluginError(f"learnd reads {extension} files itself", where=where, remedy="leave it out")
+        if not callable(read):
+            raise PluginError(f"its reader of {extension} is {read!r}", where=where, remedy="hand over a function")
+    return answer
+
+
+CHECKS: dict[str, Callable[[object, str], Any]] = {  # of what each hook hands back
+    "learnd_algorithms": check_algorithms,
+    "learnd_readers": check_readers,
+}
 
 
 def _check_names(kind: type[Algorithm], where: str) -> None:

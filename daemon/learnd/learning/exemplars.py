@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from learnd.identity import leaf_of, nfc
-from learnd.learning.images import FORMATS, decode
+from learnd.learning.images import FORMATS, NO_READERS, Readers, decode
 
 SIDE = 256  # pixels: a longer image is kept shrunk, as PNG
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the date of every member: the archive depends on the images alone
@@ -41,7 +41,7 @@ def choose(files: Iterable[Labelled], per_class: int) -> tuple[Labelled, ...]:
     return tuple(chosen)
 
 
-def write(files: Sequence[Labelled], archive: Path) -> None:
+def write(files: Sequence[Labelled], archive: Path, readers: Readers = NO_READERS) -> None:
     """Store files as "<class>/<name>" in a zip whose bytes depend on nothing but theirs.
 
     Raises FileNotFoundError, or another OSError, where a file is gone or no longer what its sha256 says.
@@ -51,18 +51,22 @@ def write(files: Sequence[Labelled], archive: Path) -> None:
             data = file.path.read_bytes()
             if leaf_of(data) != file.sha256:
                 raise FileNotFoundError(f"{file.path} is no longer the file that was learnt")
-            name, kept = _kept(data, file)
+            name, kept = _kept(data, file, readers)
             member = zipfile.ZipInfo(f"{nfc(file.class_name)}/{nfc(name)}", _EPOCH)
             member.external_attr = _READABLE
             opened.writestr(member, kept)
 
 
-def _kept(data: bytes, file: Labelled) -> tuple[str, bytes]:
-    """The name and bytes to keep: the original's, or those of a PNG of at most SIDE pixels a side."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as opened:  # reads no pixel yet
-        if max(opened.size) <= SIDE:
-            return file.path.name, data
-    image = decode(data, str(file.path), SIDE)
+def _kept(data: bytes, file: Labelled, readers: Readers) -> tuple[str, bytes]:
+    """The name and bytes to keep: the original's, or those of a PNG of at most SIDE pixels a side.
+
+    Of what a plugin reads the picture is kept, which needs no plugin to be seen again.
+    """
+    if file.path.suffix.lower() not in readers:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:  # reads no pixel yet
+            if max(opened.size) <= SIDE:
+                return file.path.name, data
+    image = decode(data, str(file.path), SIDE, readers)
     image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")

@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement, and the marker `hookimpl` that it puts above them.  No torch."""
+"""The hooks, of which a plugin implements at least one, and the marker `hookimpl` above them.  No torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from learnd.learning.algorithm import Algorithm
+    from learnd.learning.readers import Reader
 
 PROJECT = "learnd"  # pluggy's name for us, and the group of entry points
 
@@ -19,3 +20,12 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def learnd_algorithms() -> list[type[Algorithm]]:
     """The algorithm classes (not instances) that this plugin brings."""
     raise NotImplementedError  # a specification: pluggy never calls it
+
+
+@hookspec
+def learnd_readers() -> dict[str, Reader]:
+    """Readers of other files than images: extension -> function, e.g. ".wav": read(path) -> uint8 (3, H, W).
+
+    An extension is lower-case, begins with its only dot, and is none of those in learnd.domain.EXTENSIONS.
+    """
+    raise NotImplementedError

@@ -7,9 +7,11 @@ with, so that what passed the check decodes the same); torchvision turns it into
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import PurePath
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from learnd.domain import EXTENSIONS
 from learnd.errors import ImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")  # and none of the riskier ones that Pillow knows
@@ -37,14 +40,24 @@ class Preprocess:
     std: tuple[float, ...]
 
 
-def decode(data: bytes, where: str = "image", side: int | None = None) -> Image.Image:
+Readers = Mapping[str, Callable[[bytes, str], Image.Image]]  # extension -> decode(data, where); see readers.py
+NO_READERS: Readers = MappingProxyType({})
+
+
+def decode(
+    data: bytes, where: str = "image", side: int | None = None, readers: Readers = NO_READERS
+) -> Image.Image:
     """Decode the bytes of an image file as a person would see it on white paper.
 
     EXIF orientation is applied, transparency is laid over white, 16-bit values are scaled to 8; palette, CMYK
     and grey images come out as "L" or "RGB"; of an animation the first frame is taken.  side: the image will be
     shrunk to so many pixels; a large JPEG is then decoded at a half, a quarter or an eighth of its size, but
-    never at less than twice the side.  Raises ImageError where the bytes are no such image.
+    never at less than twice the side.  readers: how files of other kinds are decoded, by the extension of where.
+    Raises ImageError where the bytes are no such image.
     """
+    extension = PurePath(where).suffix.lower()
+    if extension in readers:
+        return readers[extension](data, where)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             if side is not None:
@@ -56,7 +69,9 @@ def decode(data: bytes, where: str = "image", side: int | None = None) -> Image.
     except ImageError:
         raise
     except UnidentifiedImageError as error:  # its own message holds the address of a buffer
-        raise ImageError("is not an image that can be read", where=where, remedy=_SAVE_AGAIN) from error
+        other = extension and extension not in EXTENSIONS
+        what = "is not an image that can be read" + (f", and no plugin reads {extension} files" if other else "")
+        raise ImageError(what, where=where, remedy=_SAVE_AGAIN) from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ...
         raise ImageError(f"cannot be decoded ({error})", where=where, remedy=_SAVE_AGAIN) from error
 
@@ -92,7 +107,7 @@ def to_input(image: Image.Image, preprocess: Preprocess) -> Tensor:
 
 
 def load_batch(
-    files: Sequence[tuple[str, bytes]], preprocess: Preprocess, threads: int = 1
+    files: Sequence[tuple[str, bytes]], preprocess: Preprocess, threads: int = 1, readers: Readers = NO_READERS
 ) -> tuple[Tensor, list[ImageError]]:
     """Decode (name, bytes) pairs to uint8 (N, C, S, S), and every file that could not be, at once.
 
@@ -101,7 +116,7 @@ def load_batch(
 
     def one(file: tuple[str, bytes]) -> Tensor | ImageError:
         try:
-            return to_input(decode(file[1], file[0], preprocess.size), preprocess)
+            return to_input(decode(file[1], file[0], preprocess.size, readers), preprocess)
         except ImageError as error:
             return error
 

@@ -45,7 +45,7 @@ def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
     watch, backbone = Stopwatch(), bench.backbone
     ctx = Context(torch.Generator().manual_seed(spec.seed), log=bench.log)
     with watch.stage("read"):
-        reading = read_task(spec, backbone.preprocess, bench.threads, progress)
+        reading = read_task(spec, backbone.preprocess, bench.threads, progress, bench.catalogue.readers)
     with watch.stage("embed"):
         support = _support(reading, backbone, progress)
     task = _task(spec, reading, backbone)
@@ -54,7 +54,7 @@ def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
     progress("adapt", 0, 1)
     adapted = adapt_best(chosen, bench, support, reading.query, ctx, watch)
     with watch.stage("save"):
-        files = _save(spec, reading, support, backbone, adapted)
+        files = _save(spec, reading, support, bench, adapted)
     report = _report(spec, task, reading, backbone, adapted, watch)
     (Path(spec.out) / "report.json").write_text(json.dumps(to_json(report), indent=1))
     files["report.json"] = sha256_of(Path(spec.out) / "report.json")
@@ -88,9 +88,9 @@ def _task(spec: LearnSpec, reading: Reading, backbone: Backbone) -> Task:
     )
 
 
-def _save(spec: LearnSpec, reading: Reading, support: Support, backbone: Backbone, adapted: Adapted) -> dict[str, str]:
+def _save(spec: LearnSpec, reading: Reading, support: Support, bench: Bench, adapted: Adapted) -> dict[str, str]:
     """Write the candidate's files; file name -> sha256."""
-    out = Path(spec.out)
+    out, backbone = Path(spec.out), bench.backbone
     note = {
         "algorithm": adapted.algorithm.name,
         "options": json.dumps(options_of(adapted.algorithm), sort_keys=True),
@@ -103,7 +103,7 @@ def _save(spec: LearnSpec, reading: Reading, support: Support, backbone: Backbon
     memory.save(known, out / "statistics.safetensors", backbone.hash)
     try:
         kept = exemplars.choose(reading.support.files, spec.exemplars_per_class)
-        exemplars.write(kept, out / "exemplars.zip")
+        exemplars.write(kept, out / "exemplars.zip", bench.catalogue.readers)
     except FileNotFoundError as error:
         raise Changed(str(error), where=spec.name) from error
     names = ("adapted.safetensors", "statistics.safetensors", "exemplars.zip")

@@ -128,7 +128,7 @@ def _read(paths: Sequence[str], bench: Bench) -> tuple[Tensor, dict[str, str]]:
             contents.append((path, Path(path).read_bytes()))
         except OSError as error:
             errors[path] = f"cannot be read ({error.strerror})"
-    images, failed = load_batch(contents, bench.backbone.preprocess, bench.threads)
+    images, failed = load_batch(contents, bench.backbone.preprocess, bench.threads, bench.catalogue.readers)
     errors.update({error.where or "": error.what for error in failed})
     return images, errors
 

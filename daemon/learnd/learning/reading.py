@@ -15,7 +15,7 @@ from learnd.errors import ImageError, LearndError
 from learnd.identity import digest_of_leaves, leaf_of
 from learnd.learning.bench import Progress
 from learnd.learning.exemplars import Labelled
-from learnd.learning.images import Preprocess, load_batch
+from learnd.learning.images import NO_READERS, Preprocess, Readers, load_batch
 from learnd.wire import LearnSpec
 
 CHUNK = 256  # files whose bytes are held at a time
@@ -51,7 +51,9 @@ class Reading:
     query: Part
 
 
-def read_task(spec: LearnSpec, preprocess: Preprocess, threads: int, progress: Progress) -> Reading:
+def read_task(
+    spec: LearnSpec, preprocess: Preprocess, threads: int, progress: Progress, readers: Readers = NO_READERS
+) -> Reading:
     """Read, check and decode every file of a job, and set the held-out images apart.
 
     Raises Changed where a file is gone or the digest differs, Rejected where images cannot be used.
@@ -64,7 +66,7 @@ def read_task(spec: LearnSpec, preprocess: Preprocess, threads: int, progress: P
         progress("read", start, len(ordered))
         part = ordered[start : start + CHUNK]
         contents = [(file.path, _bytes_of(spec, file.path)) for file in part]
-        decoded, failed = load_batch(contents, preprocess, threads)
+        decoded, failed = load_batch(contents, preprocess, threads, readers)
         images.append(decoded)
         errors += failed
         files += [

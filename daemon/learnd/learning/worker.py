@@ -164,6 +164,7 @@ def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
         backbone_hash=bench.backbone.hash,
         plugins=bench.catalogue.plugins,
         versions=versions,
+        readers=tuple(sorted(bench.catalogue.readers)),
     )
 
 
