@@ -55,6 +55,7 @@ CONTROL = [
     "learnd.control.results",
     "learnd.control.strikes",
     "learnd.control.pool",
+    "learnd.control.observers",
     "learnd.control.dispatch",
     "learnd.control.owners",
     "learnd.control.inspections",
@@ -94,7 +95,9 @@ LEARNING = [
     "learnd.learning.predictor",
     "learnd.learning.meta",
     "learnd.learning.evaluation",
+    "learnd.learning.process",
     "learnd.learning.worker",
+    "learnd.learning.observer",
 ]
 FACE = [
     "learnd.face",

@@ -148,6 +148,19 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Event:
+    """Something that happened.  at: Unix seconds; task: the name of the task it is about.
+
+    kind: "queued" | "learned" | "failed" | "rejected" | "requeued" | ...; message: a sentence for a person.
+    """
+
+    at: float
+    kind: str
+    task: str | None
+    message: str
+
+
+@dataclass(frozen=True)
 class PluginInfo:
     """One loaded, or quarantined, algorithm or plugin.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from learnd.control.journal import Journal
-from learnd.control.strikes import Strikes
+from learnd.control.strikes import AT_EVENT, AT_IMPORT, Strikes
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def evil(tmp_path: Path) -> Path:
 
 
 def barred(journal: Journal) -> list[str]:
-    return [plugin.name for plugin in Strikes(journal).barred()]
+    return [plugin.name for plugin in Strikes(journal).barred(AT_IMPORT)]
 
 
 def test_a_struck_plugin_is_kept_away_with_the_reason(journal: Journal, evil: Path) -> None:
     Strikes(journal).add("evil", str(evil), "killed the worker")
-    (info,) = Strikes(journal).barred()
+    (info,) = Strikes(journal).barred(AT_IMPORT)
     assert (info.name, info.source, info.state, info.reason) == ("evil", str(evil), "quarantined", "killed the worker")
 
 
@@ -54,3 +54,10 @@ def test_it_is_tried_again_by_the_next_daemon_and_the_count_goes_on(journal: Jou
 def test_a_plugin_that_is_no_file_stays_away_while_the_daemon_runs(journal: Journal) -> None:
     Strikes(journal).add("gone", "entry point", "killed the worker")
     assert barred(journal) == ["gone"]
+
+
+def test_what_a_plugin_did_as_an_observer_is_held_against_the_observer_alone(journal: Journal, evil: Path) -> None:
+    strikes = Strikes(journal)
+    strikes.add("evil", str(evil), "killed the observers", AT_EVENT)
+    assert strikes.barred(AT_IMPORT) == ()
+    assert [plugin.name for plugin in strikes.barred(AT_IMPORT, AT_EVENT)] == ["evil"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from learnd.domain import TaskState
+from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
 from tests.plugins.manual import example
 
@@ -49,3 +50,38 @@ def test_sounds_are_learnt_and_told_apart_with_the_plugin_of_the_manual(tmp_path
     assert len(predictions) == 6
     for one in predictions:
         assert one["class"] == Path(one["image"]).parent.name
+
+
+OBSERVER = """
+import os
+from learnd.learning.hooks import hookimpl
+
+@hookimpl
+def learnd_event(event):
+    if {condition}:
+        {action}
+    with open(__file__ + ".log", "a") as log:
+        print(event.kind, event.task, file=log)
+"""
+
+
+def test_observers_hear_of_everything_and_disturb_nothing(tmp_path: Path, make_task: MakeTask) -> None:
+    live = LiveDaemon(tmp_path / "home", "conv4", watch__quiet_seconds="0.3", routing__budget_seconds="1")
+    plugins = live.home / "plugins"
+    plugins.mkdir()
+    for name, condition, action in (
+        ("a_raises", "event.kind == 'queued'", "raise KeyError('out of ideas')"),
+        ("b_kills", "event.kind == 'learned'", "os._exit(7)"),
+        ("c_good", "False", "pass"),
+    ):
+        (plugins / f"{name}.py").write_text(OBSERVER.format(condition=condition, action=action))
+    make_task("digits").rename(live.tasks / "digits")
+
+    done = live.run("run", "--once", "--no-dashboard")
+    assert done.returncode == 0
+    assert "plugin a_raises" in done.stderr
+    assert "its learnd_event raised KeyError: 'out of ideas'" in done.stderr
+    assert "plugin b_kills" in done.stderr
+    assert (plugins / "a_raises.py.log").read_text().splitlines() == ["learned digits", "strike None"]
+    assert (plugins / "b_kills.py.log").read_text().splitlines() == ["queued digits"]
+    assert (plugins / "c_good.py.log").read_text().splitlines() == ["queued digits", "strike None"]

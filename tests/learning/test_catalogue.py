@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import learnd_plugins
-from learnd.domain import PluginInfo
+from learnd.domain import Event, PluginInfo
 from learnd.learning import finding
 from learnd.learning.algorithm import options_of
 from learnd.learning.catalogue import Catalogue, load_catalogue
@@ -264,3 +264,25 @@ def test_the_first_to_read_an_extension_keeps_it(tmp_path: Path) -> None:
     catalogue = load(tmp_path, a=READS, b=READS)
     assert catalogue.readers[".wav"].plugin == "a"
     assert "read by the plugin a already" in info(catalogue, "b").reason
+
+
+# --- observers --------------------------------------------------------------------------------------------------------
+
+
+OBSERVES = """
+from learnd.learning.hooks import hookimpl
+
+@hookimpl
+def learnd_event({}):
+    with open(__file__ + ".log", "a") as log:
+        log.write({})
+"""
+
+
+def test_observers_are_kept_in_order_and_may_leave_the_event_out(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, a=OBSERVES.format("event", "event.kind"), b=OBSERVES.format("", "'any'"), mine=GOOD)
+    assert [observer.name for observer in catalogue.observers] == ["a", "b"]
+    assert info(catalogue, "a").summary == "observes events"
+    for observer in catalogue.observers:
+        observer.observe(Event(1.0, "learned", "birds", "well done"))
+    assert [(tmp_path / f"{name}.py.log").read_text() for name in ("a", "b")] == ["learned", "any"]

@@ -6,10 +6,10 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from learnd.domain import Event
 from learnd.errors import StateError, StateUnavailable
 
 SCHEMA_VERSION = 1
@@ -26,16 +26,6 @@ _PASSING = (
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOMEM,
 )
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something that happened.  at: Unix seconds; task: the name of the task it is about."""
-
-    at: float
-    kind: str
-    task: str | None
-    message: str
 
 
 class Database:
@@ -136,6 +126,16 @@ class Database:
             limit,
         )
         return [Event(**row) for row in reversed(rows)]
+
+    def last_event(self) -> int:
+        """The id of the newest event, which only grows; 0 where there is none."""
+        row = self.one("SELECT MAX(id) AS id FROM events")
+        return 0 if row is None or row["id"] is None else int(row["id"])
+
+    def event_after(self, number: int) -> tuple[int, Event] | None:
+        """The next event after the one with this id, and its own id."""
+        row = self.one("SELECT id, at, kind, task, message FROM events WHERE id > ? ORDER BY id LIMIT 1", number)
+        return None if row is None else (row["id"], Event(row["at"], row["kind"], row["task"], row["message"]))
 
     def data_version(self) -> int:
         """Changes when another process has committed; costs microseconds."""

@@ -58,6 +58,11 @@ class Dispatcher:
         return self._pool.readers
 
     @property
+    def observers(self) -> tuple[str, ...]:
+        """The plugins that want to be told of events, as a worker last found them."""
+        return self._pool.observers
+
+    @property
     def busy(self) -> bool:
         return any(slot.out is not None for slot in self.slots)
 

@@ -17,7 +17,7 @@ from typing import Any
 from learnd.control.generations import Generations
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
-from learnd.control.strikes import Strikes
+from learnd.control.strikes import AT_IMPORT, Strikes
 from learnd.control.workers import Child, Inbox, devices, start_worker
 from learnd.errors import LearndError
 from learnd.settings import Settings
@@ -88,6 +88,7 @@ class Pool:
         self._notice = notice
         self._strikes = Strikes(journal)
         self._ever_ready = False
+        self.observers: tuple[str, ...] = ()  # plugins that implement learnd_event, as a worker last found them
         self.readers: tuple[str, ...] | None = None  # what the plugins of every worker read; None: not known yet
         named = devices(settings)
         self.slots = [Slot(name, named[index], index) for index, name in enumerate(slot_names(named))]
@@ -112,7 +113,7 @@ class Pool:
             self._journal.set_worker(slot.name, "stopped")
 
     def _start(self, slot: Slot) -> None:
-        backbone, barred = self._generations.backbone(self._settings.backbone), self._strikes.barred()
+        backbone, barred = self._generations.backbone(self._settings.backbone), self._strikes.barred(AT_IMPORT)
         try:
             slot.child = start_worker(
                 slot.name, slot.device, slot.index, backbone, self._settings, self._inbox, barred
@@ -131,6 +132,7 @@ class Pool:
         self._ever_ready = True
         self._journal.set_worker(slot.name, "ready", hello)
         self._journal.put("plugins", json.dumps([to_json(plugin) for plugin in hello.plugins]))
+        self.observers = hello.observers
         known = [set(slot.hello.readers) for slot in self.slots if slot.hello is not None]
         self.readers = tuple(sorted(set.intersection(*known)))
 

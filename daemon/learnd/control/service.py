@@ -17,6 +17,7 @@ from learnd.control.folders import Folders
 from learnd.control.generations import Generations
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
+from learnd.control.observers import Observers
 from learnd.control.watcher import Ring, Watcher
 from learnd.control.workers import Child
 from learnd.errors import StateUnavailable
@@ -106,6 +107,7 @@ class Service:
         folders = Folders(settings, journal, self._hear, self._notice)
         dispatcher = Dispatcher(settings, journal, generations, self._hear, folders.look, self._notice)
         self._dispatcher = dispatcher
+        observers = Observers(settings, journal, self._hear, self._notice)
         watcher = Watcher(settings.tasks, settings.watch, self._bell, self._notice)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda found, _frame: self._inbox.put(_Stop(found)))
@@ -113,11 +115,12 @@ class Service:
             folders.start()
             dispatcher.start()
             watcher.start()
-            self._loop(journal, folders, dispatcher, watcher, once)
+            self._loop(journal, folders, dispatcher, watcher, observers, once)
         finally:
             watcher.stop()
             dispatcher.stop()
             folders.stop()
+            observers.stop()
         counts = journal.tasks.counts()
         return 1 if once and counts["failed"] + counts["rejected"] else 0
 
@@ -133,7 +136,13 @@ class Service:
         self._inbox.put(_Said(child, message))
 
     def _loop(
-        self, journal: Journal, folders: Folders, dispatcher: Dispatcher, watcher: Watcher, once: bool
+        self,
+        journal: Journal,
+        folders: Folders,
+        dispatcher: Dispatcher,
+        watcher: Watcher,
+        observers: Observers,
+        once: bool,
     ) -> None:
         rescan_at, seen, backend = 0.0, journal.db.data_version(), ""
         while True:
@@ -148,14 +157,14 @@ class Service:
                 took = time.monotonic() - now
                 rescan_at, seen = now + max(watcher.rescan_seconds, _REST * took), version
             # In this order: what dispatch gives up may call for another look at a folder.
-            pause = min(dispatcher.tick(), folders.tick(), rescan_at - now, _GLANCE)
-            idle = folders.settled and not dispatcher.busy and journal.jobs.next_due() is None
+            pause = min(dispatcher.tick(), folders.tick(), observers.tick(), rescan_at - now, _GLANCE)
+            idle = folders.settled and observers.settled and not dispatcher.busy and journal.jobs.next_due() is None
             if once and idle and self._inbox.empty() and journal.db.data_version() == seen:
                 return
-            if self._wait(folders, dispatcher, max(0.0, pause)):
+            if self._wait(folders, dispatcher, observers, max(0.0, pause)):
                 return
 
-    def _wait(self, folders: Folders, dispatcher: Dispatcher, seconds: float) -> bool:
+    def _wait(self, folders: Folders, dispatcher: Dispatcher, observers: Observers, seconds: float) -> bool:
         """Handle what comes within so many seconds; True when it is time to stop."""
         try:
             item = self._inbox.get(timeout=seconds)
@@ -172,7 +181,10 @@ class Service:
                     folders.look(name, renamed)
         elif folders.owns(item.child):
             folders.hear(item.message)
+        elif observers.owns(item.child):
+            observers.hear(item.message)
         else:
             dispatcher.hear(item.child, item.message)
             folders.use_readers(dispatcher.readers)
+            observers.use(dispatcher.observers)
         return False

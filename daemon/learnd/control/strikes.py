@@ -15,12 +15,16 @@ from learnd.control.journal import Journal
 from learnd.domain import PluginInfo
 from learnd.wire import from_json, to_json
 
+AT_IMPORT = "import"
+AT_EVENT = "event"
+
 
 @dataclass(frozen=True)
 class Strike:
     """All strikes of one plugin.  content: the sha256 of its file at the last one, "" where it is no file.
 
     reason: of the last one; at: Unix seconds.  standing: it is kept away while its content is the same.
+    role: what it did it as, AT_IMPORT or AT_EVENT (and then it may still bring algorithms).
     """
 
     name: str
@@ -30,6 +34,7 @@ class Strike:
     at: float
     count: int = 1
     standing: bool = True
+    role: str = AT_IMPORT
 
 
 class Strikes:
@@ -41,12 +46,13 @@ class Strikes:
     def all(self) -> list[Strike]:
         return [from_json(Strike, item) for item in json.loads(self._journal.db.get("plugin_strikes") or "[]")]
 
-    def add(self, name: str, source: str, reason: str) -> None:
+    def add(self, name: str, source: str, reason: str, role: str = AT_IMPORT) -> None:
         """One more strike against a plugin, and an event that says so."""
-        known = {(strike.name, strike.source): strike for strike in self.all()}
-        before = known.get((name, source))
+        known = {(strike.name, strike.source, strike.role): strike for strike in self.all()}
+        before = known.get((name, source, role))
         count = 1 + (before.count if before else 0)
-        known[name, source] = Strike(name, source, _content_of(source), reason, time.time(), count)
+        content = _content_of(source)
+        known[name, source, role] = Strike(name, source, content, reason, time.time(), count, role=role)
         with self._journal.db.transaction():
             self._journal.db.put("plugin_strikes", json.dumps([to_json(strike) for strike in known.values()]))
             self._journal.db.note("strike", f"plugin {name} ({source}): {reason}")
@@ -57,12 +63,12 @@ class Strikes:
             pardoned = [replace(strike, standing=False) for strike in self.all()]
             self._journal.put("plugin_strikes", json.dumps([to_json(strike) for strike in pardoned]))
 
-    def barred(self) -> tuple[PluginInfo, ...]:
-        """The plugins that the next worker must not import, as it is to report them."""
+    def barred(self, *roles: str) -> tuple[PluginInfo, ...]:
+        """The plugins that the next process must not import, as it is to report them: those struck in these roles."""
         return tuple(
             PluginInfo(strike.name, strike.source, "quarantined", strike.reason)
             for strike in self.all()
-            if strike.standing and strike.content == _content_of(strike.source)
+            if strike.role in roles and strike.standing and strike.content == _content_of(strike.source)
         )
 
 

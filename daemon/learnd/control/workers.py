@@ -143,8 +143,19 @@ def start_worker(
     # Set before torch is imported: with the default policy, waiting OpenMP threads spin and starve each other.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     command = [sys.executable, "-m", "learnd.learning.worker", "--device", device, "--index", str(index)]
-    command += ["--plugins", str(settings.plugins_dir), "--backbone", json.dumps(to_json(backbone))]
-    command += ["--options", json.dumps(settings.plugins)]
-    command += ["--barred", json.dumps([to_json(plugin) for plugin in barred])]
+    command += ["--backbone", json.dumps(to_json(backbone)), *_plugin_arguments(settings, barred)]
     log = settings.state / "logs" / f"worker-{name.replace(':', '-')}.log"
     return Child(name, command, log, inbox, environment)
+
+
+def start_observer(settings: Settings, inbox: Inbox, barred: Sequence[PluginInfo]) -> Child:
+    """The process that tells events to plugins; it says hello when they are loaded."""
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "learnd.learning.observer", *_plugin_arguments(settings, barred)]
+    return Child("observers", command, settings.state / "logs" / "observers.log", inbox, environment)
+
+
+def _plugin_arguments(settings: Settings, barred: Sequence[PluginInfo]) -> list[str]:
+    kept_away = json.dumps([to_json(plugin) for plugin in barred])
+    options = json.dumps(settings.plugins)
+    return ["--plugins", str(settings.plugins_dir), "--options", options, "--barred", kept_away]

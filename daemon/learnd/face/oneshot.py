@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from learnd.control.strikes import Strikes
+from learnd.control.strikes import AT_IMPORT, Strikes
 from learnd.control.workers import GONE, Child, devices, explain_exit, start_worker
 from learnd.domain import SCHEMA, PluginInfo
 from learnd.errors import LearndError, StateError
@@ -102,6 +102,6 @@ def _barred(settings: Settings) -> tuple[PluginInfo, ...]:
     """What killed the daemon's workers would kill this one."""
     try:
         with journal_if_any(settings) as journal:
-            return Strikes(journal).barred() if journal else ()
+            return Strikes(journal).barred(AT_IMPORT) if journal else ()
     except StateError:  # a damaged journal is said by whoever needs it
         return ()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pluggy
 
-from learnd.domain import PluginInfo
+from learnd.domain import Event, PluginInfo
 from learnd.errors import LearndError, PluginError
 from learnd.learning import finding, hooks
 from learnd.learning.algorithm import Algorithm, build, did_you_mean, options_of
@@ -28,15 +28,25 @@ Options = Mapping[str, Mapping[str, Any]]  # algorithm -> option -> value, as in
 
 
 @dataclass(frozen=True)
+class Observer:
+    """A plugin's learnd_event.  source: as in PluginInfo."""
+
+    name: str
+    source: str
+    observe: Callable[[Event], object]
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """algorithms: name -> an instance with its options.  plugins: everything found, good or bad.
 
-    readers: extension -> how such a file becomes a picture.
+    readers: extension -> how such a file becomes a picture.  observers: who wants to be told of events.
     """
 
     algorithms: dict[str, Algorithm] = field(default_factory=dict)
     plugins: tuple[PluginInfo, ...] = ()
     readers: dict[str, FileReader] = field(default_factory=dict)
+    observers: tuple[Observer, ...] = ()
 
     def adding(self, info: PluginInfo, algorithm: Algorithm | None = None) -> Catalogue:
         """This catalogue and one more plugin."""
@@ -96,6 +106,7 @@ class _Brought:
 
     algorithms: Sequence[object] = ()
     readers: dict[str, Reader] = field(default_factory=dict)
+    observe: Callable[[Event], object] | None = None
 
 
 def _add_plugin(catalogue: Catalogue, manager: pluggy.PluginManager, found: Found, options: Options) -> Catalogue:
@@ -117,6 +128,9 @@ def _load(manager: pluggy.PluginManager, found: Found) -> _Brought:
         others = [other for other in manager.get_plugins() if other is not plugin]
         brought: dict[str, Any] = {}
         for hook in _check_hooks(manager, plugin, found.name):
+            if hook == "learnd_event":
+                brought["observe"] = _observer(manager, plugin)
+                continue
             answers = manager.subset_hook_caller(hook, remove_plugins=others)()
             brought[hook.removeprefix("learnd_")] = CHECKS[hook](answers[0] if answers else None, found.name)
         return _Brought(**brought)
@@ -124,6 +138,13 @@ def _load(manager: pluggy.PluginManager, found: Found) -> _Brought:
         if manager.is_registered(plugin):  # a failed registration may have left half of it behind
             manager.unregister(plugin)
         raise
+
+
+def _observer(manager: pluggy.PluginManager, plugin: object) -> Callable[[Event], object]:
+    """The plugin's own function, which may leave the argument out as every hook may."""
+    implementation = next(one for one in manager.hook.learnd_event.get_hookimpls() if one.plugin is plugin)
+    function: Callable[..., object] = implementation.function
+    return function if implementation.argnames else lambda _event: function()
 
 
 def _check_untaken(catalogue: Catalogue, found: Found, brought: _Brought) -> None:
@@ -135,11 +156,14 @@ def _check_untaken(catalogue: Catalogue, found: Found, brought: _Brought) -> Non
 
 def _add_extensions(catalogue: Catalogue, found: Found, brought: _Brought) -> Catalogue:
     """What it brings besides algorithms; the plugin's entry says so."""
-    if not brought.readers:
-        return catalogue
-    readers = {extension: FileReader(found.name, read) for extension, read in brought.readers.items()}
-    catalogue = replace(catalogue, readers={**catalogue.readers, **readers})
-    return catalogue.noting(found, f"reads {', '.join(sorted(readers))}")
+    if brought.readers:
+        readers = {extension: FileReader(found.name, read) for extension, read in brought.readers.items()}
+        catalogue = replace(catalogue, readers={**catalogue.readers, **readers})
+        catalogue = catalogue.noting(found, f"reads {', '.join(sorted(readers))}")
+    if brought.observe is not None:
+        observer = Observer(found.name, found.source, brought.observe)
+        catalogue = replace(catalogue, observers=(*catalogue.observers, observer)).noting(found, "observes events")
+    return catalogue
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
+    from learnd.domain import Event
     from learnd.learning.algorithm import Algorithm
     from learnd.learning.readers import Reader
 
@@ -28,4 +29,10 @@ def learnd_readers() -> dict[str, Reader]:
 
     An extension is lower-case, begins with its only dot, and is none of those in learnd.domain.EXTENSIONS.
     """
+    raise NotImplementedError
+
+
+@hookspec
+def learnd_event(event: Event) -> None:
+    """Something happened.  Called in a process of its own, event by event, while the daemon runs."""
     raise NotImplementedError

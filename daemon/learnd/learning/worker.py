@@ -2,8 +2,7 @@
 
     python -m learnd.learning.worker --device cpu --index 0 --plugins DIR --backbone JSON --options JSON
 
-The parent sets OMP_NUM_THREADS and OMP_WAIT_POLICY before this starts.  What plugins print goes to stderr; the
-original stdout carries the protocol alone.  When stdin ends the daemon is gone, and so is this process, at once.
+The parent sets OMP_NUM_THREADS and OMP_WAIT_POLICY before this starts.
 """
 
 from __future__ import annotations
@@ -13,21 +12,17 @@ import errno
 import functools
 import json
 import os
-import queue
-import signal
 import sys
 import threading
 import traceback
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
-from learnd.domain import PluginInfo
+from learnd.learning.process import Line, add_plugin_arguments, connect, load_plugins
 from learnd.wire import BackboneSpec, ExportSpec, Hello, LearnSpec, Outcome, PredictSpec, from_json, to_json
 
 if TYPE_CHECKING:  # torch is imported in main, once the environment is as it should be
     from learnd.learning.bench import Bench
-    from learnd.learning.catalogue import Catalogue
     from learnd.learning.predictor import HeadOf
 
 BEAT_SECONDS = 2.0
@@ -36,34 +31,10 @@ Spec = LearnSpec | PredictSpec | ExportSpec
 KINDS: dict[str, type[Spec]] = {"learn": LearnSpec, "predict": PredictSpec, "export": ExportSpec}
 
 
-@dataclass(frozen=True)
-class Line:
-    """The wire to the parent: one JSON document a line, whichever thread speaks."""
-
-    stream: IO[str]
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def say(self, message: dict[str, Any]) -> None:
-        """Send one message.  Ends the process where nobody listens any more."""
-        with self.lock:
-            try:
-                print(json.dumps(message), file=self.stream, flush=True)
-            except BrokenPipeError:
-                os._exit(0)
-
-    def importing(self, name: str, source: str) -> None:
-        self.say({"importing": {"name": name, "source": source}})
-
-    def progress(self, stage: str, done: int, total: int) -> None:
-        self.say({"progress": {"stage": stage, "done": done, "total": total}})
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Load, say hello, and work until stdin ends."""
     options = _parse(arguments)
-    line = _take_stdout()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
-    jobs = _listen()
+    line, heard = connect()
     try:
         bench = _load(options, line)
         hello = _hello(bench, options)
@@ -76,39 +47,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     head_of = functools.lru_cache(maxsize=2)(load_head)  # a revision's files never change
     while True:
-        _run(Path(jobs.get()), bench, head_of, line)
+        _run(Path(heard.get()["run"]), bench, head_of, line)
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ...")
     parser.add_argument("--index", type=int, default=0, help="the number of this worker, for its name")
-    parser.add_argument("--plugins", type=Path, help="the user's plugin folder")
     parser.add_argument("--backbone", default='{"name": "lite0"}', help="a BackboneSpec as JSON")
-    parser.add_argument("--options", default="{}", help="plugin options as JSON")
-    parser.add_argument("--barred", default="[]", help="plugins not to import, a list of PluginInfo as JSON")
+    add_plugin_arguments(parser)
     return parser.parse_args(arguments)
-
-
-def _take_stdout() -> Line:
-    """The original stdout for the protocol; from here on everything that is printed goes to stderr."""
-    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return Line(protocol)
-
-
-def _listen() -> queue.SimpleQueue[str]:
-    """Paths of job files as they come in.  At the end of stdin the process ends, even in the middle of a job."""
-    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def read() -> None:
-        for text in sys.stdin:
-            jobs.put(json.loads(text)["run"])
-        os._exit(0)
-
-    threading.Thread(target=read, name="stdin", daemon=True).start()
-    return jobs
 
 
 def _load(options: argparse.Namespace, line: Line) -> Bench:
@@ -121,21 +69,11 @@ def _load(options: argparse.Namespace, line: Line) -> Bench:
     torch.set_num_threads(_threads())
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.allow_tf32 = False  # features must be the same to a hair wherever they were computed
-    catalogue = _catalogue(options, line)
+    catalogue = load_plugins(options, line)
     backbone = load_backbone(from_json(BackboneSpec, json.loads(options.backbone)), options.device)
     shape = (1, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
     backbone.embed(torch.zeros(shape, dtype=torch.uint8))
     return Bench(backbone, catalogue, _threads(), log=lambda text: print(text, file=sys.stderr, flush=True))
-
-
-def _catalogue(options: argparse.Namespace, line: Line) -> Catalogue:
-    """Every plugin.  The parent hears of each before it is imported: should this process die, it knows by whom."""
-    from learnd.learning.catalogue import load_catalogue
-
-    barred = [from_json(PluginInfo, item) for item in json.loads(options.barred)]
-    catalogue = load_catalogue(options.plugins, json.loads(options.options), barred, line.importing)
-    line.say({"importing": None})
-    return catalogue
 
 
 def _threads() -> int:
@@ -165,6 +103,7 @@ def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
         plugins=bench.catalogue.plugins,
         versions=versions,
         readers=tuple(sorted(bench.catalogue.readers)),
+        observers=tuple(observer.name for observer in bench.catalogue.observers),
     )
 
 
