@@ -22,7 +22,7 @@ from learnd.control.service import Bell, Service
 from learnd.control.taskbook import TaskRow
 from learnd.control.watcher import Ring
 from learnd.control.workers import Child, Inbox
-from learnd.domain import TaskState
+from learnd.domain import PluginInfo, TaskState
 from learnd.errors import LearndError, StateError, StateUnavailable
 from learnd.settings import Settings, load
 from learnd.wire import BackboneSpec
@@ -97,17 +97,24 @@ class House:
     def again(self) -> None:
         """Another daemon."""
         self.service = Service(self.settings, self._notice)
-        self.patch.setattr("learnd.control.dispatch.start_worker", self._start_worker)
+        self.patch.setattr("learnd.control.pool.start_worker", self._start_worker)
 
     def _start_worker(
-        self, name: str, device: str, index: int, backbone: BackboneSpec, settings: Settings, inbox: Inbox
+        self,
+        name: str,
+        device: str,
+        index: int,
+        backbone: BackboneSpec,
+        settings: Settings,
+        inbox: Inbox,
+        barred: tuple[PluginInfo, ...],
     ) -> Child:
         def heard(child: Child, message: dict[str, Any]) -> None:
             inbox(child, message)
             if "progress" in message:
                 self._do(message["progress"]["stage"])
 
-        return self.crew.start_worker(name, device, index, backbone, settings, heard)
+        return self.crew.start_worker(name, device, index, backbone, settings, heard, barred)
 
     def _notice(self, level: str, text: str) -> None:
         self.notices.append((level, text))
