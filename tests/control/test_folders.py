@@ -247,7 +247,7 @@ def test_a_folder_that_was_only_touched_stays_what_it_is(patient: Yard, clock: C
 def test_new_content_of_a_task_that_is_done_is_a_new_revision(patient: Yard, clock: Clock) -> None:
     folder = good_task(patient.tasks / "shapes")
     judged(patient, clock)
-    held = patient.journal.jobs.lease("cpu:0", 60)
+    held = patient.journal.jobs.lease("cpu:0")
     assert held is not None
     patient.journal.jobs.give_up(held, "failed", "no way")
     draw(folder / "circles" / "more.png", seed=77)
@@ -288,7 +288,7 @@ def test_a_copy_of_what_is_not_learned_after_all_is_taken_up_at_once(patient: Ya
     patient.settle()
     assert patient.row("shapes").state == TaskState.DUPLICATE
 
-    held = patient.journal.jobs.lease("cpu:0", 60)
+    held = patient.journal.jobs.lease("cpu:0")
     assert held is not None
     patient.journal.jobs.give_up(held, "failed", "no way")
     patient.folders.tick()

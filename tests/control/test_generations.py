@@ -27,7 +27,7 @@ class Home:
         self.journal.jobs.accept(
             name, name, fingerprint=digest, digest=digest, ways=2, images=10, priority=0, spec={}
         )
-        held = self.journal.jobs.lease("cpu:0", 60)
+        held = self.journal.jobs.lease("cpu:0")
         assert held is not None
         return held
 
@@ -83,7 +83,7 @@ def test_after_a_kill_before_the_transaction_the_state_is_the_old_one(
     home.journal.jobs.recover()
     assert {f"generations/2-{held.epoch}", "tasks/dogs/1", f"work/{held.job}-{held.epoch}"} <= set(removed)
     assert home.journal.head == 1
-    again = home.journal.jobs.lease("cpu:0", 60)
+    again = home.journal.jobs.lease("cpu:0")
     assert again is not None
     assert home.commit(again) == 2
     assert home.generations.verify() == 8

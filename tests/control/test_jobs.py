@@ -25,7 +25,7 @@ def accept(journal: Journal, name: str, digest: str = "d1", priority: int = 0) -
 
 
 def lease(journal: Journal) -> Lease:
-    found = journal.jobs.lease("cpu:0", 60)
+    found = journal.jobs.lease("cpu:0")
     assert found is not None
     return found
 
@@ -103,7 +103,7 @@ def test_every_lease_draws_a_new_epoch_across_jobs(journal: Journal) -> None:
 def test_no_two_workers_get_the_same_job(journal: Journal) -> None:
     accept(journal, "cats")
     lease(journal)
-    assert journal.jobs.lease("cpu:1", 60) is None
+    assert journal.jobs.lease("cpu:1") is None
 
 
 def test_higher_priority_goes_first_then_the_older(journal: Journal) -> None:
@@ -116,7 +116,7 @@ def test_higher_priority_goes_first_then_the_older(journal: Journal) -> None:
 def test_a_job_that_was_put_back_waits_for_its_time(journal: Journal) -> None:
     accept(journal, "cats")
     journal.jobs.put_back(lease(journal), "died", "the worker died", delay=3600)
-    assert journal.jobs.lease("cpu:0", 60) is None
+    assert journal.jobs.lease("cpu:0") is None
     assert journal.jobs.next_due() is not None
 
 
@@ -130,7 +130,7 @@ def test_what_ran_when_the_daemon_died_is_queued_again_and_not_held_against_it(
     after = Journal(tmp_path / "journal.sqlite")
     assert after.jobs.recover() == 1
     assert after.tasks.revisions("cats")[0].state == TaskState.QUEUED
-    again = after.jobs.lease("cpu:0", 60)
+    again = after.jobs.lease("cpu:0")
     assert again is not None
     assert again.attempts == 0
 
@@ -155,7 +155,7 @@ def test_new_content_before_the_old_was_started_replaces_its_job(journal: Journa
     accept(journal, "cats", "d1")
     assert accept(journal, "cats", "d2") == 1
     assert lease(journal).digest == "d2"
-    assert journal.jobs.lease("cpu:1", 60) is None
+    assert journal.jobs.lease("cpu:1") is None
 
 
 def test_a_skipped_job_is_cancelled_even_while_it_runs(journal: Journal) -> None:
@@ -209,7 +209,7 @@ def test_a_retried_job_for_older_content_never_follows_the_newer(journal: Journa
     journal.tasks.judge("cats", "cats", TaskState.WAITING, "growing", fingerprint="f2")
     assert accept(journal, "cats", "d2") == 2
     finish(journal, lease(journal))
-    assert journal.jobs.lease("cpu:0", 60) is None
+    assert journal.jobs.lease("cpu:0") is None
     assert [(row.revision, row.state) for row in journal.tasks.revisions("cats")] == [(2, TaskState.LEARNED)]
 
 

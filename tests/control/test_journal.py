@@ -87,14 +87,14 @@ def test_a_worker_is_seen_with_the_task_it_works_on(tmp_path: Path) -> None:
     journal.set_worker("cpu:0", "ready", hello)
     journal.jobs.accept("cats", "cats", fingerprint="f", digest="d", ways=2, images=4, priority=0, spec={})
     assert [(w.state, w.task) for w in journal.workers()] == [("ready", None)]
-    journal.jobs.lease("cpu:0", 60)
+    journal.jobs.lease("cpu:0")
     assert [(w.state, w.task, w.hello) for w in journal.workers()] == [("ready", "cats", hello)]
 
 
 def test_a_waiting_folder_that_returns_to_what_is_known_leaves_no_row(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.sqlite", create=True)
     journal.jobs.accept("cats", "cats", fingerprint="f1", digest="d", ways=2, images=4, priority=0, spec={})
-    journal.jobs.lease("cpu:0", 60)
+    journal.jobs.lease("cpu:0")
     journal.tasks.judge("cats", "cats", TaskState.WAITING, "growing", fingerprint="f2")
     assert [row.revision for row in journal.tasks.revisions("cats")] == [1, 2]
     journal.tasks.unchanged("cats", "f3")

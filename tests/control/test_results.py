@@ -40,7 +40,7 @@ class Desk(Home):
         return self.lease_again()
 
     def lease_again(self) -> Lease:
-        held = self.journal.jobs.lease("cpu:0", 60)
+        held = self.journal.jobs.lease("cpu:0")
         assert held is not None
         return held
 

@@ -240,7 +240,7 @@ def test_what_ran_when_a_daemon_was_killed_is_done_by_the_next(house: House) -> 
     house.when = {"learn": interrupt}
     house.run(once=False)
     journal = house.journal()  # as a daemon leaves it that had no time to put anything back
-    held = journal.jobs.lease("cpu:0", 60)
+    held = journal.jobs.lease("cpu:0")
     journal.close()
     assert held is not None
     (house.settings.state / "work" / "1-2" / "out").mkdir(parents=True)

@@ -38,7 +38,7 @@ def accept(journal: Journal, name: str, digest: str = "d1") -> None:
 
 
 def lease(journal: Journal) -> Lease:
-    held = journal.jobs.lease("cpu:0", 60)
+    held = journal.jobs.lease("cpu:0")
     assert held is not None
     return held
 

@@ -99,7 +99,7 @@ def queue(journal: Journal, name: str, digest: str = "") -> None:
 
 
 def lease(journal: Journal) -> Lease:
-    found = journal.jobs.lease("cpu:0", 60)
+    found = journal.jobs.lease("cpu:0")
     assert found is not None
     return found
 

@@ -116,7 +116,7 @@ class Dispatcher:
             if time.monotonic() >= self._export_at and not self.busy:
                 self._export(slot)
             return
-        lease = self._journal.jobs.lease(slot.name, SILENCE_SECONDS)
+        lease = self._journal.jobs.lease(slot.name)
         if lease is None:
             return
         slot.lease, slot.silent_at = lease, time.monotonic() + SILENCE_SECONDS

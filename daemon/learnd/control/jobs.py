@@ -101,7 +101,7 @@ class Jobs:
         row = self._db.one("SELECT spec FROM jobs WHERE task_id = ? ORDER BY id DESC LIMIT 1", task_id)
         return None if row is None else Path(json.loads(row["spec"])["folder"]).name
 
-    def lease(self, worker: str, seconds: float) -> Lease | None:
+    def lease(self, worker: str) -> Lease | None:
         """Hand the next job to worker: highest priority first, then the oldest.  None where nothing is due."""
         now = time.time()
         if self.next_due() is None:
@@ -117,8 +117,8 @@ class Jobs:
             epoch = int(self._db.get("epoch") or 0) + 1
             self._db.put("epoch", str(epoch))
             self._db.run(
-                "UPDATE jobs SET state = 'running', epoch = ?, lease_until = ?, worker = ? WHERE id = ?",
-                *(epoch, now + seconds, worker, row["id"]),
+                "UPDATE jobs SET state = 'running', epoch = ?, worker = ? WHERE id = ?",
+                *(epoch, worker, row["id"]),
             )
             self._db.run(
                 "INSERT INTO attempts (job_id, epoch, worker, started) VALUES (?, ?, ?, ?)",
@@ -148,15 +148,6 @@ class Jobs:
         """Jobs that wait shall not wait longer because somebody set the clock."""
         with self._db.transaction():
             self._db.run("UPDATE jobs SET not_before = not_before - ? WHERE state = 'queued'", seconds)
-
-    def renew(self, lease: Lease, seconds: float) -> bool:
-        """Extend a lease; False where it no longer holds (the task was skipped): its worker may be stopped."""
-        with self._db.transaction():
-            changed = self._db.run(
-                "UPDATE jobs SET lease_until = ? WHERE id = ? AND epoch = ? AND state = 'running'",
-                *(time.time() + seconds, lease.job, lease.epoch),
-            )
-        return changed == 1
 
     def holds(self, lease: Lease) -> bool:
         """Whether the lease is still the one that counts."""
@@ -249,7 +240,7 @@ class Jobs:
             )
             self._db.run("UPDATE tasks SET state = 'queued' WHERE state = 'running'")
             count = self._db.run(
-                "UPDATE jobs SET state = 'queued', lease_until = NULL WHERE state = 'running'"
+                "UPDATE jobs SET state = 'queued' WHERE state = 'running'"
             )
             if count:
                 self._db.note(
@@ -259,7 +250,7 @@ class Jobs:
 
     def _end(self, lease: Lease, job_state: str, outcome: str, error: str | None) -> None:
         changed = self._db.run(
-            "UPDATE jobs SET state = ?, lease_until = NULL WHERE id = ? AND epoch = ? AND state = 'running'",
+            "UPDATE jobs SET state = ? WHERE id = ? AND epoch = ? AND state = 'running'",
             *(job_state, lease.job, lease.epoch),
         )
         if changed != 1:

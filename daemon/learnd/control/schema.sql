@@ -35,7 +35,6 @@ CREATE TABLE jobs (
     priority    INTEGER NOT NULL DEFAULT 0,
     spec        TEXT    NOT NULL,                -- JSON: folder, files, options
     epoch       INTEGER NOT NULL DEFAULT 0,      -- fencing token of the newest lease
-    lease_until REAL,
     worker      TEXT,
     attempts    INTEGER NOT NULL DEFAULT 0,      -- those that counted against it
     not_before  REAL    NOT NULL DEFAULT 0
