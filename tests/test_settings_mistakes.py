@@ -86,7 +86,8 @@ def complaint(text: str = "", *, flags: Mapping[str, str] = NONE, environ: Mappi
         ('tasks: "a\\0b"\n', "config.yaml:1: tasks must be a path"),
         (
             "backbone: lite-0\n",
-            "config.yaml:1: backbone must be conv4, lite0, timm:<model> or timm:<model>@<file>, not lite-0\n"
+            "config.yaml:1: backbone must be conv4, lite0, timm:<model>, timm:<model>@<file> or plugin:<name>, "
+            "not lite-0\n"
             "  -> did you mean lite0?",
         ),
         ("backbone: resnet18\n", "not resnet18\n  -> did you mean timm:resnet18?"),

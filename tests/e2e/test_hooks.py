@@ -85,3 +85,16 @@ def test_observers_hear_of_everything_and_disturb_nothing(tmp_path: Path, make_t
     assert (plugins / "a_raises.py.log").read_text().splitlines() == ["learned digits", "strike None"]
     assert (plugins / "b_kills.py.log").read_text().splitlines() == ["queued digits"]
     assert (plugins / "c_good.py.log").read_text().splitlines() == ["queued digits", "strike None"]
+
+
+def test_a_plugins_network_learns_and_answers_from_the_states_own_copy(tmp_path: Path, make_task: MakeTask) -> None:
+    """The network of the manual has random weights: another process has the same only by the copy."""
+    live = LiveDaemon(tmp_path / "home", "plugin:my_net", watch__quiet_seconds="0.3", routing__budget_seconds="1")
+    (live.home / "plugins").mkdir()
+    (live.home / "plugins" / "nets.py").write_text(example("my_net"))
+    make_task("digits").rename(live.tasks / "digits")
+    done = live.run("run", "--once", "--no-dashboard")
+    assert done.returncode == 0, done.stderr
+    assert live.json("status")["knowledge"]["backbone"] == "plugin:my_net"
+    image = next(live.tasks.rglob("*.png"))
+    assert live.json("predict", image)["predictions"][0]["task"] == "digits"

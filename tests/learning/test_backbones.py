@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from learnd.errors import LearndError, StateError
 from learnd.learning.backbones import CHUNK, Backbone, export, load_backbone
+from learnd.learning.conv4 import GLYPHS, Conv4
+from learnd.learning.zoo import Network
 from learnd.wire import BackboneSpec
 from tests.data import requires_data, unpacked
 from tests.learning.drawn import random_conv4
@@ -153,3 +156,33 @@ def test_lite0_knows_land_from_above() -> None:
         cosines = episode[:, 5:].flatten(0, 1) @ means.T  # (50, 5)
         accuracies.append((cosines.argmax(1) == torch.arange(5).repeat_interleave(10)).float().mean())
     assert 0.80 < float(torch.stack(accuracies).mean()) < 0.90
+
+
+def test_a_plugins_network_is_a_backbone_and_comes_back_from_its_copy_bit_for_bit(tmp_path: Path) -> None:
+    def build() -> Network:
+        return Network("fresh", Conv4(), GLYPHS)
+
+    spec, others = BackboneSpec("plugin:fresh"), {"fresh": build}
+    first = load_backbone(spec, others=others)
+    export(first, tmp_path / "copy.safetensors")
+    again = load_backbone(BackboneSpec("plugin:fresh", str(tmp_path / "copy.safetensors"), first.hash), others=others)
+    images = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8)
+    assert torch.equal(first.embed(images), again.embed(images))
+
+
+def _raises() -> Network:
+    raise OSError("no weights")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("absent", "no plugin brings this network"),
+        ("raises", r"cannot build it \(OSError: no weights\)"),
+        ("nothing", "handed back NoneType, not Network"),
+    ],
+)
+def test_a_plugins_network_that_cannot_be_had_is_named(name: str, says: str) -> None:
+    others: dict[str, Any] = {"raises": _raises, "nothing": lambda: None}
+    with pytest.raises(LearndError, match=f"backbone plugin:{name}: .*{says}"):
+        load_backbone(BackboneSpec(f"plugin:{name}"), others=others)

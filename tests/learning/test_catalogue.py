@@ -286,3 +286,33 @@ def test_observers_are_kept_in_order_and_may_leave_the_event_out(tmp_path: Path)
     for observer in catalogue.observers:
         observer.observe(Event(1.0, "learned", "birds", "well done"))
     assert [(tmp_path / f"{name}.py.log").read_text() for name in ("a", "b")] == ["learned", "any"]
+
+
+# --- backbones --------------------------------------------------------------------------------------------------------
+
+BRINGS = """
+from learnd.learning.conv4 import GLYPHS, Conv4
+from learnd.learning.hooks import hookimpl
+from learnd.learning.zoo import Network
+
+def build():
+    return Network("fresh", Conv4(), GLYPHS)
+
+@hookimpl
+def learnd_backbones():
+    return {"fresh": build}
+"""
+
+
+def test_a_plugin_may_bring_a_network(tmp_path: Path) -> None:
+    catalogue = load(tmp_path, nets=BRINGS, rival=BRINGS)
+    assert catalogue.backbones["fresh"]().architecture == "fresh"
+    assert info(catalogue, "nets").summary == "brings plugin:fresh"
+    assert "brings a backbone 'fresh' already" in info(catalogue, "rival").reason
+
+
+@pytest.mark.parametrize("new", ["None", "[build]", '{"my net": build}', '{"fresh": 7}'])
+def test_backbones_that_break_the_contract_quarantine_their_plugin(tmp_path: Path, new: str) -> None:
+    catalogue = load(tmp_path, nets=BRINGS.replace('{"fresh": build}', new))
+    assert catalogue.backbones == {}
+    assert info(catalogue, "nets").state == "quarantined"

@@ -19,7 +19,7 @@ from torch.func import functional_call
 
 from learnd.errors import LearndError, StateError
 from learnd.learning.images import Preprocess, normalise
-from learnd.learning.zoo import Network, build_network
+from learnd.learning.zoo import NO_BUILDERS, Builder, Network, build_network
 from learnd.wire import BackboneSpec
 
 CHUNK = 64  # images a forward pass: fixed, so that the same images give the same bits whoever asks
@@ -68,13 +68,16 @@ class Backbone:
         return replace(self, module=copy.deepcopy(self.module))
 
 
-def load_backbone(spec: BackboneSpec, device: torch.device | str = "cpu") -> Backbone:
+def load_backbone(
+    spec: BackboneSpec, device: torch.device | str = "cpu", others: Mapping[str, Builder] = NO_BUILDERS
+) -> Backbone:
     """Load a backbone onto a device; with spec.file from the state's own copy, else from where its name says.
 
+    others: the networks that plugins bring.
     Raises LearndError where it cannot be found or does not fit, StateError where its hash is not spec.hash.
     """
     try:
-        network = build_network(spec.name, Path(spec.file) if spec.file else None)
+        network = build_network(spec.name, Path(spec.file) if spec.file else None, others)
         backbone = _freeze(spec.name, network, torch.device(device))
     except RuntimeError as error:  # a device that is not there, or has no memory left
         raise LearndError(

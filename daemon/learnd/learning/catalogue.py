@@ -22,6 +22,7 @@ from learnd.learning.algorithm import Algorithm, build, did_you_mean, options_of
 from learnd.learning.contract import CHECKS, check_class
 from learnd.learning.finding import Found, find_plugins
 from learnd.learning.readers import FileReader, Reader
+from learnd.learning.zoo import Builder
 from learnd.wire import legible
 
 Options = Mapping[str, Mapping[str, Any]]  # algorithm -> option -> value, as in config.yaml under `plugins`
@@ -41,12 +42,14 @@ class Catalogue:
     """algorithms: name -> an instance with its options.  plugins: everything found, good or bad.
 
     readers: extension -> how such a file becomes a picture.  observers: who wants to be told of events.
+    backbones: name -> function that builds the network.
     """
 
     algorithms: dict[str, Algorithm] = field(default_factory=dict)
     plugins: tuple[PluginInfo, ...] = ()
     readers: dict[str, FileReader] = field(default_factory=dict)
     observers: tuple[Observer, ...] = ()
+    backbones: dict[str, Builder] = field(default_factory=dict)
 
     def adding(self, info: PluginInfo, algorithm: Algorithm | None = None) -> Catalogue:
         """This catalogue and one more plugin."""
@@ -107,6 +110,7 @@ class _Brought:
     algorithms: Sequence[object] = ()
     readers: dict[str, Reader] = field(default_factory=dict)
     observe: Callable[[Event], object] | None = None
+    backbones: dict[str, Builder] = field(default_factory=dict)
 
 
 def _add_plugin(catalogue: Catalogue, manager: pluggy.PluginManager, found: Found, options: Options) -> Catalogue:
@@ -152,6 +156,10 @@ def _check_untaken(catalogue: Catalogue, found: Found, brought: _Brought) -> Non
         if extension in catalogue.readers:
             what = f"{extension} files are read by the plugin {catalogue.readers[extension].plugin} already"
             raise PluginError(what, where=found.name, remedy="leave it out, or switch the other off")
+    for name in brought.backbones:
+        if name in catalogue.backbones:
+            what = f"another plugin brings a backbone {name!r} already"
+            raise PluginError(what, where=found.name, remedy="give it another name")
 
 
 def _add_extensions(catalogue: Catalogue, found: Found, brought: _Brought) -> Catalogue:
@@ -160,6 +168,9 @@ def _add_extensions(catalogue: Catalogue, found: Found, brought: _Brought) -> Ca
         readers = {extension: FileReader(found.name, read) for extension, read in brought.readers.items()}
         catalogue = replace(catalogue, readers={**catalogue.readers, **readers})
         catalogue = catalogue.noting(found, f"reads {', '.join(sorted(readers))}")
+    if brought.backbones:
+        catalogue = replace(catalogue, backbones={**catalogue.backbones, **brought.backbones})
+        catalogue = catalogue.noting(found, f"brings {', '.join(f'plugin:{name}' for name in brought.backbones)}")
     if brought.observe is not None:
         observer = Observer(found.name, found.source, brought.observe)
         catalogue = replace(catalogue, observers=(*catalogue.observers, observer)).noting(found, "observes events")

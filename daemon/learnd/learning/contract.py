@@ -14,6 +14,7 @@ from learnd.domain import EXTENSIONS
 from learnd.errors import PluginError
 from learnd.learning.algorithm import Algorithm, build, options_of
 from learnd.learning.readers import Reader
+from learnd.learning.zoo import Builder
 
 
 def check_class(kind: object) -> type[Algorithm]:
@@ -54,9 +55,21 @@ def check_readers(answer: object, where: str) -> dict[str, Reader]:
     return answer
 
 
+def check_backbones(answer: object, where: str) -> dict[str, Builder]:
+    """What learnd_backbones handed back, if it keeps the contract.  Raises PluginError."""
+    remedy = 'hand back a dict such as {"tiny": build}, of lower-case identifiers and functions'
+    if not isinstance(answer, dict):
+        raise PluginError(f"learnd_backbones handed back {answer!r}", where=where, remedy=remedy)
+    for name, build_it in answer.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not callable(build_it):
+            raise PluginError(f"its backbone {name!r} is {build_it!r}", where=where, remedy=remedy)
+    return answer
+
+
 CHECKS: dict[str, Callable[[object, str], Any]] = {  # of what each hook hands back
     "learnd_algorithms": check_algorithms,
     "learnd_readers": check_readers,
+    "learnd_backbones": check_backbones,
 }
 
 

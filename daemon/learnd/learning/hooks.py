@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from learnd.domain import Event
     from learnd.learning.algorithm import Algorithm
     from learnd.learning.readers import Reader
+    from learnd.learning.zoo import Builder
 
 PROJECT = "learnd"  # pluggy's name for us, and the group of entry points
 
@@ -35,4 +36,14 @@ def learnd_readers() -> dict[str, Reader]:
 @hookspec
 def learnd_event(event: Event) -> None:
     """Something happened.  Called in a process of its own, event by event, while the daemon runs."""
+    raise NotImplementedError
+
+
+@hookspec
+def learnd_backbones() -> dict[str, Builder]:
+    """Networks that `backbone: plugin:<name>` may choose: name -> function without arguments -> zoo.Network.
+
+    A name is a lower-case identifier.  The network takes float32 (N, C, S, S), as its preprocessing says, and hands
+    back features (N, D); its weights are in place.
+    """
     raise NotImplementedError

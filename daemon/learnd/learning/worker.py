@@ -70,7 +70,7 @@ def _load(options: argparse.Namespace, line: Line) -> Bench:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.allow_tf32 = False  # features must be the same to a hair wherever they were computed
     catalogue = load_plugins(options, line)
-    backbone = load_backbone(from_json(BackboneSpec, json.loads(options.backbone)), options.device)
+    backbone = load_backbone(from_json(BackboneSpec, json.loads(options.backbone)), options.device, catalogue.backbones)
     shape = (1, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
     backbone.embed(torch.zeros(shape, dtype=torch.uint8))
     return Bench(backbone, catalogue, _threads(), log=lambda text: print(text, file=sys.stderr, flush=True))

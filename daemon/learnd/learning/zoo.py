@@ -10,9 +10,10 @@ import hashlib
 import importlib.resources
 import json
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -38,9 +39,14 @@ class Network:
     preprocess: Preprocess
 
 
-def build_network(name: str, file: Path | None = None) -> Network:
+Builder = Callable[[], Network]  # a plugin's, with its weights in place
+NO_BUILDERS: Mapping[str, Builder] = MappingProxyType({})
+
+
+def build_network(name: str, file: Path | None = None, others: Mapping[str, Builder] = NO_BUILDERS) -> Network:
     """The network of a backbone's name; file: an exported copy to take weights and preprocessing from.
 
+    others: what plugins build, by the name that follows "plugin:".
     Raises LearndError where the name, the file or the weights in it are not what they should be.
     """
     if name == "conv4":
@@ -49,9 +55,10 @@ def build_network(name: str, file: Path | None = None) -> Network:
         return _lite0() if file is None else _load("lite0", _empty_timm("tf_efficientnet_lite0"), PHOTOGRAPHS, file)
     if name.startswith("timm:"):
         return _timm(name, file)
-    raise LearndError(
-        f"there is no backbone {name!r}", where="backbone", remedy='choose "conv4", "lite0" or "timm:<model>"'
-    )
+    if name.startswith("plugin:"):
+        return _of_plugin(name, file, others)
+    remedy = 'choose "conv4", "lite0", "timm:<model>" or "plugin:<name>"'
+    raise LearndError(f"there is no backbone {name!r}", where="backbone", remedy=remedy)
 
 
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
@@ -108,6 +115,23 @@ def _fill(module: nn.Module, tensors: Tensors, where: str) -> None:
         remedy = "the file must hold the weights of exactly this model"
         raise LearndError(f"does not fit the model: {shown}", where=where, remedy=remedy)
     module.load_state_dict({**wanted, **tensors})
+
+
+def _of_plugin(name: str, file: Path | None, others: Mapping[str, Builder]) -> Network:
+    builder, where = others.get(name.removeprefix("plugin:")), f"backbone {name}"
+    if builder is None:
+        known = ", ".join(f"plugin:{other}" for other in sorted(others)) or "none"
+        remedy = f"they bring: {known}; `learnd plugins` says what became of the one that should"
+        raise LearndError("no plugin brings this network", where=where, remedy=remedy)
+    try:
+        network: object = builder()
+    except Exception as error:  # a plugin may raise anything
+        what = f"its plugin cannot build it ({type(error).__name__}: {error})"
+        raise LearndError(what, where=where, remedy="mend the plugin") from error
+    if not isinstance(network, Network) or not isinstance(network.module, nn.Module):
+        what = f"its plugin handed back {type(network).__name__}, not Network(architecture, module, preprocess)"
+        raise LearndError(what, where=where, remedy="mend the plugin")
+    return network if file is None else _load(network.architecture, network.module, network.preprocess, file)
 
 
 def _packaged(package: str, *parts: str) -> Path:
