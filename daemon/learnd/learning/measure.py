@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass
 
@@ -31,26 +32,28 @@ class Measurement:
 class Folds:
     """Which images are held out together.
 
-    numbers: int64 (N,), on the CPU: the fold of each image; -1 for the only image of a class, which is never
-    held out.  count: how many folds there are; 0 where no class has two images.
+    numbers: int64 (N,), on the CPU: the fold of each image; -1 for the images of a class that has but one (copies
+    count once): they are never held out.  count: how many folds there are; 0 where no class has two images.
     """
 
     numbers: Tensor
     count: int
 
 
-def make_folds(labels: Tensor, folds: int, ctx: Context) -> Folds:
-    """Stratified folds of labels int64 (N,): each class is spread evenly and keeps an image to learn from.
+def make_folds(support: Support, folds: int, ctx: Context) -> Folds:
+    """Stratified folds: each class is spread evenly and keeps an image to learn from.
 
-    Where a class has fewer images than folds, and there are LEAVE_ONE_OUT images at most, every image is a
-    fold of its own.  The folds depend on the seed of ctx alone.
+    Copies of an image within a class go into one fold: else it would be told by itself, and learning by heart would
+    look like understanding.  Where a class has fewer images than folds, and there are LEAVE_ONE_OUT images at most,
+    every image is a fold of its own.  The folds depend on the images, their labels and the seed of ctx alone.
     """
-    labels = labels.cpu()
+    firsts, copies = _without_copies(support)  # (M,), (N,)
+    labels = support.labels.cpu()[firsts]  # (M,)
     shots = torch.bincount(labels)
-    many = shots[labels] > 1  # (N,)
+    many = shots[labels] > 1  # (M,)
     numbers = torch.full_like(labels, -1)
     if not bool(many.any()):
-        return Folds(numbers, 0)
+        return Folds(numbers[copies], 0)
     if int(shots[shots > 1].min()) < folds and len(labels) <= LEAVE_ONE_OUT:
         numbers[many] = torch.arange(int(many.sum()))
     else:
@@ -58,7 +61,24 @@ def make_folds(labels: Tensor, folds: int, ctx: Context) -> Folds:
         order = order[labels[order].argsort(stable=True)]  # class by class, shuffled within each
         order = order[many[order]]
         numbers[order] = torch.arange(len(order)) % folds  # consecutive: no class has two more in one fold
-    return Folds(numbers, int(numbers.max()) + 1)
+    return Folds(numbers[copies], int(numbers.max()) + 1)
+
+
+def _without_copies(support: Support) -> tuple[Tensor, Tensor]:
+    """Of the M different images of all classes the first row (M,), and of each of N images its place there (N,).
+
+    Same means the same pixels as the backbone sees them, whatever the files are called or how they are packed.
+    """
+    places: dict[tuple[int, bytes], int] = {}
+    firsts: list[int] = []
+    copies: list[int] = []
+    for row, (image, label) in enumerate(zip(support.images.cpu(), support.labels.tolist(), strict=True)):
+        pixels = hashlib.sha256(image.contiguous().numpy().tobytes()).digest()
+        place = places.setdefault((label, pixels), len(firsts))
+        if place == len(firsts):
+            firsts.append(row)
+        copies.append(place)
+    return torch.tensor(firsts, dtype=torch.int64), torch.tensor(copies, dtype=torch.int64)
 
 
 def cross_validate(

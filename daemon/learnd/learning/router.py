@@ -1,8 +1,9 @@
 """Which algorithm learns a task: bids make a shortlist, cross-validation on the support decides.
 
 Candidates are measured from the cheapest to the dearest, all on the same folds.  What that may cost is
-reckoned from the bids, never from a clock: the same task and seed give the same choice on an idle machine and
-on a busy one.
+reckoned from the bids and not from a clock: the same task and seed give the same choice on an idle machine and
+on a busy one.  The clock has the last word only where a plugin takes PATIENCE times the whole budget: what has
+not been measured by then counts as over budget.
 """
 
 from __future__ import annotations
@@ -31,16 +32,21 @@ class Route:
     """The choice and how it was made.
 
     ranking: who may learn the task, the chosen one first.  candidates: all algorithms, the highest bid first.
-    measured: the chosen one's cross-validation; None where nothing could be measured.
+    measurements: the cross-validation of each that was measured.
     """
 
     ranking: tuple[str, ...]
     candidates: tuple[CandidateScore, ...]
-    measured: Measurement | None
+    measurements: Mapping[str, Measurement]
 
     @property
     def algorithm(self) -> str:
         return self.ranking[0]
+
+    @property
+    def measured(self) -> Measurement | None:
+        """The chosen one's cross-validation; None where it was not measured."""
+        return self.measurements.get(self.algorithm)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ def route(
         raise TaskError(what, where=task.name, remedy=did_you_mean(pin, list(algorithms)))
     entered = [_enter(name, algorithm, task, ctx) for name, algorithm in algorithms.items()]
     shortlisted = _shortlist(entered, pin, spec.shortlist)
-    folds = make_folds(support.labels, spec.folds, ctx)
+    folds = make_folds(support, spec.folds, ctx)
     measured = list(_measure(shortlisted, backbone, support, folds, spec, ctx, progress))
     return _decide(measured, spec.budget_seconds)
 
@@ -108,7 +114,7 @@ def fall_back(before: Route, reason: str) -> Route:
     )
     if not rest:
         raise _none_left(candidates)
-    return Route(tuple(rest), candidates, None)
+    return replace(before, ranking=tuple(rest), candidates=candidates)
 
 
 def _enter(name: str, algorithm: Algorithm, task: Task, ctx: Context) -> _Candidate:
@@ -224,7 +230,8 @@ def _decide(candidates: list[_Candidate], budget: float) -> Route:
         elif not c.outcome:
             c = c.out("not shortlisted", unmeasured)
         decided.append(c)
-    return Route(tuple(c.name for c in ranked), tuple(c.score() for c in decided), chosen.measured)
+    measurements = {c.name: c.measured for c in candidates if c.measured is not None}
+    return Route(tuple(c.name for c in ranked), tuple(c.score() for c in decided), measurements)
 
 
 def _blame(name: str, error: BaseException, ctx: Context) -> str:
