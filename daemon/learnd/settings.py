@@ -43,10 +43,19 @@ class WatchSettings:
     )
     rescan_seconds: float = field(
         default=30.0,
-        metadata=rules("Seconds between full scans, which find what events missed.", min=0.05, max=DAY),
+        metadata=rules(
+            "Seconds between full scans, which find what events missed; in any case 200 times as long as one takes.",
+            min=0.05,
+            max=DAY,
+        ),
     )
     poll_seconds: float = field(
-        default=1.0, metadata=rules("Seconds between two looks of the polling backend.", min=0.05, max=3600)
+        default=1.0,
+        metadata=rules(
+            "Seconds between two full scans of the polling backend; in any case 200 times as long as one takes.",
+            min=0.05,
+            max=3600,
+        ),
     )
 
 

@@ -1,10 +1,21 @@
-"""`plugins` tells what the daemon found, and why a plugin is quarantined."""
+"""`plugins` tells what the daemon that runs has loaded, and why a plugin is quarantined."""
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
+import pytest
+
+from learnd.control.lock import Holder
 from tests.face.conftest import Command
+
+
+@pytest.fixture(autouse=True)
+def running(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that has run for an hour."""
+    monkeypatch.setattr("learnd.face.plugins.holder_of", lambda _state: Holder(1, "here", time.time() - 3600))
 
 
 def test_the_list_says_what_each_does_or_why_not(learnd: Command, state: Path) -> None:
@@ -39,3 +50,15 @@ def test_an_unknown_plugin_is_wrong_usage(learnd: Command, state: Path) -> None:
     assert "Did you mean 'ridge'?" in said.err
     assert learnd("plugins", "info").code == 2
     assert learnd("plugins", "list", "ridge").code == 2
+
+
+def test_a_change_since_the_daemon_started_is_said(learnd: Command, state: Path, home: Path) -> None:
+    (home / "plugins").mkdir()
+    (home / "plugins" / "mine.py").touch()
+    for place in (home / "plugins" / "mine.py", home / "plugins"):
+        os.utime(place, (time.time() - 7200,) * 2)
+    assert "has changed" not in learnd("plugins").err
+
+    (home / "plugins" / "mine.py").write_text("# mended")
+
+    assert "has changed since the daemon started" in learnd("plugins").err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from learnd.control.lock import holder_of
@@ -42,13 +44,14 @@ def plugins(asked: Asked, action: str, name: str | None, as_json: bool) -> None:
 
 
 def _found(settings: Settings) -> list[PluginInfo]:
-    """As the daemon found them; of a state without any, as a worker finds them now."""
-    with snapshot.journal_if_any(settings) as journal:
-        known = list(journal.plugins()) if journal else []
-    if known:
-        if holder_of(settings.state) is None:
-            screen.say("as the daemon found them when it last ran")
-        return known
+    """As the workers of the daemon that runs have loaded them; without one, as a worker finds them now."""
+    if (holder := holder_of(settings.state)) is not None:
+        with snapshot.journal_if_any(settings) as journal:
+            known = list(journal.plugins()) if journal else []
+        if known and _changed_since(settings.plugins_dir, holder.since):
+            screen.say(f"{settings.plugins_dir} has changed since the daemon started: start it again to load that")
+        if known:
+            return known
     from learnd.face.oneshot import one_shot
 
     with (
@@ -56,6 +59,12 @@ def _found(settings: Settings) -> list[PluginInfo]:
         one_shot(settings, BackboneSpec(settings.backbone), progress) as (_worker, hello),
     ):
         return list(hello.plugins)
+
+
+def _changed_since(folder: Path, moment: float) -> bool:
+    """Whether a plugin was added, removed or written later than that (Unix seconds)."""
+    places = [folder, *folder.glob("*.py")] if folder.is_dir() else []
+    return any(place.stat().st_mtime > moment for place in places)
 
 
 def _named(found: list[PluginInfo], name: str) -> PluginInfo:
