@@ -120,7 +120,8 @@ class CandidateScore:
 class Report:
     """What became of a job that was learnt.  accuracy is measured on `measured_on` ("query" | "cross-validation").
 
-    accuracy_ci is its 95 % Wilson interval; all three are None where nothing could be measured.
+    accuracy_ci is its 95 % Wilson interval; all three are None where nothing could be measured.  domain and
+    description are those of the task.yaml.  stages: seconds by stage (read, embed, route, adapt, evaluate, save).
     """
 
     task: str
@@ -142,9 +143,9 @@ class Report:
     device: str
     seed: int
     seconds: float
-    stages: dict[str, float] = field(
-        default_factory=dict
-    )  # seconds by stage: read, embed, route, adapt, evaluate, save
+    domain: str | None = None
+    description: str | None = None
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

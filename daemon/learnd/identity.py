@@ -1,4 +1,4 @@
-"""Identity is content: what a task folder is, whatever its dates, its order or its place.  For both wings."""
+"""Identity is content: what a folder or a file is, whatever its dates or its place; and names.  For both wings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
+from learnd.errors import StateError
+
+_JOINERS = "\u200c\u200d"  # they belong to how Persian, Hindi and emoji are written
+RESTORE = "restore it from a backup of the state folder"
 _SLUG = 40  # characters of a name that stay readable in a task's id
 
 
@@ -15,10 +20,23 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def printable(text: str) -> str:
+    """Names come from anybody's folders: what could steer a terminal, or is no Unicode, is escaped.
+
+    Letters, signs and joiners of every script stay, and so do their spaces (no-break, ideographic).
+    """
+    if text.isprintable():  # nearly always
+        return text
+    return "".join(c if _is_plain(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def _is_plain(c: str) -> bool:
+    return c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs"
+
+
 def label(name: str) -> str:
-    """The name of a task as it is shown and recorded: composed, and with what is no UTF-8 or no print escaped."""
-    safe = nfc(name).encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
+    """The name of a task as it is recorded, shown and asked for: composed, and printable.  A label's is itself."""
+    return printable(nfc(name))
 
 
 def task_id(name: str) -> str:
@@ -45,12 +63,22 @@ def digest_of_leaves(leaves: Iterable[tuple[str, bytes]]) -> str:
     return whole.hexdigest()
 
 
-def digest_of(pairs: Iterable[tuple[str, bytes]]) -> str:
-    """The digest of a task from (relative path, content) pairs: its images, and its task.yaml if it has one.
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content, in hex.  Raises OSError."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
-    The order does not matter, and no more than one content is held at a time.
-    """
-    return digest_of_leaves((path, leaf_of(data)) for path, data in pairs)
+
+def vouch(path: Path, sha256: str) -> None:
+    """Raises StateError unless a file of the state holds what was committed, the content with this sha256."""
+    try:
+        what = "" if sha256_of(path) == sha256 else "is not what was committed"
+    except FileNotFoundError:
+        what = "is missing"
+    except OSError as error:
+        what = f"cannot be read ({error.strerror})"
+    if what:
+        raise StateError(what, where=str(path), remedy=RESTORE)
 
 
 def _bytes(name: str) -> bytes:

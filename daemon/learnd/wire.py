@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar, cast
@@ -58,12 +59,17 @@ class LearnSpec:
 
 @dataclass(frozen=True)
 class Member:
-    """A learnt revision that takes part in an answer.  folder holds its files (state/tasks/<id>/<revision>)."""
+    """A learnt revision that takes part in an answer.  folder holds its files (state/tasks/<id>/<revision>).
+
+    statistics and adapted: the sha256 of statistics.safetensors and adapted.safetensors as they were committed.
+    """
 
     id: str
     name: str
     revision: int
     folder: str
+    statistics: str
+    adapted: str
 
 
 @dataclass(frozen=True)
@@ -113,9 +119,10 @@ class Outcome:
     """What a worker says at the end of a job; it lies in <out>/result.json.
 
     status: "done" | "rejected" (problems: the folder is to blame) | "changed" (the files are no longer those that
-    were accepted) | "failed" (the task or every algorithm is to blame: final) | "no_room" (the disk takes nothing:
-    it waits for room) | "broken" (memory ran out, or a defect: tried again, by another worker).  reason: of any but
-    "done".  files: name -> sha256 of what lies in out/.
+    were accepted) | "damaged" (a file of the state, where a predict job reads it) | "failed" (the task or every
+    algorithm is to blame: final) | "no_room" (the disk takes nothing: it waits for room) | "broken" (memory ran out,
+    or a defect: tried again, by another worker).  reason: of any but "done".  files: name -> sha256 of what lies in
+    out/.
     """
 
     status: str
@@ -152,6 +159,11 @@ def legible(data: Any) -> Any:
 def to_json(value: Any) -> Any:
     """A frozen value as plain JSON data."""
     return dataclasses.asdict(value)
+
+
+def to_json_all(values: Iterable[Any]) -> list[Any]:
+    """Frozen values as a list of plain JSON data."""
+    return [to_json(value) for value in values]
 
 
 def from_json(kind: type[T], data: Any) -> T:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from learnd.control.durable import move_durably, sha256_of, write_durably
+from learnd.control.durable import move_durably, write_durably
 
 
 @pytest.fixture
@@ -88,8 +87,3 @@ def test_a_folder_never_takes_the_place_of_another(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not empty"):
         move_durably(tmp_path / "out", tmp_path / "1")
     assert (tmp_path / "1" / "file").read_text() == "1"
-
-
-def test_a_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"x" * 1_000_000)
-    assert sha256_of(tmp_path / "file") == hashlib.sha256(b"x" * 1_000_000).hexdigest()

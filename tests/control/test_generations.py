@@ -11,6 +11,7 @@ from learnd.control.generations import Generations
 from learnd.control.jobs import Lease, StaleEpoch
 from learnd.control.journal import Journal
 from learnd.errors import StateError
+from learnd.identity import sha256_of
 from tests.control.candidates import candidate, named
 
 
@@ -106,6 +107,39 @@ def test_verify_names_the_file_that_rotted(home: Home, victim: str) -> None:
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(StateError, match=path.name):
         home.generations.verify()
+
+
+def test_members_come_with_what_vouches_for_their_files(home: Home) -> None:
+    home.learn("dogs")
+    home.learn("cats", "d1")
+    home.learn("cats", "d2")
+    cats, dogs = home.generations.members()
+    assert (cats.name, cats.revision, dogs.name) == ("cats", 2, "dogs")
+    for member in (cats, dogs):
+        assert member.statistics == sha256_of(Path(member.folder, "statistics.safetensors"))
+        assert member.adapted == sha256_of(Path(member.folder, "adapted.safetensors"))
+    assert home.generations.committed("cats", 1).keys() == home.generations.committed("cats", 2).keys()
+    assert home.generations.committed("cats", 3) == {}
+
+
+def test_a_forged_manifest_vouches_for_nothing(home: Home) -> None:
+    home.learn("cats")
+    (path,) = home.state.glob("generations/*/manifest.json")
+    path.write_text(path.read_text().replace("cats", "dogs"))
+    with pytest.raises(StateError, match=r"manifest\.json: is not what was committed"):
+        home.generations.members()
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_a_damaged_copy_of_the_backbone_is_never_handed_out(damage: str, home: Home, tmp_path: Path) -> None:
+    (tmp_path / "exported").write_bytes(b"weights")
+    home.generations.keep_backbone("conv4", tmp_path / "exported", "abc")
+    copy = home.generations.backbones / "abc.safetensors"
+    copy.unlink()
+    if damage == "flipped":
+        copy.write_bytes(b"weighty")
+    with pytest.raises(StateError, match=r"abc\.safetensors"):
+        home.generations.backbone("conv4")
 
 
 def test_a_state_keeps_its_own_backbone_and_refuses_another(home: Home, tmp_path: Path) -> None:

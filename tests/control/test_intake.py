@@ -13,7 +13,7 @@ from learnd.control import intake
 from learnd.control.intake import Inspection, inspect
 from learnd.control.pixels import examine, read_file
 from learnd.domain import ImageFile, Severity, TaskOptions
-from learnd.identity import digest_of
+from learnd.identity import digest_of_leaves, leaf_of
 from learnd.settings import IntakeSettings
 from learnd.wire import from_json, to_json
 from tests.broken import BROKEN, HARMLESS, Maker, draw, empty_class, good_task
@@ -110,14 +110,15 @@ def test_the_digest_is_of_content_alone(tmp_path: Path) -> None:
     task = good_task(tmp_path / "task")
     (task / "task.yaml").write_text("priority: 1\n")
     before = inspect(task, LIMITS)
-    contents = [(file.path, (task / file.path).read_bytes()) for file in before.files]
+    leaves = [(file.path, leaf_of((task / file.path).read_bytes())) for file in before.files]
 
     os.utime(task / "circles" / "0.png", ns=(0, 0))
     (task / "circles" / "notes.txt").write_text("not an image")
     (task / ".ready").touch()
     again = inspect(task.rename(tmp_path / "elsewhere"), LIMITS)
 
-    assert again.digest == before.digest == digest_of([("task.yaml", b"priority: 1\n"), *reversed(contents)])
+    leaves.append(("task.yaml", leaf_of(b"priority: 1\n")))
+    assert again.digest == before.digest == digest_of_leaves(leaves)
     assert again.fingerprint != before.fingerprint
 
 

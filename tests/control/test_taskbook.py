@@ -218,3 +218,11 @@ def test_whose_verdict_was_taken_back_is_found_without_a_look_at_those_that_wait
     journal.tasks.unjudged()
     (plan,) = journal.db.all(f"EXPLAIN QUERY PLAN {asked[0]}")
     assert "tasks_unjudged" in plan["detail"]
+
+
+def test_a_task_is_in_the_state_of_its_newest_revision(journal: Journal) -> None:
+    bring(journal, TaskState.FAILED)
+    judge(journal.tasks, "dogs", TaskState.REJECTED)
+    assert journal.tasks.ids_in(TaskState.FAILED, TaskState.REJECTED) == {"cats", "dogs"}
+    accept(journal, "cats", "d2")
+    assert journal.tasks.ids_in(TaskState.FAILED, TaskState.REJECTED) == {"dogs"}

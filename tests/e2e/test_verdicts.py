@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -40,6 +41,20 @@ def test_check_says_the_same_without_a_daemon(name: str, tmp_path: Path) -> None
     done = live.run("check", tmp_path / name, "--json")
     assert done.returncode == 1
     assert codes <= {problem["code"] for problem in json.loads(done.stdout)["problems"]}
+
+
+def test_once_does_not_hold_a_failure_against_a_folder_that_is_gone(tmp_path: Path, make_task: MakeTask) -> None:
+    live = LiveDaemon(tmp_path / "home", "conv4", watch__quiet_seconds="0.3", routing__budget_seconds="1")
+    task = make_task("digits")
+    (task / "task.yaml").write_text("algorithm: none_of_this_name\n")
+    subprocess.run(["mv", task, live.tasks], check=True)
+    assert live.run("run", "--once", "--no-dashboard").returncode == 1
+    assert live.run("run", "--once", "--no-dashboard").returncode == 1  # it is there, and still not learnt
+
+    shutil.rmtree(live.tasks / "digits")
+    done = live.run("run", "--once", "--no-dashboard")
+    assert done.returncode == 0, done.stderr
+    assert [row.state for row in live.rows()] == [TaskState.FAILED]
 
 
 def test_once_with_nothing_wrong_exits_with_0_and_a_second_time_learns_nothing_new(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,32 @@ def test_a_new_state_asks_a_worker_which_plugins_there_are(learned: LiveDaemon, 
     assert found["mine"]["state"] == "quarantined"
     assert "nowhere_at_all" in found["mine"]["reason"]
     assert not (home / "state").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "tasks/digits-0-4-*/1/statistics.safetensors",
+        "tasks/digits-0-4-*/1/adapted.safetensors",
+        "backbones/*.safetensors",
+        "generations/1-*/manifest.json",
+    ],
+)
+def test_a_flipped_bit_is_named_and_never_answered_from(victim: str, learned: LiveDaemon, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    shutil.copytree(learned.state, state)
+    (path,) = state.glob(victim)
+    path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
+
+    done = learned.run(
+        *("predict", "new/digits-0-4/0/01.png", "--json", "--state", state, "--tasks", learned.tasks),
+        *("--task", "digits-0-4"),
+    )
+
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert f"{path}: is not what was committed" in done.stderr
+    assert "restore it from a backup" in done.stderr
 
 
 def test_before_anything_is_learnt_predict_says_so(learnd: Command, home: Path) -> None:

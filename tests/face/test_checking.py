@@ -62,6 +62,23 @@ def test_a_warning_does_not_stand_in_the_way(folder: Path, learnd: Command) -> N
     assert "\n  fit to be learnt\n" in said.out
 
 
+@pytest.mark.parametrize("name", ["birds.tmp", ".birds", "birds.part"])
+def test_a_name_that_the_daemon_ignores_is_said(name: str, folder: Path, learnd: Command) -> None:
+    folder.rename(folder.with_name(name))
+
+    said = learnd("check", name)
+
+    assert said.code == 1
+    assert "error [ignored-name] the task folder: such a name" in said.out
+    assert "is ignored by the daemon" in said.out
+    assert "-> rename it" in said.out
+
+
+def test_a_folder_is_known_by_its_name_however_it_is_given(folder: Path, learnd: Command) -> None:
+    data = learnd("check", folder / "dark" / "..", "--json").json
+    assert (data["name"], data["problems"]) == ("shades", [])
+
+
 def test_a_fresh_file_is_not_ready_but_the_marker_makes_it_so(folder: Path, learnd: Command) -> None:
     Image.new("L", (8, 8), 77).save(folder / "dark" / "new.png")
 

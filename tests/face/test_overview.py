@@ -10,7 +10,9 @@ import pytest
 
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
-from tests.face.conftest import Command, learn
+from learnd.domain import TaskState
+from learnd.identity import label
+from tests.face.conftest import Command, learn, mark
 
 COUNTS = {"waiting", "queued", "running", "learned", "failed", "rejected", "duplicate"}
 TASK = {"name", "id", "revision", "state", "reason", "ways", "images", "algorithm", "accuracy", "accuracy_ci"}
@@ -38,7 +40,8 @@ def test_status_of_a_state(learnd: Command, state: Path) -> None:
     counts = {name: count for name, count in data["counts"].items() if count}
     assert counts == dict.fromkeys(counts, 1)
     assert set(counts) == {"waiting", "queued", "running", "failed", "rejected", "duplicate", "skipped"}
-    assert data["knowledge"] == {"version": 1, "classes": 5, "tasks": 1, "bytes": 1_500_000, "backbone": "conv4"}
+    size = sum(path.stat().st_size for path in state.glob("tasks/*/*/*"))
+    assert data["knowledge"] == {"version": 1, "classes": 5, "tasks": 1, "bytes": size, "backbone": "conv4"}
     assert [set(plugin) >= {"name", "source", "state", "reason"} for plugin in data["plugins"]] == [True, True]
     assert data["plugins"][1]["state"] == "quarantined"
     text = learnd("status").out
@@ -146,6 +149,45 @@ def test_a_mistyped_task_is_recognised(command: str, learnd: Command, state: Pat
 
     assert said.code == 2
     assert "there is no task 'brids'. Did you mean 'birds'?" in said.err
+
+
+def test_show_says_what_the_task_yaml_says_for_people(learnd: Command, home: Path) -> None:
+    (home / "state").mkdir()
+    journal = Journal(home / "state" / JOURNAL, create=True)
+    learn(journal, home / "state", "birds", domain="garden", description="of an autumn")
+    journal.close()
+
+    assert "  domain: garden\n  description: of an autumn\n" in learnd("show", "birds").out
+    report = learnd("show", "birds", "--json").json["revisions"][0]["report"]
+    assert (report["domain"], report["description"]) == ("garden", "of an autumn")
+
+
+@pytest.mark.parametrize("victim", ["tasks/*/*/report.json", "generations/*/manifest.json"])
+def test_a_damaged_report_is_named_and_not_shown(victim: str, learnd: Command, state: Path) -> None:
+    (path,) = state.glob(victim)
+    path.write_bytes(path.read_bytes().replace(b"cross", b"query").replace(b"birds", b"words"))
+
+    said = learnd("show", "birds", "--json")
+
+    assert (said.code, said.out) == (3, "")
+    assert f"{path}: is not what was committed" in said.err
+
+
+@pytest.mark.parametrize(
+    "name", ["\u9ce5\u3000\u56f3\u9451", "Bl\xe4tter\xa01", "\U0001f468\u200d\U0001f33e", "caf\udce9", "a\tb"]
+)
+def test_a_task_of_any_name_is_asked_for_by_it_and_by_what_is_shown(name: str, learnd: Command, home: Path) -> None:
+    (home / "state").mkdir()
+    journal = Journal(home / "state" / JOURNAL, create=True)
+    mark(journal, label(name), TaskState.REJECTED, "of no use")
+    journal.close()
+
+    (row,) = learnd("tasks", "--json").json["tasks"]
+    assert label(name) in learnd("tasks").out
+    for asked in (name, row["name"]):
+        assert learnd("show", asked, "--json").json["id"] == row["id"]
+        assert learnd("skip", asked).code == 0
+        assert learnd("retry", asked).code == 0
 
 
 def test_a_name_cannot_steer_the_terminal(learnd: Command, home: Path) -> None:

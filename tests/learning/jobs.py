@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from learnd.domain import ImageFile, TaskOptions
-from learnd.identity import digest_of
+from learnd.identity import digest_of_leaves, leaf_of, sha256_of
 from learnd.wire import LearnSpec, Member, PredictSpec, RoutingSpec
 
 SUFFIXES = {".png", ".jpg", ".webp"}
@@ -23,9 +23,9 @@ def learn_spec(folder: Path, out: Path, options: TaskOptions | None = None, name
         )
         for path in paths
     )
-    pairs = [(file.path, (folder / file.path).read_bytes()) for file in files]
+    leaves = [(file.path, leaf_of((folder / file.path).read_bytes())) for file in files]
     if (folder / "task.yaml").exists():
-        pairs.append(("task.yaml", (folder / "task.yaml").read_bytes()))
+        leaves.append(("task.yaml", leaf_of((folder / "task.yaml").read_bytes())))
     return LearnSpec(
         job=1,
         epoch=1,
@@ -34,7 +34,7 @@ def learn_spec(folder: Path, out: Path, options: TaskOptions | None = None, name
         revision=1,
         folder=str(folder),
         files=files,
-        digest=digest_of(pairs),
+        digest=digest_of_leaves(leaves),
         options=options or TaskOptions(),
         routing=RoutingSpec(budget_seconds=20.0, folds=5, shortlist=4, good_enough=0.95),
         exemplars_per_class=20,
@@ -45,7 +45,8 @@ def learn_spec(folder: Path, out: Path, options: TaskOptions | None = None, name
 
 def member_of(spec: LearnSpec) -> Member:
     """What was learnt by the job, as the knowledge would hold it."""
-    return Member(spec.id, spec.name, spec.revision, spec.out)
+    sums = [sha256_of(Path(spec.out, f"{name}.safetensors")) for name in ("statistics", "adapted")]
+    return Member(spec.id, spec.name, spec.revision, spec.out, *sums)
 
 
 def predict_spec(

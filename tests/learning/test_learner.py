@@ -21,7 +21,8 @@ from tests.learning.benches import Fragile, NearestMean, bench
 from tests.learning.drawn import stripes_task
 from tests.learning.jobs import learn_spec
 
-FILES = {"adapted.safetensors", "statistics.safetensors", "exemplars.zip", "report.json"}
+STATISTICS = "statistics.safetensors"
+FILES = {"adapted.safetensors", STATISTICS, "exemplars.zip", "report.json"}
 
 
 def silent(stage: str, done: int, total: int) -> None: ...
@@ -48,8 +49,10 @@ def test_every_file_of_the_candidate_is_there_with_its_hash(tmp_path: Path) -> N
 
 
 def test_the_report_says_what_was_done(tmp_path: Path) -> None:
-    outcome, worker = learnt(tmp_path)
+    said = TaskOptions(domain="textiles", description="stripes, by hand")
+    outcome, worker = learnt(tmp_path, options=said)
     report = report_of(outcome)
+    assert (report.domain, report.description) == ("textiles", "stripes, by hand")
     assert (report.algorithm, report.images, report.queries) == ("nearest_mean", 15, 0)
     assert (report.backbone, report.backbone_hash) == ("conv4", worker.backbone.hash)
     assert [candidate.outcome for candidate in report.candidates] == ["chosen"]
@@ -71,7 +74,7 @@ def test_held_out_images_are_measured_with_and_never_learnt(tmp_path: Path) -> N
     outcome, worker = learnt(tmp_path, options=TaskOptions(holdout=0.2))
     report = report_of(outcome)
     assert (report.images, report.queries, report.measured_on, report.measured_images) == (12, 3, "query", 3)
-    known = memory.load(tmp_path / "out" / "statistics.safetensors", worker.backbone.hash)
+    known = memory.load(tmp_path / "out" / STATISTICS, worker.backbone.hash, outcome.files[STATISTICS])
     assert known.count.tolist() == [4, 4, 4]
     with zipfile.ZipFile(tmp_path / "out" / "exemplars.zip") as archive:
         assert len(archive.namelist()) == 12
@@ -108,6 +111,7 @@ def test_where_the_chosen_one_fails_the_next_best_learns(where: str, tmp_path: P
     assert outcomes["fragile"].outcome == "failed"
     assert outcomes["fragile"].reason
     assert outcomes["nearest_mean"].outcome == "chosen"
+    assert report.accuracy == outcomes["nearest_mean"].accuracy is not None
 
 
 def test_with_all_algorithms_broken_the_job_fails_with_every_reason(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from learnd.errors import StateError
+from learnd.identity import sha256_of
 from learnd.learning import memory
 from learnd.learning.memory import Statistics, statistics, unit
 
@@ -52,7 +53,7 @@ def test_witnesses_are_images_less_their_class_mean(images: int) -> None:
 def test_they_survive_the_disk_bit_for_bit(images: int, tmp_path: Path) -> None:
     known = statistics(*cloud(images, width=16), ["a", "b", "ü/1"])
     memory.save(known, tmp_path / "s.safetensors", "hash")
-    again = memory.load(tmp_path / "s.safetensors", "hash")
+    again = memory.load(tmp_path / "s.safetensors", "hash", sha256_of(tmp_path / "s.safetensors"))
     assert again.classes == known.classes
     for name in ("count", "sum", "within", "witnesses", "owners"):
         assert torch.equal(getattr(again, name), getattr(known, name))
@@ -79,24 +80,28 @@ def test_nonsense_is_never_written(tmp_path: Path) -> None:
 def test_another_backbone_is_refused_with_both_hashes(tmp_path: Path) -> None:
     memory.save(statistics(*cloud(9, 16), ["a", "b", "c"]), tmp_path / "s.safetensors", "old")
     with pytest.raises(StateError, match="backbone old, not new"):
-        memory.load(tmp_path / "s.safetensors", "new")
+        memory.load(tmp_path / "s.safetensors", "new", sha256_of(tmp_path / "s.safetensors"))
 
 
-@pytest.mark.parametrize("damage", ["gone", "truncated", "shape", "metadata"])
+@pytest.mark.parametrize("damage", ["gone", "truncated", "flipped", "shape", "metadata"])
 def test_a_damaged_file_is_explained(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     memory.save(statistics(*cloud(9, 16), ["a", "b", "c"]), path, "hash")
-    tensors = load_file(path)
+    tensors, committed = load_file(path), sha256_of(path)
     if damage == "gone":
         path.unlink()
     elif damage == "truncated":
         path.write_bytes(path.read_bytes()[:-7])
+    elif damage == "flipped":  # still a file that can be read, of numbers that are finite
+        path.write_bytes(path.read_bytes()[:-1] + bytes([path.read_bytes()[-1] ^ 1]))
     elif damage == "shape":
         note = {"classes": '["a", "b", "c"]', "backbone_hash": "hash"}
         save_file({**tensors, "within": torch.zeros(2, 5, dtype=torch.float64)}, path, metadata=note)
+        committed = sha256_of(path)  # it never made sense
     else:
         save_file(tensors, path)
+        committed = sha256_of(path)
     with pytest.raises(StateError) as caught:
-        memory.load(path, "hash")
+        memory.load(path, "hash", committed)
     assert caught.value.where == str(path)
     assert caught.value.remedy

@@ -134,18 +134,25 @@ def test_another_backbone_is_refused_with_both_hashes(known: tuple[Bench, Predic
     other = bench(tmp_path / "other")
     for task in (None, "wide"):
         outcome = predict(dataclasses.replace(spec, task=task), other, silent)
-        assert outcome.status == "failed"
+        assert outcome.status == "damaged"
         assert worker.backbone.hash in outcome.reason
         assert other.backbone.hash in outcome.reason
 
 
 @pytest.mark.parametrize("name", ["statistics.safetensors", "adapted.safetensors"])
-def test_a_damaged_state_is_explained(name: str, known: tuple[Bench, PredictSpec]) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
+def test_a_damaged_state_is_named_and_never_answered_from(
+    damage: str, name: str, known: tuple[Bench, PredictSpec]
+) -> None:
     worker, spec = known
     path = Path(spec.members[0].folder, name)
-    path.write_bytes(path.read_bytes()[:100])
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(data[:100] if damage == "truncated" else data[:-1] + bytes([data[-1] ^ 1]))
     outcome = predict(dataclasses.replace(spec, task="wide"), worker, silent)
-    assert outcome.status == "failed"
+    assert outcome.status == "damaged"
+    assert outcome.predictions == ()
     assert str(path) in outcome.reason
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from learnd.domain import TaskOptions
-from learnd.identity import digest_of
+from learnd.identity import digest_of_leaves, leaf_of
 from learnd.learning import reading
 from learnd.learning.conv4 import GLYPHS
 from learnd.learning.reading import Changed, Reading, Rejected, read_task
@@ -30,8 +30,8 @@ def folder(tmp_path: Path) -> Path:
 
 def accepted_again(spec: LearnSpec) -> LearnSpec:
     """The same job, accepted with the files as they are now."""
-    pairs = [(file.path, Path(spec.folder, file.path).read_bytes()) for file in spec.files]
-    return dataclasses.replace(spec, digest=digest_of(pairs))
+    leaves = [(file.path, leaf_of(Path(spec.folder, file.path).read_bytes())) for file in spec.files]
+    return dataclasses.replace(spec, digest=digest_of_leaves(leaves))
 
 
 def test_images_labels_and_files_go_together(folder: Path, tmp_path: Path) -> None:
@@ -65,6 +65,17 @@ def test_something_is_always_left_to_learn_from(tmp_path: Path) -> None:
     folder = stripes_task(tmp_path / "task", shots=2, ways=2)
     task = read(learn_spec(folder, tmp_path / "out", TaskOptions(holdout=0.9)))
     assert torch.bincount(task.support.labels).tolist() == [1, 1]
+
+
+def test_no_copy_of_a_held_out_image_is_learnt_from(tmp_path: Path) -> None:
+    folder = stripes_task(tmp_path / "task", shots=6, ways=2)
+    for path in list(folder.rglob("*.png")):
+        shutil.copyfile(path, path.with_name(f"copy of {path.name}"))
+    for share in (0.1, 0.25, 0.5, 0.9):
+        task = read(learn_spec(folder, tmp_path / "out", TaskOptions(holdout=share)))
+        held, kept = ({file.sha256 for file in part.files} for part in (task.query, task.support))
+        assert kept
+        assert not held & kept
 
 
 def test_the_task_yaml_is_part_of_the_identity(folder: Path, tmp_path: Path) -> None:

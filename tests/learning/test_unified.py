@@ -18,7 +18,7 @@ WIDTH = 24
 
 
 def member(number: int) -> Member:
-    return Member(f"task{number:04d}-0", f"task {number}", 1, "")
+    return Member(f"task{number:04d}-0", f"task {number}", 1, "", "", "")
 
 
 class World:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -41,8 +40,3 @@ def move_durably(source: Path, target: Path) -> None:
     sync_folder(target.parent)
     if new_parent:
         sync_folder(target.parent.parent)
-
-
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

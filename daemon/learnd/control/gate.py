@@ -12,9 +12,9 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
-from learnd.control.durable import sha256_of
 from learnd.domain import Report
 from learnd.errors import LearndError
+from learnd.identity import sha256_of
 from learnd.wire import Outcome
 
 REQUIRED = ("adapted.safetensors", "statistics.safetensors", "exemplars.zip", "report.json")

@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from learnd import __version__
-from learnd.control.durable import move_durably, sha256_of, sync_folder, write_durably
+from learnd.control.durable import move_durably, sync_folder, write_durably
 from learnd.control.jobs import Generation, Lease, StaleEpoch
 from learnd.control.journal import Journal
 from learnd.domain import SCHEMA, Report
 from learnd.errors import StateError
-from learnd.wire import BackboneSpec, Outcome
+from learnd.identity import RESTORE, sha256_of, vouch
+from learnd.wire import BackboneSpec, Member, Outcome
 
 
 class Generations:
@@ -56,7 +58,7 @@ class Generations:
     def backbone(self, name: str) -> BackboneSpec:
         """The shared CNN: the state's own copy, once it has one, so that no package upgrade changes what it knows.
 
-        Raises StateError where the state was made with another than name.
+        Raises StateError where the state was made with another than name, or the copy is damaged.
         """
         digest, made_with = self.backbone_hash(), self._journal.db.get("backbone")
         if digest is None or made_with is None:
@@ -67,14 +69,47 @@ class Generations:
                 where=str(self.backbones.parent),
                 remedy=f"set backbone: {made_with}, or choose another state folder",
             )
-        return BackboneSpec(name, str(self.backbones / f"{digest}.safetensors"), digest)
+        copy = self.backbones / f"{digest}.safetensors"
+        vouch(copy, self._journal.db.get("backbone_sha256") or "")
+        return BackboneSpec(name, str(copy), digest)
 
     def keep_backbone(self, name: str, exported: Path, digest: str) -> None:
         """Keep the state's own copy: state/backbones/<hash>.safetensors."""
-        write_durably(self.backbones / f"{digest}.safetensors", exported.read_bytes())
+        copy = self.backbones / f"{digest}.safetensors"
+        write_durably(copy, exported.read_bytes())
         with self._journal.db.transaction():
             self._journal.db.put("backbone", name)
             self._journal.db.put("backbone_hash", digest)
+            self._journal.db.put("backbone_sha256", sha256_of(copy))
+
+    def members(self, name: str | None = None) -> tuple[Member, ...]:
+        """What the head holds, of all tasks or of the one with this name, and what vouches for its files.
+
+        Raises StateError where a manifest is damaged; the files themselves are for the reader to check.
+        """
+        found = [member for member in self._journal.members() if name in (None, member[2])]
+        return tuple(self._member(*member) for member in found)
+
+    def _member(self, task_id: str, revision: int, name: str) -> Member:
+        files = self.committed(task_id, revision)
+        sums = files["statistics.safetensors"], files["adapted.safetensors"]
+        return Member(task_id, name, revision, str(self.tasks / task_id / str(revision)), *sums)
+
+    def committed(self, task_id: str, revision: int) -> dict[str, str]:
+        """The files of a learnt revision, name -> sha256, by the manifest that the journal vouches for.
+
+        Empty for a revision that was never learnt.  Raises StateError where the manifest is damaged.
+        """
+        origin = self._journal.origin(task_id, revision)
+        return self._manifest(*origin)["added"][f"{task_id}/{revision}"] if origin else {}
+
+    def _manifest(self, number: int, epoch: int, digest: str) -> dict[str, Any]:
+        path = self._manifest_path(number, epoch)
+        vouch(path, digest)
+        return dict(json.loads(path.read_text()))
+
+    def _manifest_path(self, number: int, epoch: int) -> Path:
+        return self.generations / f"{number}-{epoch}" / "manifest.json"
 
     def commit(self, lease: Lease, report: Report, outcome: Outcome, out: Path) -> Generation:
         """Make a candidate that passed the gate part of the knowledge; returns the new generation.
@@ -111,43 +146,31 @@ class Generations:
         return generation
 
     def _write_manifest(self, number: int, epoch: int, manifest: dict[str, object]) -> str:
-        folder = self.generations / f"{number}-{epoch}"
-        folder.mkdir(exist_ok=True)
-        write_durably(folder / "manifest.json", json.dumps(manifest, indent=1, sort_keys=True).encode())
+        path = self._manifest_path(number, epoch)
+        path.parent.mkdir(exist_ok=True)
+        write_durably(path, json.dumps(manifest, indent=1, sort_keys=True).encode())
         sync_folder(self.generations)
-        return sha256_of(folder / "manifest.json")
+        return sha256_of(path)
 
     def verify(self) -> int:
-        """Check every manifest against the journal and every file of the knowledge against its manifest.
+        """Check every manifest against the journal, its parent and the files that it lists.
 
-        Returns the number of files checked.  Raises StateError that names the first thing that is damaged.
+        Returns the number of those files.  Raises StateError that names the first thing that is damaged.
         """
         checked = 0
         parent_digest = ""
         for number, epoch, digest in self._journal.generations():
-            path = self.generations / f"{number}-{epoch}" / "manifest.json"
-            if not path.is_file() or sha256_of(path) != digest:
-                raise _damaged(path)
-            manifest = json.loads(path.read_text())
+            manifest = self._manifest(number, epoch, digest)
             if manifest["parent_sha256"] != parent_digest:
-                raise _damaged(path)
+                path = self._manifest_path(number, epoch)
+                raise StateError("does not descend from its parent", where=str(path), remedy=RESTORE)
             parent_digest = digest
             for folder, files in manifest["added"].items():
                 for name, expected in files.items():
-                    file = self.tasks / folder / name
-                    if not file.is_file() or sha256_of(file) != expected:
-                        raise _damaged(file)
+                    vouch(self.tasks / folder / name, expected)
                     checked += 1
         return checked
 
 
 def _number(name: str) -> int:
     return int(name) if name.isdigit() else -1
-
-
-def _damaged(path: Path) -> StateError:
-    return StateError(
-        "a file of the knowledge is missing or is not what was committed",
-        where=str(path),
-        remedy="restore it from a backup of the state folder",
-    )

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learnd.control.layout import Layout, arrange, show, unfit_name
+from learnd.control.layout import Layout, arrange, unfit_name
 from learnd.control.pixels import examine, examine_other, read_file
-from learnd.control.scan import OPTIONS, Kind, Scan, is_image, scan
+from learnd.control.scan import OPTIONS, Kind, Scan, is_ignored, is_image, scan
 from learnd.domain import ImageFile, Problem, Severity, TaskOptions
 from learnd.errors import SettingsError
-from learnd.identity import digest_of_leaves, leaf_of
+from learnd.identity import digest_of_leaves, leaf_of, printable
 
 if TYPE_CHECKING:
     from learnd.settings import IntakeSettings
@@ -68,14 +68,13 @@ def inspect(
     """
     before = scan(folder)
     if before is None:
-        gone = Problem("no-such-folder", show(str(folder)), "there is no such folder", "check the path")
+        gone = Problem("no-such-folder", printable(str(folder)), "there is no such folder", "check the path")
         return Inspection((), (gone,), "", "", TaskOptions(), 0, changed=False)
     layout = arrange(before.entries, limits.min_images_per_class, readers)
     contents = _read(folder, layout, before, limits, progress)
     options, about_options, leaves = _options(folder, before)
-    name = unfit_name(folder.name)
     problems = [
-        *([Problem(name.code, ".", f"the task folder: {name.what}", name.remedy)] if name else []),
+        *_own_name(folder.name),
         *layout.problems,
         *about_options,
         *contents.problems,
@@ -91,6 +90,15 @@ def inspect(
         bytes=contents.bytes,
         changed=after is None or after.fingerprint != before.fingerprint,
     )
+
+
+def _own_name(name: str) -> Iterator[Problem]:
+    """What is wrong with the name of the task folder itself."""
+    if is_ignored(name):
+        what = "the task folder: such a name (.*, *.tmp, *.part and the like) is ignored by the daemon"
+        yield Problem("ignored-name", ".", what, "rename it when it is complete")
+    if unfit := unfit_name(name):
+        yield Problem(unfit.code, ".", f"the task folder: {unfit.what}", unfit.remedy)
 
 
 def _read(folder: Path, layout: Layout, seen: Scan, limits: IntakeSettings, progress: Progress | None) -> _Contents:

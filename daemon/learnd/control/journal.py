@@ -15,7 +15,7 @@ from learnd.control.database import Database
 from learnd.control.jobs import Jobs
 from learnd.control.taskbook import TaskBook
 from learnd.domain import PluginInfo
-from learnd.wire import Hello, Member, from_json, to_json
+from learnd.wire import Hello, from_json, to_json
 
 JOURNAL = "journal.sqlite"  # in the state folder
 
@@ -65,18 +65,19 @@ class Journal:
         """The version of the knowledge; 0 before anything was learnt."""
         return int(self.db.get("head") or 0)
 
-    def members(self, tasks_dir: Path) -> tuple[Member, ...]:
-        """The learnt revisions that the head holds, in the order that never changes: by task id."""
-        rows = self.db.all("SELECT * FROM members WHERE last IS NULL ORDER BY task_id")
-        return tuple(
-            Member(
-                row["task_id"],
-                row["name"],
-                row["revision"],
-                str(tasks_dir / row["task_id"] / str(row["revision"])),
-            )
-            for row in rows
+    def members(self) -> list[tuple[str, int, str]]:
+        """(task id, revision, name) of all that the head holds, in the order that never changes: by task id."""
+        rows = self.db.all("SELECT task_id, revision, name FROM members WHERE last IS NULL ORDER BY task_id")
+        return [(row["task_id"], row["revision"], row["name"]) for row in rows]
+
+    def origin(self, task_id: str, revision: int) -> tuple[int, int, str] | None:
+        """The generation that brought a revision: its number, its epoch and its manifest's sha256."""
+        row = self.db.one(
+            "SELECT number, epoch, manifest FROM generations WHERE number = "
+            "(SELECT MIN(first) FROM members WHERE task_id = ? AND revision = ?)",
+            *(task_id, revision),
         )
+        return None if row is None else (row["number"], row["epoch"], row["manifest"])
 
     def size(self) -> KnowledgeSize:
         row = self.db.one(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from learnd.control.scan import OPTIONS, Entry, Kind, is_image
 from learnd.domain import ImageFile, Problem, Severity
-from learnd.identity import nfc
+from learnd.identity import nfc, printable
 
 NOT_AN_IMAGE = "not-an-image"  # the code of a problem that a plugin's reader may do away with
 
@@ -79,20 +79,15 @@ def arrange(entries: Sequence[Entry], min_images_per_class: int, readers: tuple[
     return Layout(tuple(files), tuple(problems))
 
 
-def show(path: str) -> str:
-    """A path as it can be printed anywhere: what is no printable Unicode is escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in path)
-
-
 def unfit_name(name: str) -> Problem | None:
     """The problem of a name that cannot be stored or shown, if it has one."""
     if name.isprintable():  # nearly always
         return None
     remedy = "rename it to plain printable characters"
     if any("\udc80" <= c <= "\udcff" for c in name):
-        return Problem("bad-name", show(name), "its name is not valid UTF-8", remedy)
+        return Problem("bad-name", printable(name), "its name is not valid UTF-8", remedy)
     if any(unicodedata.category(c) == "Cc" for c in name):
-        return Problem("control-character", show(name), "its name holds a control character", remedy)
+        return Problem("control-character", printable(name), "its name holds a control character", remedy)
     return None
 
 
@@ -120,7 +115,7 @@ def _odd_entries(entries: Iterable[Entry]) -> Iterator[Problem]:
     for entry in entries:
         if entry.kind in _ODDITIES:
             what, remedy = _ODDITIES[entry.kind]
-            yield Problem(str(entry.kind), show(entry.path), what, remedy)
+            yield Problem(str(entry.kind), printable(entry.path), what, remedy)
 
 
 def _strays(
@@ -136,32 +131,32 @@ def _strays(
             continue
         if entry.kind is Kind.FOLDER:
             remedy = f"move its images into {names}, or take it out of the task"
-            yield Problem("stray-folder", show(entry.path), f"lies beside {names}, so it is no class", remedy)
+            yield Problem("stray-folder", printable(entry.path), f"lies beside {names}, so it is no class", remedy)
         elif entry.kind is Kind.FILE:
             yield from _loose(entry, _Section("", "support"), readers)
 
 
 def _nested(entry: Entry, parts: Sequence[str]) -> Iterator[Problem]:
     if len(parts) == 2:
-        what = f"is a folder inside the class {show(parts[0])!r}: its images are not looked at"
-        yield Problem("nested-folder", show(entry.path), what, "put images directly into the class folder")
+        what = f"is a folder inside the class {printable(parts[0])!r}: its images are not looked at"
+        yield Problem("nested-folder", printable(entry.path), what, "put images directly into the class folder")
 
 
 def _loose(entry: Entry, section: _Section, readers: tuple[str, ...]) -> Iterator[Problem]:
     if is_image(entry.path, readers):
         place = section.prefix or "the task folder"
         what = f"is an image directly in {place}, so it has no class"
-        yield Problem("image-in-root", show(entry.path), what, "move it into the folder of its class")
+        yield Problem("image-in-root", printable(entry.path), what, "move it into the folder of its class")
     elif entry.path.lower() in ("task.yml", "task.json", "task.toml") or (
         entry.path.lower() == OPTIONS and entry.path != OPTIONS
     ):
         what = f"is not read: a task's options are in {OPTIONS}"
-        yield Problem("not-the-options", show(entry.path), what, f"rename it to {OPTIONS}", Severity.WARNING)
+        yield Problem("not-the-options", printable(entry.path), what, f"rename it to {OPTIONS}", Severity.WARNING)
 
 
 def _not_an_image(entry: Entry) -> Problem:
     what = "is no png, jpg, jpeg, webp, bmp, tif or tiff, so it is ignored"
-    return Problem(NOT_AN_IMAGE, show(entry.path), what, "convert it, or leave it out", Severity.WARNING)
+    return Problem(NOT_AN_IMAGE, printable(entry.path), what, "convert it, or leave it out", Severity.WARNING)
 
 
 def _names(inside: Iterable[Entry], section: _Section, readers: tuple[str, ...]) -> Iterator[Problem]:
@@ -174,14 +169,14 @@ def _names(inside: Iterable[Entry], section: _Section, readers: tuple[str, ...])
             continue
         problem = unfit_name(parts[-1])
         if problem:
-            yield Problem(problem.code, show(entry.path), problem.what, problem.remedy)
+            yield Problem(problem.code, printable(entry.path), problem.what, problem.remedy)
         alike["/".join([*parts[:-1], _folded(parts[-1])])].append(entry.path)
     for paths in alike.values():
         if len(paths) > 1:
             code = "class-clash" if paths[0].count("/") == section.prefix.count("/") else "file-clash"
             names = ", ".join(ascii(path.rsplit("/", 1)[-1]) for path in paths)
             what = f"these names are one name on other computers (case or Unicode form): {names}"
-            yield Problem(code, show(paths[0]), what, "rename all but one of them, or merge them")
+            yield Problem(code, printable(paths[0]), what, "rename all but one of them, or merge them")
 
 
 def _folded(name: str) -> str:
@@ -197,11 +192,11 @@ def _classes(
     elif not support:
         yield Problem("no-classes", ".", "there is no class folder in it", "make one folder a class: cats/, dogs/, ...")
     elif len(support) == 1:
-        what = f"{show(next(iter(support)))!r} is the only class: there is nothing to tell it from"
+        what = f"{printable(next(iter(support)))!r} is the only class: there is nothing to tell it from"
         yield Problem("one-class", ".", what, "add a folder with images of another class")
     prefix = next((section.prefix for section in sections if section.split == "support"), "")
     for name, images in support.items():
-        where = show(prefix + name)
+        where = printable(prefix + name)
         if images == 0:
             yield Problem("empty-class", where, "holds no image", "add images, or remove the folder")
         elif images < least:
@@ -212,4 +207,5 @@ def _classes(
         if nfc(name) not in known:
             what = "is measured with, but there is no such class to learn from"
             where = next(section.prefix for section in sections if section.split == "query") + name
-            yield Problem("unknown-query-class", show(where), what, f"add {prefix}{show(name)}/, or remove it")
+            remedy = f"add {prefix}{printable(name)}/, or remove it"
+            yield Problem("unknown-query-class", printable(where), what, remedy)

@@ -18,9 +18,12 @@ from learnd.control.generations import Generations
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.control.observers import Observers
+from learnd.control.scan import task_folders
 from learnd.control.watcher import Ring, Watcher
 from learnd.control.workers import Child
+from learnd.domain import TaskState
 from learnd.errors import StateUnavailable
+from learnd.identity import task_id
 from learnd.settings import Settings
 
 _GLANCE = 1.0  # seconds between looks for what a command wrote into the journal
@@ -80,7 +83,7 @@ class Service:
     def run(self, *, once: bool = False) -> int:
         """Learn until a signal comes; with once, until nothing is left to learn.
 
-        Returns 0, or with once 1 where a task failed or was rejected.
+        Returns 0, or with once 1 where a task whose folder is there failed or was rejected.
         """
         settings = self._settings
         try:
@@ -121,8 +124,12 @@ class Service:
             dispatcher.stop()
             folders.stop()
             observers.stop()
-        counts = journal.tasks.counts()
-        return 1 if once and counts["failed"] + counts["rejected"] else 0
+        return 1 if once and self._fell_short(journal) else 0
+
+    def _fell_short(self, journal: Journal) -> bool:
+        """Whether a folder that is there could not be learnt; what failed long ago and was removed is history."""
+        unlearnt = journal.tasks.ids_in(TaskState.FAILED, TaskState.REJECTED)
+        return not unlearnt.isdisjoint(map(task_id, task_folders(self._settings.tasks)))
 
     def _recover(self, journal: Journal, generations: Generations) -> None:
         for orphan in generations.prepare():

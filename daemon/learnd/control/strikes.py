@@ -10,9 +10,9 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from learnd.control.durable import sha256_of
 from learnd.control.journal import Journal
 from learnd.domain import PluginInfo
+from learnd.identity import sha256_of
 from learnd.wire import from_json, to_json
 
 AT_IMPORT = "import"

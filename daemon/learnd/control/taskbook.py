@@ -11,7 +11,7 @@ from typing import Any
 from learnd.control.database import Database
 from learnd.domain import Problem, TaskState
 from learnd.errors import TaskError
-from learnd.wire import from_json, to_json
+from learnd.wire import from_json, to_json_all
 
 # A row in one of these states was not accepted: new content of the folder takes the row over.
 OPEN = (TaskState.WAITING, TaskState.REJECTED, TaskState.DUPLICATE)
@@ -84,6 +84,13 @@ class TaskBook:
         # The daemon asks all the time.  The + keeps SQLite from the index by state, and so from every row that waits.
         rows = self._db.all(f"SELECT id FROM tasks WHERE fingerprint = '' AND +state IN ({marks})", *OPEN)
         return [str(row["id"]) for row in rows]
+
+    def ids_in(self, *states: TaskState) -> set[str]:
+        """The tasks whose newest revision is in one of these states."""
+        marks = ", ".join("?" * len(states))
+        newest = "SELECT MAX(revision) FROM tasks WHERE id = t.id"
+        rows = self._db.all(f"SELECT id FROM tasks t WHERE state IN ({marks}) AND revision = ({newest})", *states)
+        return {row["id"] for row in rows}
 
     def counts(self) -> dict[str, int]:
         """How many tasks are in each state: every task once, by its newest revision."""
@@ -162,7 +169,7 @@ class TaskBook:
         ways: int = 0,
     ) -> None:
         """Insert a row, or overwrite the verdict in it."""
-        listed = json.dumps([to_json(problem) for problem in problems])
+        listed = json.dumps(to_json_all(problems))
         self._db.run(
             "INSERT INTO tasks "
             "(id, revision, name, state, reason, problems, fingerprint, digest, images, ways, updated) "
@@ -184,7 +191,7 @@ class TaskBook:
         self._db.run("UPDATE tasks SET fingerprint = '' WHERE state = 'duplicate' AND digest = ?", digest)
 
     def mark_problems(self, task_id: str, revision: int, problems: Sequence[Problem]) -> None:
-        listed = json.dumps([to_json(problem) for problem in problems])
+        listed = json.dumps(to_json_all(problems))
         self._db.run("UPDATE tasks SET problems = ? WHERE id = ? AND revision = ?", listed, task_id, revision)
 
     def mark_open(self, task_id: str, revision: int, reason: str) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from learnd.errors import TaskError
+from learnd.errors import StateError, TaskError
 from learnd.face import screen, snapshot
 from learnd.face.options import Asked, Command, complete_task, json_option, pass_asked
-from learnd.identity import nfc
+from learnd.identity import label, printable
 from learnd.settings import Settings
 from learnd.wire import BackboneSpec, Member, Prediction, PredictSpec
 
@@ -48,9 +48,10 @@ def predict(asked: Asked, images: tuple[str, ...], task: str | None, top: int, a
       learnd predict new/*.png --json | jq -r '.predictions[] | [.image, .class, .probability] | @tsv'
     """
     settings = asked.settings()
-    known = _knowledge(settings, None if task is None else nfc(task))
+    name = None if task is None else label(task)
+    known = _knowledge(settings, name)
     paths = [path for image in images for path in _files(image, known.readers)]
-    predictions = _ask(settings, known, paths, None if task is None else nfc(task), top)
+    predictions = _ask(settings, known, paths, name, top)
     data: Json = {"knowledge_version": known.version, "predictions": [_prediction(one) for one in predictions]}
     if as_json:
         screen.print_json(data)
@@ -70,8 +71,8 @@ def _knowledge(settings: Settings, task: str | None) -> _Knowledge:
             remedy = f"copy a folder of labelled images into {settings.tasks}, and start: learnd run"
             raise TaskError("nothing has been learnt yet", remedy=remedy)
         generations = Generations(settings.state, journal)
-        members = journal.members(generations.tasks)
-        if task is not None and task not in {member.name for member in members}:
+        members = generations.members(task)
+        if task is not None and not members:
             state = journal.tasks.revisions(task)[-1].state
             raise TaskError(f"{task!r} is {state}: there is nothing to ask yet", remedy=f"learnd show {task}")
         return _Knowledge(journal.head, members, generations.backbone(settings.backbone), journal.readers())
@@ -119,7 +120,8 @@ def _ask_worker(
         places = tuple(str(Path(path).absolute()) for path in paths)
         outcome = worker.predict(PredictSpec(places, known.members, task, top, str(worker.room / "out")), progress)
     if outcome.status != "done":
-        raise TaskError(f"the question could not be answered: {outcome.reason}")
+        kind = StateError if outcome.status == "damaged" else TaskError
+        raise kind(f"the question could not be answered: {outcome.reason}")
     return [replace(one, image=path) for path, one in zip(paths, outcome.predictions, strict=True)]
 
 
@@ -135,8 +137,6 @@ def _prediction(one: Prediction) -> Json:
 
 
 def _show(predictions: Sequence[Json]) -> None:
-    from learnd.face.wording import printable
-
     names = ("image", "class", "task", "probability", "otherwise")
     table = screen.columns(*names, flexible="otherwise", right=("probability",))
     for one in predictions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ def check(asked: Asked, folder: Path, as_json: bool) -> int:
     from learnd.control.scan import scan
 
     settings = asked.settings()
-    place = folder.absolute()
+    place = Path(os.path.abspath(folder))  # its name, even where it is given as ".." or "."
     seen, now = scan(place), time.time()
     with snapshot.journal_if_any(settings) as journal:
         readers = journal.readers() if journal else ()
@@ -45,7 +46,7 @@ def check(asked: Asked, folder: Path, as_json: bool) -> int:
         inspection = inspect(place, settings.intake, lambda done, total, path: progress(path, done, total), readers)
     assert seen is not None  # click has checked that the folder is there
     ready, reason = _readiness(seen, inspection, now, settings.watch.quiet_seconds)
-    data = _checked(folder, inspection, ready, reason)
+    data = _checked(folder, place.name, inspection, ready, reason)
     if as_json:
         screen.print_json(data)
     else:
@@ -65,13 +66,13 @@ def _readiness(seen: Scan, inspection: Inspection, now: float, quiet_seconds: fl
     return True, f"no file has changed for {quiet_seconds:g} s"
 
 
-def _checked(folder: Path, inspection: Inspection, ready: bool, reason: str) -> Json:
+def _checked(folder: Path, name: str, inspection: Inspection, ready: bool, reason: str) -> Json:
     from learnd.wire import to_json
 
     support = [file for file in inspection.files if file.split == "support"]
     return {
         "folder": str(folder),
-        "name": folder.absolute().name,
+        "name": name,
         "ready": ready,
         "reason": reason,
         "valid": inspection.accepted,
@@ -87,7 +88,8 @@ def _checked(folder: Path, inspection: Inspection, ready: bool, reason: str) -> 
 
 def _show_check(data: Json) -> None:
     from learnd.face import report
-    from learnd.face.wording import counted, printable
+    from learnd.face.wording import counted
+    from learnd.identity import printable
 
     classes, images = counted(data["ways"], "class", "classes"), counted(data["images"], "image")
     held = f" and {counted(data['queries'], 'held-out image')}" if data["queries"] else ""

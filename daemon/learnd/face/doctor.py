@@ -9,7 +9,8 @@ import click
 from learnd.face import screen
 from learnd.face.checkup import Finding, examine
 from learnd.face.options import Asked, Command, json_option, pass_asked
-from learnd.face.wording import COLOURS, printable
+from learnd.face.wording import COLOURS
+from learnd.identity import printable
 
 
 @click.command(cls=Command)

@@ -21,7 +21,8 @@ from rich.text import Text
 from learnd.control.journal import JOURNAL, Journal
 from learnd.errors import StateError
 from learnd.face import report, screen, snapshot
-from learnd.face.wording import COLOURS, device_line, knowledge_line, printable
+from learnd.face.wording import COLOURS, device_line, knowledge_line
+from learnd.identity import printable
 
 if TYPE_CHECKING:
     from learnd.settings import Settings

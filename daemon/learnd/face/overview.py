@@ -6,7 +6,7 @@ import click
 
 from learnd.face import screen, snapshot, wording
 from learnd.face.options import Asked, Command, complete_task, json_option, pass_asked
-from learnd.identity import nfc
+from learnd.identity import label
 
 
 @click.command(cls=Command)
@@ -24,8 +24,8 @@ def status(asked: Asked, as_json: bool) -> None:
     if as_json:
         screen.print_json(data)
         return
-    for label, text in wording.status(data):
-        click.echo(f"{label:<10} {text}")
+    for what, text in wording.status(data):
+        click.echo(f"{what:<10} {text}")
 
 
 @click.command(cls=Command)
@@ -64,7 +64,7 @@ def show(asked: Asked, task: str, as_json: bool) -> None:
       learnd show birds
       learnd show birds --json | jq '.revisions[-1].report.candidates'
     """
-    settings, name = asked.settings(), nfc(task)
+    settings, name = asked.settings(), label(task)
     with snapshot.journal_if_any(settings) as journal:
         snapshot.known_task(journal, name)
         assert journal is not None  # without one no task is known

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from learnd.face.screen import coloured, columns
-from learnd.face.wording import counted, last_line, moment, printable
+from learnd.face.wording import counted, last_line, moment
+from learnd.identity import printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -52,7 +53,7 @@ def task(data: Json) -> Iterator[RenderableType]:
     for row in data["revisions"]:
         head = f"{printable(data['name'])}, revision {row['revision']}: "
         yield Text.assemble((head, "bold"), coloured(row["state"]), f"  (id {row['id']}, {moment(row['updated'])})")
-        for line in (row["reason"], _learned_line(row)):
+        for line in (row["reason"], _learned_line(row), *_said_of_it(row["report"] or {})):
             if line:
                 yield f"  {printable(line)}"
         yield from problems(row["problems"])
@@ -79,6 +80,13 @@ def _learned_line(row: Json) -> str:
     how = f"{report['measured_on']}, {counted(report['measured_images'], 'image')}"
     line += f"; accuracy {report['accuracy']:.3f}, 95 % interval {low:.3f} to {high:.3f} ({how})"
     return line + ("; its answers depend on the other images asked about" if report["transductive"] else "")
+
+
+def _said_of_it(report: Json) -> Iterator[str]:
+    """What the task.yaml says for people."""
+    for key in ("domain", "description"):
+        if report.get(key):
+            yield f"{key}: {report[key]}"
 
 
 def _candidates(candidates: list[Json]) -> Table:

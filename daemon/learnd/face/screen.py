@@ -12,6 +12,7 @@ import click
 
 from learnd.domain import SCHEMA
 from learnd.face.wording import COLOURS
+from learnd.identity import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -28,8 +29,8 @@ def print_json(data: dict[str, Any]) -> None:
 
 
 def say(text: str) -> None:
-    """Chatter, on stderr."""
-    click.echo(text, err=True)
+    """Chatter, on stderr; names in it cannot steer the terminal."""
+    click.echo("\n".join(map(printable, text.split("\n"))), err=True)
 
 
 def console(*, err: bool = False) -> Console:

@@ -10,15 +10,17 @@ from typing import Any
 
 import click
 
+from learnd.control.generations import Generations
 from learnd.control.journal import JOURNAL, Journal, KnowledgeSize
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
 from learnd.control.taskbook import TaskRow
 from learnd.domain import PluginInfo, TaskState
 from learnd.errors import StateError
+from learnd.identity import vouch
 from learnd.scalars import closest
 from learnd.settings import Settings
-from learnd.wire import to_json
+from learnd.wire import to_json, to_json_all
 
 Json = dict[str, Any]
 EVENTS = 50  # of a task that `show` lists
@@ -131,14 +133,14 @@ def _row(row: TaskRow) -> Json:
 
 def task(settings: Settings, journal: Journal, name: str) -> Json:
     """`learnd show TASK --json`, without the schema: every revision, the newest last, with its report."""
-    rows = journal.tasks.revisions(name)
+    rows, generations = journal.tasks.revisions(name), Generations(settings.state, journal)
     revisions = [
         {
             **row_json,
             "digest": row.digest,
-            "problems": to_json_list(row.problems),
+            "problems": to_json_all(row.problems),
             "detail": row.detail,
-            "report": _report(settings, row),
+            "report": _report(generations, row),
         }
         for row, row_json in zip(rows, tasks(rows), strict=True)
     ]
@@ -146,14 +148,14 @@ def task(settings: Settings, journal: Journal, name: str) -> Json:
     return {"name": name, "id": rows[-1].id, "revisions": revisions, "events": events}
 
 
-def to_json_list(values: Sequence[Any]) -> list[Any]:
-    return [to_json(value) for value in values]
-
-
-def _report(settings: Settings, row: TaskRow) -> Json | None:
-    """The report of a learnt revision, where its files are still kept."""
-    path = settings.state / "tasks" / row.id / str(row.revision) / "report.json"
-    return dict(json.loads(path.read_text())) if path.is_file() else None
+def _report(generations: Generations, row: TaskRow) -> Json | None:
+    """The report of a learnt revision.  Raises StateError where it is not what was committed."""
+    committed = generations.committed(row.id, row.revision)
+    if not committed:
+        return None
+    path = generations.tasks / row.id / str(row.revision) / "report.json"
+    vouch(path, committed[path.name])
+    return dict(json.loads(path.read_text()))
 
 
 def known_task(journal: Journal | None, name: str) -> None:

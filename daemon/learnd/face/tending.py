@@ -7,7 +7,7 @@ import click
 from learnd.control.lock import holder_of
 from learnd.face import screen, snapshot
 from learnd.face.options import Asked, Command, complete_task, pass_asked
-from learnd.identity import nfc
+from learnd.identity import label
 
 
 @click.command(cls=Command)
@@ -20,7 +20,7 @@ def retry(asked: Asked, task: str) -> None:
     Examples:
       learnd retry birds
     """
-    settings, name = asked.settings(), nfc(task)
+    settings, name = asked.settings(), label(task)
     with snapshot.journal_if_any(settings) as journal:
         snapshot.known_task(journal, name)
         assert journal is not None  # without one no task is known
@@ -39,7 +39,7 @@ def skip(asked: Asked, task: str) -> None:
     Examples:
       learnd skip birds
     """
-    settings, name = asked.settings(), nfc(task)
+    settings, name = asked.settings(), label(task)
     with snapshot.journal_if_any(settings) as journal:
         snapshot.known_task(journal, name)
         assert journal is not None  # without one no task is known

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from learnd.identity import printable
+
 Json = dict[str, Any]
 
 COLOURS = {
@@ -71,10 +73,3 @@ def moment(at: float) -> str:
 def last_line(text: str) -> str:
     """Of a traceback, what went wrong."""
     return (text.strip().splitlines() or [""])[-1]
-
-
-def printable(text: str) -> str:
-    """Names come from anybody's folders: what could steer a terminal, or is no Unicode, is escaped."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)

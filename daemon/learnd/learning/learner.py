@@ -5,7 +5,6 @@ It only writes candidate files under spec.out; whether they become knowledge is 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from learnd.domain import SCHEMA, Report, Task
 from learnd.errors import LearndError
+from learnd.identity import sha256_of
 from learnd.learning import exemplars, memory
 from learnd.learning.adapting import Adapted, adapt_best
 from learnd.learning.algorithm import Context, Support, options_of
@@ -134,6 +134,8 @@ def _report(
         device=str(backbone.device),
         seed=spec.seed,
         seconds=watch.seconds,
+        domain=spec.options.domain,
+        description=spec.options.description,
         stages=dict(watch.stages),
     )
 
@@ -152,8 +154,3 @@ def wilson(hits: int, tries: int, z: float = 1.959964) -> tuple[float, float]:
     middle = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * (share * (1 - share) / tries + spread / (4 * tries)) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -23,9 +23,9 @@ from torch.nn import functional as F
 
 from learnd.domain import SCHEMA
 from learnd.errors import StateError
+from learnd.identity import RESTORE, vouch
 
 WITNESSES = 8  # of each class, kept as they are where a task has more images than features
-_RESTORE = "put the file back from a backup, or learn the task again"
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,10 @@ def save(known: Statistics, path: Path, backbone_hash: str) -> None:
     save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=note)
 
 
-def load(path: Path, backbone_hash: str) -> Statistics:
-    """Read what save wrote.  Raises StateError where it is damaged or of another backbone."""
+def load(path: Path, backbone_hash: str, sha256: str) -> Statistics:
+    """Read what save wrote and was committed with this sha256.  Raises StateError where it is not that, or of
+    another backbone."""
+    vouch(path, sha256)
     try:
         with safe_open(path, framework="pt") as opened:
             note = opened.metadata() or {}
@@ -95,14 +97,14 @@ def load(path: Path, backbone_hash: str) -> Statistics:
         witnesses = tensors.get("witnesses", within)
         owners = tensors["owners"] if "owners" in tensors else torch.arange(len(count)).repeat_interleave(count)
     except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
-        raise StateError(f"cannot be read ({error})", where=str(path), remedy=_RESTORE) from error
+        raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
     if made_with != backbone_hash:
         what = f"was made with backbone {made_with}, not {backbone_hash}"
         raise StateError(what, where=str(path), remedy="open the state with its own backbone")
     known = Statistics(classes, count, total, within, witnesses, owners)
     flaw = _flaw(known)
     if flaw:
-        raise StateError(f"makes no sense: {flaw}", where=str(path), remedy=_RESTORE)
+        raise StateError(f"makes no sense: {flaw}", where=str(path), remedy=RESTORE)
     return known
 
 

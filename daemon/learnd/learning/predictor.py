@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from learnd.errors import LearndError, PluginError, StateError, TaskError
+from learnd.identity import RESTORE, vouch
 from learnd.learning import memory
 from learnd.learning.adapting import classify
 from learnd.learning.algorithm import Algorithm, State, build
@@ -46,7 +47,11 @@ class Answers:
 
 def load_head(members: tuple[Member, ...], backbone: Backbone) -> UnifiedHead:
     """The head over all classes of the members, from their files.  Raises StateError."""
-    return unified_head([(m, memory.load(Path(m.folder) / "statistics.safetensors", backbone.hash)) for m in members])
+    return unified_head([(m, _statistics(m, backbone)) for m in members])
+
+
+def _statistics(member: Member, backbone: Backbone) -> memory.Statistics:
+    return memory.load(Path(member.folder) / "statistics.safetensors", backbone.hash, member.statistics)
 
 
 def predict(spec: PredictSpec, bench: Bench, progress: Progress, head_of: HeadOf = load_head) -> Outcome:
@@ -63,6 +68,8 @@ def predict(spec: PredictSpec, bench: Bench, progress: Progress, head_of: HeadOf
             progress("predict", start, len(spec.images))
             predictions += _predict_chunk(spec.images[start : start + CHUNK], spec.top, bench, head, scoped)
         return Outcome("done", predictions=tuple(predictions))
+    except StateError as error:
+        return Outcome("damaged", reason=str(error))
     except LearndError as error:
         return Outcome("failed", reason=str(error))
 
@@ -82,6 +89,7 @@ def _asked(spec: PredictSpec) -> tuple[Member, ...]:
 def load_scoped(member: Member, bench: Bench) -> Scoped:
     """A task's adapted state.  Raises StateError, or PluginError where its algorithm is not there any more."""
     path = Path(member.folder) / "adapted.safetensors"
+    vouch(path, member.adapted)
     try:
         with safe_open(path, framework="pt") as opened:
             note = opened.metadata() or {}
@@ -89,8 +97,7 @@ def load_scoped(member: Member, bench: Bench) -> Scoped:
         name, options, classes = note["algorithm"], json.loads(note["options"]), json.loads(note["classes"])
         made_with = note["backbone_hash"]
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        remedy = "put the file back from a backup, or learn the task again"
-        raise StateError(f"cannot be read ({error})", where=str(path), remedy=remedy) from error
+        raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
     if made_with != bench.backbone.hash:
         what = f"was made with backbone {made_with}, not {bench.backbone.hash}"
         raise StateError(what, where=str(path), remedy="open the state with its own backbone")

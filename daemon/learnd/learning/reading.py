@@ -111,7 +111,7 @@ def _strangers(files: Sequence[ImageFile], classes: Sequence[str]) -> list[Probl
 def _held_out(ordered: Sequence[ImageFile], files: Sequence[Labelled], share: float) -> list[bool]:
     """Which files are query: the folder's own, and of each class a share, those with the smallest sha256.
 
-    At least one image of a class is left to learn from.
+    At least one image of a class is left to learn from, and no copy of an image that is held out.
     """
     held = [file.split == "query" for file in ordered]
     by_class: dict[str, list[int]] = {}
@@ -120,7 +120,10 @@ def _held_out(ordered: Sequence[ImageFile], files: Sequence[Labelled], share: fl
             by_class.setdefault(file.class_name, []).append(row)
     for rows in by_class.values():
         quota = min(len(rows) - 1, math.floor(len(rows) * share + 0.5))
-        for row in sorted(rows, key=lambda row: (files[row].sha256, str(files[row].path)))[:quota]:
+        rows.sort(key=lambda row: (files[row].sha256, str(files[row].path)))
+        while quota > 0 and files[rows[quota - 1]].sha256 == files[rows[quota]].sha256:
+            quota -= 1
+        for row in rows[:quota]:
             held[row] = True
     return held
 

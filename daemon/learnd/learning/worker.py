@@ -147,8 +147,9 @@ def _beat(line: Line, finished: threading.Event) -> None:
 
 
 def _do(data: dict[str, Any], bench: Bench, head_of: HeadOf, line: Line) -> Outcome:
+    from learnd.identity import sha256_of
     from learnd.learning.backbones import export
-    from learnd.learning.learner import learn, sha256_of
+    from learnd.learning.learner import learn
     from learnd.learning.predictor import predict
 
     kind = KINDS[data["kind"]]

