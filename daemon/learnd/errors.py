@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class LearndError(Exception):
     """An error with a remedy.  The face prints it without a traceback and exits with ``exit_code``."""
@@ -20,9 +22,18 @@ class LearndError(Exception):
 
 
 class SettingsError(LearndError):
-    """config.yaml, a ``LEARND_*`` variable, a flag or a task.yaml says something impossible."""
+    """config.yaml, a ``LEARND_*`` variable, a flag or a task.yaml says something impossible.
+
+    each: every mistake on its own, where there are several; else this one.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, what: str, *, where: str | None = None, remedy: str | None = None, each: Sequence[SettingsError] = ()
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.each = tuple(each) or (self,)
 
 
 class StateError(LearndError):

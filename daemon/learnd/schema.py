@@ -203,7 +203,7 @@ def settle(findings: Iterable[Finding], where: str) -> list[Found]:
         raise errors[0]
     if errors:
         listed = "".join(f"\n{textwrap.indent(str(error), '  ')}" for error in errors)
-        raise SettingsError(f"{len(errors)} problems{listed}", where=where)
+        raise SettingsError(f"{len(errors)} problems{listed}", where=where, each=errors)
     return [finding for finding in findings if isinstance(finding, Found)]
 
 

@@ -44,7 +44,7 @@ class WatchSettings:
     rescan_seconds: float = field(
         default=30.0,
         metadata=rules(
-            "Seconds between full scans, which find what events missed; in any case 200 times as long as one takes.",
+            "Seconds between full scans, which find what events missed; at least 200 times as long as one takes.",
             min=0.05,
             max=DAY,
         ),
@@ -52,7 +52,7 @@ class WatchSettings:
     poll_seconds: float = field(
         default=1.0,
         metadata=rules(
-            "Seconds between two full scans of the polling backend; in any case 200 times as long as one takes.",
+            "Seconds between two full scans of the polling backend; at least 200 times as long as one takes.",
             min=0.05,
             max=3600,
         ),

@@ -255,3 +255,12 @@ def test_what_plugins_read_belongs_to_the_task_and_is_not_decoded_here(tmp_path:
     (task / "circles" / "empty.wav").touch()
     (task / "cover.wav").write_bytes(b"whatever")
     assert codes(inspect(task, LIMITS, readers=(".wav",))) == {"empty-file", "image-in-root"}
+
+
+def test_every_mistake_in_a_task_yaml_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    task = good_task(tmp_path / "task")
+    (task / "task.yaml").write_text("holdout: 5\npriorty: 1\n")
+    problems = [problem for problem in inspect(task, LIMITS).problems if problem.code == "bad-options"]
+    assert [problem.where for problem in problems] == ["task.yaml:1", "task.yaml:2"]
+    assert "did you mean priority?" in problems[1].remedy
+    assert all("\n" not in problem.what for problem in problems)

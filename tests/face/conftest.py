@@ -21,7 +21,7 @@ from tests.control.candidates import candidate
 
 TRACEBACK = "Traceback (most recent call last):\n  File 'mine.py'\nSyntaxError: never closed"
 PLUGINS = (
-    PluginInfo("ridge", "built-in", "ok", summary="a linear head", options={"strength": 1.0}),
+    PluginInfo("ridge", "built-in", "ok", summary="a linear head", options={"strength": 1.0, "normalise": True}),
     PluginInfo("mine", "/home/x/plugins/mine.py", "quarantined", TRACEBACK),
 )
 

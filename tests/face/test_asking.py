@@ -58,7 +58,8 @@ def test_an_image_that_cannot_be_read_is_told_in_its_place_and_the_others_are_an
     assert "error" not in answered
     assert broken["image"] == "broken.png"
     assert broken["error"]
-    text = learned.run("predict", "gone.png", good)
+    text = learned.run("predict", "gone.png", good, "--top", "99")
+    assert "digits-0-4/3 " in text.stdout  # a class of another task than the best guess's
     assert text.returncode == 1
     assert [line.split()[0] for line in text.stdout.splitlines()] == ["image", "gone.png", good]
 
@@ -113,6 +114,23 @@ def test_a_flipped_bit_is_named_and_never_answered_from(victim: str, learned: Li
     assert (done.returncode, done.stdout) == (3, ""), done.stderr
     assert f"{path}: is not what was committed" in done.stderr
     assert "restore it from a backup" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_doctor_names_damage_and_exits_with_3(learned: LiveDaemon, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    shutil.copytree(learned.state, state)
+    (path,) = state.glob("tasks/digits-5-9-*/1/exemplars.zip")
+    path.unlink()
+
+    done = learned.run("doctor", "--json", "--state", state, "--tasks", learned.tasks)
+
+    assert done.returncode == 3
+    data = json.loads(done.stdout)
+    (found,) = (check for check in data["checks"] if check["status"] == "fail")
+    assert not data["ok"]
+    assert found.keys() == {"subject", "status", "text", "remedy"}
+    assert (found["subject"], found["text"]) == ("knowledge", f"{path}: is missing")
 
 
 def test_before_anything_is_learnt_predict_says_so(learnd: Command, home: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_a_name_that_the_daemon_ignores_is_said(name: str, folder: Path, learnd:
 
     assert said.code == 1
     assert "error [ignored-name] the task folder: such a name" in said.out
-    assert "is ignored by the daemon" in said.out
+    assert "not ready yet: the daemon ignores a folder of this name" in said.out
     assert "-> rename it" in said.out
 
 
@@ -133,3 +134,14 @@ def test_validate_ends_a_mistake_with_2_and_its_place(home: Path, learnd: Comman
     assert "config.yaml:2" in said.err
     assert "did you mean backbone?" in said.err
     assert learnd("config", "validate", "--json").code == 2
+
+
+def test_validate_lists_every_mistake_on_its_own(home: Path, learnd: Command) -> None:
+    (home / "config.yaml").write_text("tasks: 5\nbackbne: conv4\n")
+
+    said = learnd("config", "validate", "--json")
+
+    problems = json.loads(said.out)["problems"]
+    assert [problem["where"].rsplit(":")[-1] for problem in problems] == ["1", "2"]
+    assert problems[1]["what"] == 'unknown key "backbne"'
+    assert problems[1]["remedy"] == "did you mean backbone?"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from PIL import Image
 
@@ -74,7 +75,7 @@ def test_nothing_is_written_where_something_lies_already(taken: str, tmp_path: P
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(LearndError, match=r"no example 'cats'\n.*digits-0-4, digits-5-9, photos"):
+    with pytest.raises(click.UsageError, match=r"no example 'cats'.*digits-0-4, digits-5-9, photos"):
         write_example("cats", tmp_path / "cats")
 
 

@@ -12,7 +12,7 @@ from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.domain import TaskState
 from learnd.identity import label
-from tests.face.conftest import Command, learn, mark
+from tests.face.conftest import Command, learn, lease, mark, queue
 
 COUNTS = {"waiting", "queued", "running", "learned", "failed", "rejected", "duplicate"}
 TASK = {"name", "id", "revision", "state", "reason", "ways", "images", "algorithm", "accuracy", "accuracy_ci"}
@@ -134,6 +134,17 @@ def test_show_tells_what_is_wrong_with_a_folder_and_how_to_mend_it(learnd: Comma
     assert "error [one-class] 'cats' is the only class" in text
     assert "-> add another class" in text
     assert learnd("show", "bad", "--json").json["revisions"][0]["problems"][0]["code"] == "one-class"
+
+
+def test_a_reason_with_a_remedy_is_one_line(learnd: Command, home: Path) -> None:
+    (home / "state").mkdir()
+    journal = Journal(home / "state" / JOURNAL, create=True)
+    queue(journal, "birds")
+    journal.jobs.give_up(lease(journal), "failed", "there is no algorithm 'rigde'\n  -> did you mean 'ridge'?")
+    journal.close()
+
+    for text in (learnd("tasks").out, learnd("show", "birds").out):
+        assert "there is no algorithm 'rigde' -> did you mean 'ridge'?" in text
 
 
 def test_show_ends_a_failure_with_the_log_of_its_worker(learnd: Command, state: Path) -> None:

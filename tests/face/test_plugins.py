@@ -32,8 +32,13 @@ def test_the_list_says_what_each_does_or_why_not(learnd: Command, state: Path) -
 
 
 def test_info_shows_the_options_of_a_plugin(learnd: Command, state: Path) -> None:
-    assert learnd("plugins", "info", "ridge", "--json").json["plugin"]["options"] == {"strength": 1.0}
-    assert "strength  1.0" in learnd("plugins", "info", "ridge").out
+    assert learnd("plugins", "info", "ridge", "--json").json["plugin"]["options"] == {
+        "strength": 1.0,
+        "normalise": True,
+    }
+    text = learnd("plugins", "info", "ridge").out
+    assert "strength   1.0" in text
+    assert "normalise  true" in text  # as it would stand in config.yaml
 
 
 def test_info_shows_the_whole_traceback_of_a_quarantined_plugin(learnd: Command, state: Path) -> None:

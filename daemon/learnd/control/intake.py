@@ -154,9 +154,9 @@ def _options(folder: Path, seen: Scan) -> tuple[TaskOptions, list[Problem], dict
     except UnicodeDecodeError:
         what, remedy = "is not UTF-8 text", "save it as UTF-8"
     except SettingsError as error:
-        what, remedy = error.what, error.remedy or "see the section on task.yaml in the README"
-        where = error.where or OPTIONS
-        return TaskOptions(), [Problem("bad-options", where, what, remedy)], leaves
+        see = "see the section on task.yaml in the README"
+        mistakes = [Problem("bad-options", one.where or OPTIONS, one.what, one.remedy or see) for one in error.each]
+        return TaskOptions(), mistakes, leaves
     return TaskOptions(), [Problem("bad-options", OPTIONS, what, remedy)], leaves
 
 

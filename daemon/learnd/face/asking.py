@@ -144,9 +144,14 @@ def _show(predictions: Sequence[Json]) -> None:
         if "error" in one:
             table.add_row(image, screen.coloured("error"), "", "", printable(one["error"]))
             continue
-        others = ", ".join(f"{printable(guess['class'])} {guess['probability']:.3f}" for guess in one["top"][1:])
+        others = ", ".join(f"{_name(guess, one['task'])} {guess['probability']:.3f}" for guess in one["top"][1:])
         unsure = " (unknown?)" if one["unknown"] else ""
         table.add_row(
             image, printable(one["class"]) + unsure, printable(one["task"]), f"{one['probability']:.3f}", others
         )
     screen.show(table)
+
+
+def _name(guess: Json, task: str) -> str:
+    """The class of another guess; with its task, where that is another one."""
+    return printable(guess["class"] if guess["task"] == task else f"{guess['task']}/{guess['class']}")

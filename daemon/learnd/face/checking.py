@@ -35,7 +35,7 @@ def check(asked: Asked, folder: Path, as_json: bool) -> int:
       learnd check birds --json | jq -r '.problems[].remedy'
     """
     from learnd.control.intake import inspect
-    from learnd.control.scan import scan
+    from learnd.control.scan import is_ignored, scan
 
     settings = asked.settings()
     place = Path(os.path.abspath(folder))  # its name, even where it is given as ".." or "."
@@ -45,7 +45,9 @@ def check(asked: Asked, folder: Path, as_json: bool) -> int:
     with screen.progress(f"reading {folder}") as progress:
         inspection = inspect(place, settings.intake, lambda done, total, path: progress(path, done, total), readers)
     assert seen is not None  # click has checked that the folder is there
-    ready, reason = _readiness(seen, inspection, now, settings.watch.quiet_seconds)
+    ready, reason = False, "the daemon ignores a folder of this name"
+    if not is_ignored(place.name):
+        ready, reason = _readiness(seen, inspection, now, settings.watch.quiet_seconds)
     data = _checked(folder, place.name, inspection, ready, reason)
     if as_json:
         screen.print_json(data)
@@ -88,7 +90,7 @@ def _checked(folder: Path, name: str, inspection: Inspection, ready: bool, reaso
 
 def _show_check(data: Json) -> None:
     from learnd.face import report
-    from learnd.face.wording import counted
+    from learnd.face.wording import counted, size
     from learnd.identity import printable
 
     classes, images = counted(data["ways"], "class", "classes"), counted(data["images"], "image")
@@ -97,7 +99,7 @@ def _show_check(data: Json) -> None:
     verdict = f"not fit to be learnt: {counted(errors, 'error')}" if errors else "fit to be learnt"
     ready = "ready" if data["ready"] else "not ready yet"
     screen.show(
-        f"{printable(data['folder'])}: {classes}, {images}{held}, {data['bytes'] / 1e6:,.1f} MB",
+        f"{printable(data['folder'])}: {classes}, {images}{held}, {size(data['bytes'])}",
         f"  {ready}: {data['reason']}",
         f"  {verdict}",
         *report.problems(data["problems"]),
@@ -144,8 +146,8 @@ def _validate(asked: Asked, as_json: bool) -> int:
     except SettingsError as error:
         if not as_json:
             raise
-        problem = {"where": error.where, "what": error.what, "remedy": error.remedy}
-        screen.print_json({"valid": False, "source": None, "problems": [problem]})
+        problems = [{"where": one.where, "what": one.what, "remedy": one.remedy} for one in error.each]
+        screen.print_json({"valid": False, "source": None, "problems": problems})
         return error.exit_code
     source = str(settings.source) if settings.source else None
     if as_json:

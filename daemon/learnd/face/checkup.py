@@ -15,7 +15,7 @@ from learnd.control.generations import Generations
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
 from learnd.control.scan import task_folders
-from learnd.errors import LearndError
+from learnd.errors import LearndError, StateError
 from learnd.face import snapshot
 from learnd.face.oneshot import one_shot
 from learnd.face.options import Asked
@@ -35,12 +35,13 @@ WATCHES_IN_USE = 0.8  # share of the kernel's limit at which it is worth a warni
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor's.  status: "ok" | "warn" | "fail"."""
+    """One line of the doctor's.  status: "ok" | "warn" | "fail", and what learnd exits with for a failure."""
 
     subject: str
     status: str
     text: str
     remedy: str = ""
+    exit_code: int = 1
 
 
 Findings = Iterator[Finding]
@@ -72,7 +73,7 @@ def examine(asked: Asked, progress: Progress) -> Findings:
 
 def _fault(subject: str, error: LearndError) -> Finding:
     what = f"{error.where}: {error.what}" if error.where else error.what
-    return Finding(subject, "fail", what, error.remedy or "")
+    return Finding(subject, "fail", what, error.remedy or "", error.exit_code)
 
 
 def _python() -> Findings:
@@ -93,7 +94,7 @@ def _python() -> Findings:
 def _tasks(settings: Settings) -> Findings:
     folder = settings.tasks
     if not folder.exists():
-        yield Finding("tasks", "warn", f"{folder} is not there yet", "learnd run makes it, and learnd init")
+        yield Finding("tasks", "warn", f"{folder} is not there yet", "learnd init makes it, and so does learnd run")
         return
     try:
         names = task_folders(folder)
@@ -130,7 +131,7 @@ def _limit(name: str) -> int:
 def _state(settings: Settings) -> Findings:
     folder = settings.state
     if not folder.exists():
-        yield Finding("state", "warn", f"{folder} is not there yet", "learnd run makes it, and learnd init")
+        yield Finding("state", "warn", f"{folder} is not there yet", "learnd init makes it, and so does learnd run")
         return
     holder = holder_of(folder)
     by = "no daemon runs"
@@ -155,7 +156,7 @@ def _journal(settings: Settings) -> Findings:
         yield Finding("journal", "ok", "whole")
     else:
         remedy = "restore it from a backup of the state folder"
-        yield Finding("journal", "fail", f"damaged: {faults[0]}", remedy)
+        yield Finding("journal", "fail", f"damaged: {faults[0]}", remedy, StateError.exit_code)
 
 
 def _knowledge(settings: Settings) -> Findings:
@@ -175,11 +176,7 @@ def _worker(settings: Settings, progress: Progress) -> Findings:
             backbone = Generations(settings.state, journal).backbone(settings.backbone)
     with one_shot(settings, backbone, progress) as (_worker, hello):
         held = f"{hello.backbone} {hello.backbone_hash[:12]} on {hello.device}, torch {hello.versions['torch']}"
-    if backbone.hash not in (None, hello.backbone_hash):
-        remedy = "restore state/backbones from a backup"
-        yield Finding("worker", "fail", f"{held}; this state was made with {backbone.name} {backbone.hash}", remedy)
-    else:
-        yield Finding("worker", "ok", held)
+    yield Finding("worker", "ok", held)
     good = [plugin.name for plugin in hello.plugins if plugin.state == "ok"]
     none = "every one is switched off or broken: learnd plugins"
     yield Finding("plugins", "ok" if good else "fail", ", ".join(good) or "no algorithm at all", "" if good else none)

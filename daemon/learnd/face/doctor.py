@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import click
 
 from learnd.face import screen
@@ -17,7 +15,9 @@ from learnd.identity import printable
 @json_option
 @pass_asked
 def doctor(asked: Asked, as_json: bool) -> int:
-    """Look at the installation, the settings, the folders, the state and a worker; exit code 1 if something is wrong.
+    """Look at the installation, the settings, the folders, the state and a worker.
+
+    The exit code is 0 if nothing is wrong, 2 for wrong settings, 3 for a damaged state, and 1 for anything else.
 
     \b
     Examples:
@@ -28,13 +28,14 @@ def doctor(asked: Asked, as_json: bool) -> int:
     with screen.progress("looking at everything: this starts a worker") as progress:
         for finding in examine(asked, progress):
             findings.append(finding)
-    fine = all(finding.status != "fail" for finding in findings)
+    code = max((finding.exit_code for finding in findings if finding.status == "fail"), default=0)
     if as_json:
-        screen.print_json({"ok": fine, "checks": [dataclasses.asdict(finding) for finding in findings]})
+        checks = [{key: value for key, value in vars(one).items() if key != "exit_code"} for one in findings]
+        screen.print_json({"ok": code == 0, "checks": checks})
     else:
         for finding in findings:
             status = click.style(f"{finding.status:<5}", fg=COLOURS[finding.status])
             click.echo(f"{status} {finding.subject:<10} {printable(finding.text)}")
             if finding.remedy:
                 click.echo(f"{'':<16} -> {finding.remedy}")
-    return 0 if fine else 1
+    return code

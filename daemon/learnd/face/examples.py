@@ -16,6 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import click
+
 from learnd.errors import LearndError
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def write_example(name: str, dest: Path, held_out: Path | None = None) -> int:
 
     held_out, where given, becomes a folder of the same shape with other images of the same classes.
     Each appears at once, by one rename; nothing is written where one of them exists already.
-    Raises LearndError for an unknown name, a place that is taken, or a missing scikit-learn.
+    Raises UsageError for an unknown name, LearndError for a place that is taken or a missing scikit-learn.
     """
     images = _source(name)
     for place in filter(None, (dest, held_out)):
@@ -62,7 +64,7 @@ def _source(name: str) -> Callable[[], Classes]:
         "photos": _photos,
     }
     if name not in sources:
-        raise LearndError(f"there is no example {name!r}", remedy=f"choose one of: {', '.join(EXAMPLES)}")
+        raise click.UsageError(f"there is no example {name!r}.  Choose one of: {', '.join(EXAMPLES)}")
     return sources[name]
 
 

@@ -21,7 +21,7 @@ from rich.text import Text
 from learnd.control.journal import JOURNAL, Journal
 from learnd.errors import StateError
 from learnd.face import report, screen, snapshot
-from learnd.face.wording import COLOURS, device_line, knowledge_line
+from learnd.face.wording import COLOURS, device_line, knowledge_line, one_line
 from learnd.identity import printable
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def draw(
         parts += [head, Text(), _latest(journal, max(3, rows))]
     parts.append(Text())
     for when, level, text in notices.last():
-        line = Text.assemble((f"{when} ", "dim"), (printable(text), COLOURS.get(level, "")))
+        line = Text.assemble((f"{when} ", "dim"), (one_line(text), COLOURS.get(level, "")))
         line.truncate(console.width, overflow="ellipsis")
         parts.append(line)
     return Group(*parts)
@@ -123,4 +123,4 @@ def _latest(journal: Journal, limit: int) -> Table:
 
 def _line(text: str) -> Text:
     """One line, cut where the terminal ends."""
-    return Text(printable(text), overflow="ellipsis", no_wrap=True)
+    return Text(one_line(text), overflow="ellipsis", no_wrap=True)

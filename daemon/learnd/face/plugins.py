@@ -49,7 +49,7 @@ def _found(settings: Settings) -> list[PluginInfo]:
         with snapshot.journal_if_any(settings) as journal:
             known = list(journal.plugins()) if journal else []
         if known and _changed_since(settings.plugins_dir, holder.since):
-            screen.say(f"{settings.plugins_dir} has changed since the daemon started: start it again to load that")
+            screen.say(f"{settings.plugins_dir} has changed since the daemon started: start that again to load it")
         if known:
             return known
     from learnd.face.oneshot import one_shot

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from learnd.face.screen import coloured, columns
-from learnd.face.wording import counted, last_line, moment
+from learnd.face.wording import counted, last_line, moment, one_line
 from learnd.identity import printable
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def tasks(rows: list[Json]) -> Table:
             coloured(row["state"]),
             *cells,
             row["algorithm"] or "",
-            printable(row["reason"]),
+            one_line(row["reason"]),
             style="" if row["newest"] else "dim",
         )
     return table
@@ -55,7 +56,7 @@ def task(data: Json) -> Iterator[RenderableType]:
         yield Text.assemble((head, "bold"), coloured(row["state"]), f"  (id {row['id']}, {moment(row['updated'])})")
         for line in (row["reason"], _learned_line(row), *_said_of_it(row["report"] or {})):
             if line:
-                yield f"  {printable(line)}"
+                yield f"  {one_line(line)}"
         yield from problems(row["problems"])
         if row["report"]:
             yield _candidates(row["report"]["candidates"])
@@ -64,7 +65,7 @@ def task(data: Json) -> Iterator[RenderableType]:
         yield ""
     happened = columns("when", "what", "message", flexible="message")
     for event in data["events"]:
-        happened.add_row(moment(event["at"]), event["kind"], printable(event["message"]))
+        happened.add_row(moment(event["at"]), event["kind"], one_line(event["message"]))
     yield happened
 
 
@@ -99,7 +100,7 @@ def _candidates(candidates: list[Json]) -> Table:
             _number(one["accuracy"], ".3f"),
             _number(one["seconds"], ".2f"),
             coloured(one["outcome"]),
-            printable(last_line(one["reason"]) or one["bid_reason"]),
+            one_line(last_line(one["reason"]) or one["bid_reason"]),
         )
     return table
 
@@ -132,7 +133,7 @@ def plugin(one: Json) -> Iterator[RenderableType]:
         yield f"\nOptions, as they are now; set them in config.yaml under plugins.{one['name']}:"
         table = columns("", "", flexible="")
         for name, value in one["options"].items():
-            table.add_row(f"  {name}", str(value))
+            table.add_row(f"  {name}", json.dumps(value))  # as YAML has it, too: null, true
         yield table
 
 

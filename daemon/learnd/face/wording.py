@@ -50,8 +50,8 @@ def knowledge_line(knowledge: Json) -> str:
     if not knowledge["version"]:
         return f"nothing learnt yet (backbone {knowledge['backbone']})"
     classes, tasks = counted(knowledge["classes"], "class", "classes"), counted(knowledge["tasks"], "task")
-    size = f"{knowledge['bytes'] / 1e6:,.1f} MB"
-    return f"version {knowledge['version']}: {classes} of {tasks}, {size}, backbone {knowledge['backbone']}"
+    known = f"{classes} of {tasks}, {size(knowledge['bytes'])}"
+    return f"version {knowledge['version']}: {known}, backbone {knowledge['backbone']}"
 
 
 def device_line(device: Json) -> str:
@@ -65,9 +65,19 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def size(number: int) -> str:
+    """Bytes as people say them."""
+    return f"{number / 1e6:,.1f} MB" if number >= 100_000 else f"{number / 1e3:,.1f} kB"
+
+
 def moment(at: float) -> str:
     """Unix seconds as the local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+def one_line(text: str) -> str:
+    """A reason, with its remedy if it has one, in a line that cannot steer a terminal."""
+    return printable(" ".join(line.strip() for line in text.strip().split("\n")))
 
 
 def last_line(text: str) -> str:
