@@ -127,6 +127,8 @@ def parse(text: str, document: Document) -> Any:
         line = mark.line if mark else 0
         what = f"no valid YAML: {error.problem or error.context}"
         remedy = "look at the indentation (spaces, no tabs), the colons and the quotes, here and one line up"
+        if "nesting depth" in what:  # a newer libyaml refuses it itself
+            what, remedy = "nested too deeply", f"use at most {DEEPEST} levels"
     except (yaml.YAMLError, UnicodeError):
         bad = re.search(FORBIDDEN, text)
         line = text.count("\n", 0, bad.start()) if bad else 0

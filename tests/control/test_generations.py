@@ -90,6 +90,18 @@ def test_after_a_kill_before_the_transaction_the_state_is_the_old_one(
     assert home.generations.verify() == 8
 
 
+def test_without_its_journal_nothing_of_a_state_is_swept_away(home: Home) -> None:
+    home.learn("cats")
+    home.learn("dogs")
+    home.journal.close()
+    for path in home.state.glob("journal.sqlite*"):
+        path.unlink()
+
+    with pytest.raises(StateError, match="the journal knows 0 generations, and generation 2 is there"):
+        Home(home.state)
+    assert len(list(home.state.glob("tasks/*/*/statistics.safetensors"))) == 2
+
+
 def test_a_late_commit_cannot_touch_what_was_committed_since(home: Home) -> None:
     late = home.lease("cats")
     home.journal.tasks.skip("cats")

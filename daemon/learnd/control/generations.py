@@ -34,10 +34,24 @@ class Generations:
         self.work = state / "work"
 
     def prepare(self) -> list[str]:
-        """Make the folders, and remove what a killed daemon left behind.  Returns what was removed."""
+        """Make the folders, and remove what a killed daemon left behind.  Returns what was removed.
+
+        Raises StateError, and removes nothing, where the journal is not the one that belongs to this state.
+        """
         for folder in (self.tasks, self.generations, self.backbones, self.work):
             folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_a_strange_journal()
         return self._sweep()
+
+    def _refuse_a_strange_journal(self) -> None:
+        # Only the next generation can be unfinished.  Later ones were committed by a journal that is lost, and
+        # to sweep them would throw away all that was learnt.
+        known = max((number for number, _, _ in self._journal.generations()), default=0)
+        latest = max((_number(folder.name.partition("-")[0]) for folder in self.generations.iterdir()), default=0)
+        if latest > known + 1:
+            what = f"the journal knows {known} generations, and generation {latest} is there"
+            remedy = "put the journal that belongs to this state back, or move the state folder away to start anew"
+            raise StateError(what, where=str(self.generations.parent), remedy=remedy)
 
     def _sweep(self) -> list[str]:
         known = {f"{number}-{epoch}" for number, epoch, _ in self._journal.generations()}
