@@ -98,6 +98,16 @@ LEARNING = [
     "learnd.learning.process",
     "learnd.learning.worker",
     "learnd.learning.observer",
+    # is a plugin true to the contract?
+    "learnd.learning.conformance.specimen",
+    "learnd.learning.conformance.world",
+    "learnd.learning.conformance.check",
+    "learnd.learning.conformance.tasks",
+    "learnd.learning.conformance.manners",
+    "learnd.learning.conformance.outer",
+    "learnd.learning.conformance.elsewhere",
+    "learnd.learning.conformance",
+    "learnd.learning.conformance.__main__",
 ]
 FACE = [
     "learnd.face",
@@ -114,6 +124,7 @@ FACE = [
     "learnd.face.checking",
     "learnd.face.asking",
     "learnd.face.tending",
+    "learnd.face.conformance",
     "learnd.face.plugins",
     "learnd.face.checkup",
     "learnd.face.doctor",

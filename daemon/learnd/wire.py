@@ -156,6 +156,23 @@ def legible(data: Any) -> Any:
     return [legible(item) for item in data] if isinstance(data, list) else data
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """How one check of the conformance kit went.  outcome: "passed" | "failed" | "spared" (it does not concern it).
+
+    promise: what was to be kept, a sentence.  seen and remedy say what went wrong and how to mend it; of a check that
+    was spared, seen says why.
+    """
+
+    algorithm: str
+    check: str
+    promise: str
+    outcome: str
+    seen: str = ""
+    remedy: str = ""
+    seconds: float = 0.0
+
+
 def to_json(value: Any) -> Any:
     """A frozen value as plain JSON data."""
     return dataclasses.asdict(value)

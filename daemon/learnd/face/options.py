@@ -51,6 +51,10 @@ class Command(click.Command):
         return [*super().get_params(ctx), *_hidden_options()]
 
 
+class Group(Command, click.Group):
+    """A command with commands of its own."""
+
+
 def general_options() -> list[click.Parameter]:
     """The options of `learnd` itself."""
     config = click.Option(

@@ -1,46 +1,204 @@
-"""`learnd plugins`: the algorithms that can be chosen from, and those that could not be loaded."""
+"""`learnd plugins`: the algorithms that can be chosen from, is one true to the contract, and one to begin with."""
 
 from __future__ import annotations
 
+import keyword
+from collections.abc import Iterable
+from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from learnd.control.lock import holder_of
 from learnd.domain import PluginInfo
+from learnd.errors import LearndError
 from learnd.face import screen, snapshot
-from learnd.face.options import Asked, Command, json_option, pass_asked
+from learnd.face.options import Asked, Command, Group, json_option, pass_asked
 from learnd.scalars import closest
 from learnd.settings import Settings
-from learnd.wire import BackboneSpec, to_json
+from learnd.wire import BackboneSpec, Verdict, to_json
+
+if TYPE_CHECKING:
+    from learnd.face.conformance import Hello, Kit
+
+CHECK_SECONDS = 120.0
 
 
-@click.command(cls=Command)
-@click.argument("action", type=click.Choice(["list", "info"]), default="list")
-@click.argument("name", required=False)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
-@pass_asked
-def plugins(asked: Asked, action: str, name: str | None, as_json: bool) -> None:
-    """List the algorithms that tasks can be learnt with, or tell all about one: its options, or why it failed.
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool) -> int:
+    """List the algorithms that tasks can be learnt with; tell all about one, check it, or begin a new one.
 
     \b
     Examples:
       learnd plugins
-      learnd plugins info ridge
-      learnd plugins --json | jq '.plugins[] | select(.state == "quarantined")'
+      learnd plugins info ridge           its options, or why it failed
+      learnd plugins new mine             a plugin to begin with, in the plugins folder
+      learnd plugins check plugins/mine.py
     """
-    if (action == "info") != (name is not None):
-        raise click.UsageError("learnd plugins [list], or learnd plugins info NAME")
-    found = _found(asked.settings())
-    if name is not None:
-        found = [_named(found, name)]
-    listed = [to_json(plugin) for plugin in found]
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_plugins, as_json=as_json)
+    elif as_json:
+        raise click.UsageError(f"learnd plugins {ctx.invoked_subcommand} --json, in this order")
+    return 0
+
+
+@plugins.command("list", cls=Command)
+@json_option
+@pass_asked
+def list_plugins(asked: Asked, as_json: bool) -> None:
+    """List the algorithms that tasks can be learnt with, and those that could not be loaded.
+
+    \b
+    Examples:
+      learnd plugins list
+      learnd plugins list --json | jq '.plugins[] | select(.state == "quarantined")'
+    """
+    listed = [to_json(plugin) for plugin in _found(asked.settings())]
     if as_json:
-        screen.print_json({"plugins": listed} if name is None else {"plugin": listed[0]})
+        screen.print_json({"plugins": listed})
         return
     from learnd.face import report
 
-    screen.show(*([report.plugins(listed)] if name is None else report.plugin(listed[0])))
+    screen.show(report.plugins(listed))
+
+
+@plugins.command("info", cls=Command)
+@click.argument("name")
+@json_option
+@pass_asked
+def info(asked: Asked, name: str, as_json: bool) -> None:
+    """Tell all about one algorithm: its options, or why it could not be loaded.
+
+    \b
+    Examples:
+      learnd plugins info ridge
+    """
+    plugin = to_json(_named(_found(asked.settings()), name))
+    if as_json:
+        screen.print_json({"plugin": plugin})
+        return
+    from learnd.face import report
+
+    screen.show(*report.plugin(plugin))
+
+
+@plugins.command("check", cls=Command)
+@click.argument("target", metavar="FILE|NAME")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=CHECK_SECONDS,
+    show_default=True,
+    help="How long one check may take.",
+)
+@json_option
+@pass_asked
+def check(asked: Asked, target: str, seconds: float, as_json: bool) -> int:
+    """Put a plugin to the test: does it keep every promise that docs/plugins.md makes of it?
+
+    It runs in a process of its own, on a small network and drawn images; exit code 1 if a check failed.
+
+    \b
+    Examples:
+      learnd plugins check plugins/mine.py
+      learnd plugins check ridge --json | jq '.checks[] | select(.outcome == "failed")'
+    """
+    from learnd.face.conformance import conformance
+
+    settings, place = asked.settings(), _target(target)
+    with conformance(place, settings, seconds) as kit:
+        with screen.progress(f"loading {target}"):
+            hello = kit.hello()
+        if not hello.plugins:
+            raise _unknown(target, hello.known)
+        verdicts = _check_all(kit, hello, quiet=as_json)
+    passed = all(plugin.state == "ok" for plugin in hello.plugins) and all(v.outcome != "failed" for v in verdicts)
+    if as_json:
+        found = {"plugins": [to_json(plugin) for plugin in hello.plugins], "checks": [to_json(v) for v in verdicts]}
+        screen.print_json({"target": target, "passed": passed, **found})
+    else:
+        _conclude(hello, verdicts)
+    return 0 if passed else 1
+
+
+@plugins.command("new", cls=Command)
+@click.argument("name")
+@click.option("--meta", is_flag=True, help="With an outer loop: an algorithm that is meta-trained.")
+@pass_asked
+def new(asked: Asked, name: str, meta: bool) -> None:
+    """Write a plugin to begin with into the plugins folder: it works, and passes `learnd plugins check`.
+
+    Nothing is ever overwritten.
+
+    \b
+    Examples:
+      learnd plugins new mine
+      learnd plugins new mine --meta
+    """
+    if not name.isidentifier() or not name.islower() or not name.isascii() or keyword.iskeyword(name):
+        raise click.UsageError(f"{name!r} is no name for a plugin. Take a lower-case word such as nearest_mean.")
+    starter = resources.files("learnd") / "starters" / ("metalearner.txt" if meta else "algorithm.txt")
+    class_name = "".join(part.capitalize() for part in name.split("_"))
+    text = starter.read_text(encoding="utf-8").replace("NewAlgorithm", class_name or "Mine")
+    file = asked.settings().plugins_dir / f"{name}.py"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(file, "x", encoding="utf-8") as stream:
+            stream.write(text.replace("new_algorithm", name))
+    except FileExistsError:
+        raise LearndError("it is there already", where=str(file), remedy="choose another name, or edit it") from None
+    screen.say(f"wrote {file}: edit it, then: learnd plugins check {file}")
+
+
+def _target(target: str) -> str:
+    """The absolute path of a file, or a name as it is.  Raises UsageError where there is no such file."""
+    path = Path(target)
+    if path.suffix != ".py" and path.name == target:
+        return target
+    if not path.is_file():
+        raise click.UsageError(f"there is no file {target}")
+    if path.suffix != ".py" or path.name.startswith((".", "_")):
+        raise click.UsageError(f"{target} is no plugin: the name of one ends with .py, and begins with no . or _")
+    return str(path.absolute())
+
+
+def _check_all(kit: Kit, hello: Hello, quiet: bool) -> list[Verdict]:
+    """Make every check; each is told as soon as it is made."""
+    verdicts = []
+    with screen.progress(f"{len(hello.checks)} checks") as progress:
+        for verdict in kit.verdicts(hello.checks):
+            verdicts.append(verdict)
+            progress(f"{verdict.algorithm}: {verdict.check}", len(verdicts), len(hello.checks))
+            if not quiet:
+                screen.show(*_told(verdict))
+    return verdicts
+
+
+def _told(verdict: Verdict) -> list[Any]:
+    from rich.text import Text
+
+    from learnd.face.wording import printable
+
+    head = Text.assemble(screen.coloured(f"{verdict.outcome:<7}"), f" {verdict.algorithm} {verdict.check}")
+    if verdict.outcome != "failed":
+        return [head]
+    seen, remedy = printable(verdict.seen), printable(verdict.remedy)
+    return [head, f"    {verdict.promise}", f"    seen: {seen}", f"    -> {remedy}"]
+
+
+def _conclude(hello: Hello, verdicts: list[Verdict]) -> None:
+    from learnd.face import report
+    from learnd.face.wording import counted
+
+    for plugin in hello.plugins:
+        if plugin.state != "ok":
+            screen.show(*report.plugin(to_json(plugin)))
+    failed = sum(verdict.outcome == "failed" for verdict in verdicts)
+    if verdicts:
+        screen.show(f"{counted(failed, 'check')} of {len(verdicts)} failed" if failed else "it keeps every promise")
 
 
 def _found(settings: Settings) -> list[PluginInfo]:
@@ -71,7 +229,11 @@ def _named(found: list[PluginInfo], name: str) -> PluginInfo:
     for plugin in found:
         if plugin.name == name:
             return plugin
-    guess = closest(name, [plugin.name for plugin in found])
-    raise click.UsageError(
+    raise _unknown(name, [plugin.name for plugin in found])
+
+
+def _unknown(name: str, known: Iterable[str]) -> click.UsageError:
+    guess = closest(name, known)
+    return click.UsageError(
         f"there is no plugin {name!r}. " + (f"Did you mean {guess!r}?" if guess else "learnd plugins lists them.")
     )

@@ -14,6 +14,8 @@ COLOURS = {
     "learned": "green",
     "ok": "green",
     "chosen": "green",
+    "passed": "green",
+    "spared": "dim",
     "running": "cyan",
     "queued": "cyan",
     "waiting": "yellow",

@@ -44,7 +44,7 @@ def adapt_best(chosen: Route, bench: Bench, support: Support, query: Part, ctx: 
         algorithm = bench.catalogue.algorithms[chosen.algorithm]
         try:
             with watch.stage("adapt"):
-                state = _adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))
+                state = adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))
             with watch.stage("evaluate"):
                 hits = _mark(algorithm, bench.backbone, state, support, query)
             return Adapted(chosen, algorithm, state, hits)
@@ -54,7 +54,8 @@ def adapt_best(chosen: Route, bench: Bench, support: Support, query: Part, ctx: 
             chosen = fall_back(chosen, reason)
 
 
-def _adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Context) -> State:
+def adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Context) -> State:
+    """What an algorithm learns about a task, checked and ready to be stored: on the CPU.  Raises PluginError."""
     state = check_state(algorithm.adapt(backbone.private(), support, ctx), algorithm.name)
     # Stored tensors must not share memory, with each other or with a plugin.
     return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}

@@ -47,15 +47,15 @@ def _entry_points() -> Iterator[Found]:
 
 
 def _user_files(folder: Path | None) -> Iterator[Found]:
-    """The user's files.  In a checkout their folder is the built-in one: its own are not loaded twice."""
-    if folder is None or not folder.is_dir():
+    """The user's files, or just one.  In a checkout their folder is the built-in one: its own are not loaded twice."""
+    if folder is None or not folder.exists():
         return
     package = importlib.import_module(BUILT_IN)
     home = Path(next(iter(package.__path__))).resolve()
     ours = {home / f"{name}.py" for name in package.__all__}
-    for file in sorted(folder.glob("*.py")):
+    for file in [folder] if folder.is_file() else sorted(folder.glob("*.py")):
         if not file.name.startswith((".", "_")) and file.resolve() not in ours:
-            yield Found(file.stem, str(file), partial(_import_file, file))
+            yield Found(file.stem, str(file), partial(import_file, file))
 
 
 class _Uncached(importlib.machinery.SourceFileLoader):
@@ -66,7 +66,7 @@ class _Uncached(importlib.machinery.SourceFileLoader):
         return self.source_to_code(self.get_data(path), path)
 
 
-def _import_file(file: Path) -> ModuleType:
+def import_file(file: Path) -> ModuleType:
     """Import a file under a name of its own, new for every new content, so that two versions never mix."""
     digest = hashlib.sha256(bytes(file.resolve()) + b"\0" + file.read_bytes()).hexdigest()[:12]
     name = f"learnd_user_plugin_{digest}"

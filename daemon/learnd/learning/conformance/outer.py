@@ -1,0 +1,126 @@
+"""What is promised to the outer loop: meta-parameters to train, and a loss whose pieces add up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from learnd.learning.adapting import adapt, classify
+from learnd.learning.algorithm import Algorithm
+from learnd.learning.backbones import Backbone
+from learnd.learning.conformance.check import Broken, gap
+from learnd.learning.conformance.specimen import context, episodes_of, gratings, support_of
+from learnd.learning.metalearner import Episodes, MetaLearner, for_backbone
+
+CLOSE = 1e-3  # of the largest value: how far sums in another order, through several inner steps, may drift
+
+
+def meta_parameters(algorithm: Algorithm, backbone: Backbone) -> None:
+    """The outer loop starts from named, finite float32 tensors of its own, the same every time."""
+    learner = _learner(algorithm)
+    first, second = learner.meta_parameters(backbone), learner.meta_parameters(backbone)
+    if not first:
+        raise Broken("there is none", remedy='hand back {"name": tensor}, or derive from Algorithm')
+    own = dict(backbone.module.named_parameters())
+    places = {value.untyped_storage().data_ptr() for value in backbone.module.state_dict().values()}
+    for name, value in first.items():
+        if value.dtype != torch.float32 or not bool(value.isfinite().all()):
+            raise Broken(f"{name!r} is {value.dtype}, or not finite", remedy="hand back finite float32 tensors")
+        if name not in second or not torch.equal(value, second[name]):
+            raise Broken(f"{name!r} starts elsewhere each time", remedy="seed a torch.Generator of your own")
+        if value.untyped_storage().data_ptr() in places:
+            raise Broken(f"{name!r} shares memory with the network", remedy="clone it: see backbone_parameters")
+    for name, value in for_backbone(first).items():
+        if name not in own or own[name].shape != value.shape:
+            remedy = 'after "backbone." comes the name of a parameter of the network, of the same shape'
+            raise Broken(f"the network has no parameter {name!r} of shape {tuple(value.shape)}", remedy=remedy)
+
+
+def meta_loss(algorithm: Algorithm, backbone: Backbone) -> None:
+    """The outer loss is a finite scalar, differentiable in the meta-parameters, of uint8 and of float images."""
+    learner, episodes = _learner(algorithm), episodes_of(2)
+    _check_loss(*_gradients(learner, backbone, episodes))
+    floats = replace(episodes, support=episodes.support.float(), query=episodes.query.float())
+    _check_loss(*_gradients(learner, backbone, floats))
+    if learner.batch_statistics:
+        private = backbone.private()
+        private.module.train()
+        _check_loss(*_gradients(learner, private, episodes))
+
+
+def _check_loss(loss: Tensor, gradients: dict[str, Tensor]) -> None:
+    if loss.shape != () or not bool(loss.isfinite()):
+        raise Broken(f"it is {loss}", remedy="hand back the mean loss of all queries, a scalar")
+    if not gradients:
+        remedy = "compute it from `meta`, without detach() or torch.no_grad()"
+        raise Broken("no meta-parameter has a gradient", remedy=remedy)
+    remedy = "look for log(0), sqrt(0), 0 / 0 and detach() on the way"
+    wrong = [name for name, value in gradients.items() if not bool(value.isfinite().all())]
+    if wrong:
+        raise Broken(f"the gradient of {', '.join(wrong)} is not finite", remedy=remedy)
+    if not any(bool(value.any()) for value in gradients.values()):
+        raise Broken("every gradient is zero", remedy=remedy)
+
+
+def chunks(algorithm: Algorithm, backbone: Backbone) -> None:
+    """The loss of four tasks, and its gradient, are the mean of those of two and two."""
+    _adds_up(_learner(algorithm), backbone, 2)
+
+
+def loop_and_vmap(algorithm: Algorithm, backbone: Backbone) -> None:
+    """Tasks one by one and all at once give the same loss and the same gradient."""
+    _adds_up(_learner(algorithm), backbone, 1)
+
+
+def finds_meta_learnt(algorithm: Algorithm, backbone: Backbone) -> None:
+    """What was meta-learnt for the backbone changes what a task is told: adapt finds it there."""
+    learner = _learner(algorithm)
+    support, images = support_of(backbone), gratings(3, 4, seed=2)[0]
+    generator = torch.Generator().manual_seed(1)
+    start = learner.meta_parameters(backbone)
+    moved = {name: value + 0.1 * torch.randn(value.shape, generator=generator) for name, value in start.items()}
+    told = []
+    for meta in ({}, {learner.name: moved}):
+        other = replace(backbone, meta=meta)
+        told.append(classify(learner, other, adapt(learner, other, support, context()), images, 3))
+    if torch.equal(*told):
+        remedy = "begin adapt with self.meta_of(backbone)"
+        raise Broken("with other meta-parameters it predicts the same", remedy=remedy)
+
+
+def _learner(algorithm: Algorithm) -> MetaLearner:
+    assert isinstance(algorithm, MetaLearner)  # these checks are made for no other
+    return algorithm
+
+
+def _gradients(learner: MetaLearner, backbone: Backbone, episodes: Episodes) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss, and its gradient in every meta-parameter that it depends on."""
+    meta = {name: value.detach().clone().requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
+    loss = learner.meta_loss(backbone, meta, episodes, context())
+    if not loss.requires_grad or loss.shape != ():
+        return loss, {}
+    found = torch.autograd.grad(loss, list(meta.values()), allow_unused=True)
+    return loss.detach(), {name: value for name, value in zip(meta, found, strict=True) if value is not None}
+
+
+def _adds_up(learner: MetaLearner, backbone: Backbone, size: int) -> None:
+    episodes = episodes_of(4)
+    whole, gradients = _gradients(learner, backbone, episodes)
+    parts = [_gradients(learner, backbone, part) for part in episodes.split(size)]
+    mean = torch.stack([loss for loss, _ in parts]).mean()
+    _compare("the loss", whole, mean)
+    for name, gradient in gradients.items():
+        pieces = [found.get(name, torch.zeros_like(gradient)) for _, found in parts]
+        _compare(f"the gradient of {name!r}", gradient, torch.stack(pieces).mean(0))
+
+
+def _compare(what: str, whole: Tensor, parts: Tensor) -> None:
+    limit = CLOSE * max(float(whole.abs().max()), 1e-2)
+    if not torch.allclose(whole, parts, rtol=CLOSE, atol=limit):
+        remedy = "take the mean over the tasks, no task may see another; over_tasks does both"
+        raise Broken(f"{what}, of all tasks and of their parts: {gap(whole, parts)}", remedy=remedy)
+
+
+TRIALS = (meta_parameters, meta_loss, chunks, loop_and_vmap, finds_meta_learnt)
