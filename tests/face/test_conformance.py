@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from learnd.face.conformance import conformance
+from learnd.settings import Settings
 from tests.face.conftest import Command
 
 pytestmark = pytest.mark.slow  # the kit is a process that imports torch
@@ -21,15 +24,17 @@ from learnd.learning.hooks import hookimpl
 @dataclass(frozen=True)
 class Faulty(HeadAlgorithm):
     name: ClassVar[str] = "faulty"
-    summary: ClassVar[str] = "ends the process on one-shot tasks, and hangs on many classes"
+    summary: ClassVar[str] = "bids too much; a dangerous one ends the process at one shot, and hangs at many classes"
+
+    dangerous: bool = False
 
     def bid(self, task):
-        return Bid(2.0 if task.images == 2 else 0.5, "here", 0.001)
+        return Bid(2.0, "trust me", 0.001)
 
     def fit(self, features, labels, ways, ctx):
-        if len(labels) == ways:
+        if self.dangerous and len(labels) == ways:
             os.abort()
-        if ways == 50:
+        if self.dangerous and ways == 50:
             time.sleep(3600)
         return {"means": torch.stack([features[labels == k].mean(0) for k in range(ways)])}
 
@@ -42,17 +47,32 @@ def learnd_algorithms():
 '''
 
 
-def test_a_plugin_that_crashes_or_hangs_has_failed_that_check_alone(learnd: Command, home: Path) -> None:
+def test_a_plugin_that_crashes_or_hangs_has_failed_that_check_alone(home: Path) -> None:
     (home / "faulty.py").write_text(FAULTY)
-    said = learnd("plugins", "check", "faulty.py", "--seconds", "25", "--json")
+    settings = replace(Settings(), plugins={"faulty": {"dangerous": True}})
+    with conformance(str(home / "faulty.py"), settings, seconds=10) as kit:
+        hello = kit.hello()
+        assert [plugin.options for plugin in hello.plugins] == [{"dangerous": True}]
+        some = [pair for pair in hello.checks if pair[0].split()[1] in ("bid", "one-shot", "many-ways", "learns")]
+        verdicts = {verdict.check: verdict for verdict in kit.verdicts(some)}
+    assert {name: verdict.outcome for name, verdict in verdicts.items()} == {
+        "bid": "failed",
+        "one-shot": "failed",
+        "many-ways": "failed",
+        "learns": "passed",
+    }
+    assert "SIGABRT" in verdicts["one-shot"].seen
+    assert verdicts["many-ways"].seen == "the check took more than 10 s"
+    assert all(verdict.promise for verdict in verdicts.values())
+
+
+def test_a_failed_check_is_the_exit_code_and_is_explained(learnd: Command, home: Path) -> None:
+    (home / "faulty.py").write_text(FAULTY)
+    said = learnd("plugins", "check", "faulty.py")
     assert said.code == 1
-    assert not said.json["passed"]
-    failed = {row["check"]: row["seen"] for row in said.json["checks"] if row["outcome"] == "failed"}
-    assert set(failed) == {"bid", "one-shot", "many-ways"}
-    assert "SIGABRT" in failed["one-shot"]
-    assert failed["many-ways"] == "the check took more than 25 s"
-    assert "the score is 2.0" in failed["bid"]
-    assert all(row["promise"] for row in said.json["checks"])
+    assert "failed  faulty bid" in said.out
+    assert "the score is 2.0\n    -> let the score lie in [0, 1]" in said.out
+    assert "1 check of 15 failed" in said.out
 
 
 @pytest.mark.parametrize(

@@ -197,8 +197,8 @@ def _conclude(hello: Hello, verdicts: list[Verdict]) -> None:
         if plugin.state != "ok":
             screen.show(*report.plugin(to_json(plugin)))
     failed = sum(verdict.outcome == "failed" for verdict in verdicts)
-    if verdicts:
-        screen.show(f"{counted(failed, 'check')} of {len(verdicts)} failed" if failed else "it keeps every promise")
+    kept = "it keeps every promise" if verdicts else "there is no algorithm to check"
+    screen.show(f"{counted(failed, 'check')} of {len(verdicts)} failed" if failed else kept)
 
 
 def _found(settings: Settings) -> list[PluginInfo]:

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     checks = {
         f"{info.name} {check.name}": check
         for info in found
-        if info.state == "ok"
+        if info.state == "ok" and info.name in catalogue.algorithms
         for check in checks_for(catalogue.algorithms[info.name])
     }
     line.say(
