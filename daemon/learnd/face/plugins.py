@@ -180,7 +180,7 @@ def _check_all(kit: Kit, hello: Hello, quiet: bool) -> list[Verdict]:
 def _told(verdict: Verdict) -> list[Any]:
     from rich.text import Text
 
-    from learnd.face.wording import printable
+    from learnd.identity import printable
 
     head = Text.assemble(screen.coloured(f"{verdict.outcome:<7}"), f" {verdict.algorithm} {verdict.check}")
     if verdict.outcome != "failed":
