@@ -1,6 +1,8 @@
-"""Feature extraction with a closed-form head: ridge regression on one-hot targets, on frozen features.
+"""A closed-form head: ridge regression on one-hot targets, on features that may be meta-trained for it.
 
-Bertinetto et al. 2019, "Meta-learning with differentiable closed-form solvers" (R2-D2, arXiv:1805.08136).
+Bertinetto et al. 2019, "Meta-learning with differentiable closed-form solvers" (R2-D2, arXiv:1805.08136).  Its outer
+loop learns the strength and the scale with the network; the paper's bias, one number for all classes, is left out, as
+a softmax does not see it.
 The leave-one-out predictions of ridge regression cost nothing extra (Golub, Heath and Wahba 1979): they choose
 the strength of the regularisation and the scale of the logits.
 """
@@ -15,12 +17,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, seconds_for
+from learnd.learning.algorithm import Algorithm, Bid, Context, State, seconds_for
 from learnd.learning.calibrate import held_out_losses
+from learnd.learning.headlearner import HeadLearner
 from learnd.learning.hooks import hookimpl
+from learnd.learning.inner import Tensors
+from learnd.learning.subspace import principal
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 UNMEASURED = (0.3, 12.0)  # strength and scale where every class has one image
+LOG_STRENGTH, LOG_SCALE = "log_lambda", "log_scale"
 SCALES = torch.logspace(0, 2, 21, dtype=torch.float64)
 
 
@@ -51,7 +57,7 @@ def solve(x: Tensor, labels: Tensor, ways: int, strengths: Tensor) -> Solution:
     a = w.sqrt()[:, None] * (x - centre)  # (N, D)
     y = w.sqrt()[:, None] * (targets - prior)  # (N, K)
     penalty = strengths * a.square().sum(1).mean().clamp_min(1e-12)  # (L,)
-    basis, power = _principal(a)  # (D, R), (R,): the columns span the features
+    basis, power = principal(a)  # (D, R), (R,): the columns span the features
     projected = a @ basis  # (N, R)
     shrink = 1 / (power + penalty[:, None])  # (L, R)
     inner = shrink[:, :, None] * (projected.T @ y)  # (L, R, K)
@@ -63,18 +69,8 @@ def solve(x: Tensor, labels: Tensor, ways: int, strengths: Tensor) -> Solution:
     return Solution(weights, prior - centre @ weights, held_out)
 
 
-def _principal(a: Tensor) -> tuple[Tensor, Tensor]:
-    """Right singular vectors (D, R) and squared singular values (R,) of a (N, D)."""
-    if len(a) > a.shape[1]:
-        power, basis = torch.linalg.eigh(a.T @ a)
-        return basis, power.clamp_min(0)
-    power, left = torch.linalg.eigh(a @ a.T)
-    kept = power > power[-1] * 1e-10
-    return a.T @ left[:, kept] / power[kept].sqrt(), power[kept]
-
-
 @dataclass(frozen=True)
-class Ridge(HeadAlgorithm):
+class Ridge(HeadLearner):
     """A linear classifier fitted by ridge regression.
 
     strength: of the regularisation, relative to the spread of the features; null: chosen by leave-one-out.
@@ -82,7 +78,7 @@ class Ridge(HeadAlgorithm):
     """
 
     name: ClassVar[str] = "ridge"
-    summary: ClassVar[str] = "closed-form linear head on frozen features (feature extraction)"
+    summary: ClassVar[str] = "closed-form linear head on features that may be meta-trained for it"
     paper: ClassVar[str] = "Bertinetto et al. 2019, arXiv:1805.08136"
 
     strength: float | None = None
@@ -102,7 +98,7 @@ class Ridge(HeadAlgorithm):
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:
         x = self._embed(features).double()  # (N, D)
-        default, scale = UNMEASURED
+        default, scale = (float(ctx.meta[key].exp()) for key in (LOG_STRENGTH, LOG_SCALE)) if ctx.meta else UNMEASURED
         many = torch.bincount(labels, minlength=ways)[labels] > 1  # (N,)
         measurable = bool(many.any())
         grid = (self.strength,) if self.strength else STRENGTHS if measurable else (default,)
@@ -118,6 +114,20 @@ class Ridge(HeadAlgorithm):
 
     def score(self, state: State, features: Tensor) -> Tensor:
         return self._embed(features) @ state["weights"] + state["bias"]  # (N, K)
+
+    def head_parameters(self, width: int) -> dict[str, Tensor]:
+        return dict(zip((LOG_STRENGTH, LOG_SCALE), torch.tensor(UNMEASURED).log(), strict=True))
+
+    def episode_logits(self, support: Tensor, labels: Tensor, query: Tensor, ways: int, meta: Tensors) -> Tensor:
+        """What `solve` says where all classes have as many images, by the Woodbury identity: N x N is small."""
+        x = self._embed(support)
+        a = x - x.mean(0)  # (N, D)
+        targets = F.one_hot(labels, ways).to(x.dtype)  # (N, K)
+        penalty = meta[LOG_STRENGTH].exp() * a.square().sum(1).mean().clamp_min(1e-12)
+        gram = a @ a.T + penalty * torch.eye(len(a), device=a.device)  # (N, N)
+        weights = a.T @ torch.linalg.solve(gram, targets - targets.mean(0))  # (D, K)
+        logits: Tensor = (self._embed(query) - x.mean(0)) @ weights * meta[LOG_SCALE].exp()  # (M, K)
+        return logits
 
     def _embed(self, features: Tensor) -> Tensor:
         return F.normalize(features, dim=1) if self.normalise else features

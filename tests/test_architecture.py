@@ -79,6 +79,8 @@ LEARNING = [
     "learnd.learning.heads",
     "learnd.learning.metalearner",
     "learnd.learning.gradient",
+    "learnd.learning.headlearner",
+    "learnd.learning.subspace",
     "learnd.learning.hooks",
     # what is remembered
     "learnd.learning.memory",

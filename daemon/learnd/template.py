@@ -16,7 +16,7 @@ Relative paths start from the folder of this file. The environment (LEARND_WATCH
 come before this file; "learnd config show" says where each value is from."""
 
 EXAMPLES = {
-    "plugins": """prototypes:
+    "plugins": """protonet:
   metric: cosine    # or euclidean
 ridge:
   strength: 1.0     # of the pull towards small weights

@@ -278,9 +278,9 @@ def test_a_candidate_that_passes_becomes_knowledge(yard: Yard) -> None:
     yard.start()
     row = yard.until_state("cats", TaskState.LEARNED)
 
-    assert (row.version, row.algorithm, row.accuracy) == (1, "prototypes", 0.9)
+    assert (row.version, row.algorithm, row.accuracy) == (1, "protonet", 0.9)
     assert yard.generations.verify() == 4
-    assert "learned cats: prototypes, accuracy 0.900 (cross-validation), version 1" in yard.stages_said("info")
+    assert "learned cats: protonet, accuracy 0.900 (cross-validation), version 1" in yard.stages_said("info")
     assert list(yard.generations.work.iterdir()) == []
     assert not yard.dispatcher.busy
 
@@ -684,13 +684,13 @@ def test_a_worker_that_dies_while_it_exports_is_no_end(yard: Yard) -> None:
 
 
 def test_the_plugins_of_a_worker_are_kept_and_a_quarantined_one_is_said(yard: Yard) -> None:
-    good = {"name": "prototypes", "source": "built-in", "state": "ok"}
+    good = {"name": "protonet", "source": "built-in", "state": "ok"}
     bad = {"name": "mine", "source": "mine.py", "state": "quarantined", "reason": "Traceback\nKeyError: 'x'\n"}
     yard.crew.first_words = [hello("cpu", plugins=(good, bad))]
     yard.start()
 
     assert [(plugin.name, plugin.state) for plugin in yard.journal.plugins()] == [
-        ("prototypes", "ok"),
+        ("protonet", "ok"),
         ("mine", "quarantined"),
     ]
     assert yard.stages_said("warning") == ["plugin mine (mine.py) is quarantined: KeyError: 'x'"]

@@ -39,7 +39,7 @@ def report(name: str, revision: int = 1) -> Report:
         classes=("a", "b"),
         images=10,
         queries=0,
-        algorithm="prototypes",
+        algorithm="protonet",
         candidates=(),
         accuracy=0.9,
         accuracy_ci=(0.8, 0.95),
@@ -66,7 +66,7 @@ def test_a_finished_job_moves_the_head_and_marks_the_task_in_one_go(journal: Jou
     finish(journal, lease(journal))
 
     row = journal.tasks.revisions("cats")[0]
-    assert (journal.head, row.state, row.version, row.algorithm) == (1, TaskState.LEARNED, 1, "prototypes")
+    assert (journal.head, row.state, row.version, row.algorithm) == (1, TaskState.LEARNED, 1, "protonet")
     assert journal.size().classes == 2
     assert [name for _, _, name in journal.members()] == ["cats"]
 

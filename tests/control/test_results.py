@@ -65,7 +65,7 @@ def test_a_good_candidate_becomes_a_version_and_people_are_told(desk: Desk) -> N
     held = desk.lease("cats")
     desk.results.settle(held, *desk.candidate(held))
     assert (desk.state_of("cats"), desk.journal.head, desk.generations.verify()) == (TaskState.LEARNED, 1, 4)
-    assert desk.notices == [("info", "learned cats: prototypes, accuracy 0.900 (cross-validation), version 1")]
+    assert desk.notices == [("info", "learned cats: protonet, accuracy 0.900 (cross-validation), version 1")]
 
 
 def test_a_refused_candidate_is_a_failure_with_the_gates_reason(desk: Desk) -> None:

@@ -18,15 +18,15 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # An algorithm that waits, at work, until a file appears; the file's name is its option.
 PATIENT = '''
-"""Waits for a file, then does what prototypes does."""
+"""Waits for a file, then does what protonet does."""
 import dataclasses, os, time
 from typing import ClassVar
 from learnd.learning.algorithm import Bid
 from learnd.learning.hooks import hookimpl
-from learnd_plugins.prototypes import Prototypes
+from learnd_plugins.protonet import ProtoNet
 
 @dataclasses.dataclass(frozen=True)
-class Patient(Prototypes):
+class Patient(ProtoNet):
     name: ClassVar[str] = "patient"
     summary: ClassVar[str] = "waits for a file"
     go: str = ""
@@ -193,6 +193,6 @@ def test_a_broken_plugin_is_quarantined_and_the_rest_runs_on(live: LiveDaemon, m
         plugins = {plugin["name"]: plugin for plugin in live.json("status")["plugins"]}
         assert plugins["broken"]["state"] == "quarantined"
         assert "nothing_of_this_name" in plugins["broken"]["reason"]
-        assert plugins["prototypes"]["state"] == "ok"
+        assert plugins["protonet"]["state"] == "ok"
         shutil.move(make_task("digits"), live.tasks)
         live.wait_learned(["digits"])

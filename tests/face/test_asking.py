@@ -84,7 +84,7 @@ def test_a_new_state_asks_a_worker_which_plugins_there_are(learned: LiveDaemon, 
     done = learned.run("plugins", "--json", "--state", home / "state", "--plugins-dir", home / "plugins")
 
     found = {row["name"]: row for row in json.loads(done.stdout)["plugins"]}
-    assert found["prototypes"]["state"] == "ok"
+    assert found["protonet"]["state"] == "ok"
     assert found["mine"]["state"] == "quarantined"
     assert "nowhere_at_all" in found["mine"]["reason"]
     assert not (home / "state").exists()

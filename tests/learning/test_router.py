@@ -145,7 +145,7 @@ def test_a_pinned_algorithm_is_used_even_where_measuring_it_costs_too_much() -> 
 
 def test_a_pin_of_an_unknown_algorithm_says_which_there_are() -> None:
     with pytest.raises(TaskError, match="did you mean 'ridge'"):
-        go({"ridge": Mean(), "prototypes": Mean()}, pin="rigde")
+        go({"ridge": Mean(), "protonet": Mean()}, pin="rigde")
 
 
 def test_one_shot_cannot_be_measured_so_the_highest_bid_wins() -> None:

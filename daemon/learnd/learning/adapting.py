@@ -5,7 +5,6 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -85,7 +84,7 @@ def classify(
     they are known, save a head on them the embedding.  Raises PluginError.
     """
     here = {key: value.to(backbone.device) for key, value in state.items()}
-    if features is not None and _predicts_from_features(algorithm):
+    if features is not None and isinstance(algorithm, HeadAlgorithm) and algorithm.reads_features(backbone):
         logits = algorithm.score(here, features)
         return check_logits(logits, len(images), ways, algorithm.name).float().cpu()  # (N, K)
     private = backbone.private()
@@ -94,8 +93,3 @@ def classify(
         logits = algorithm.predict(private, here, chunk.to(backbone.device))
         parts.append(check_logits(logits, len(chunk), ways, algorithm.name))
     return torch.cat(parts).float().cpu()  # (N, K)
-
-
-def _predicts_from_features(algorithm: Algorithm) -> TypeGuard[HeadAlgorithm]:
-    """Whether score is all there is to its prediction."""
-    return isinstance(algorithm, HeadAlgorithm) and type(algorithm).predict is HeadAlgorithm.predict

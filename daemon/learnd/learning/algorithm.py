@@ -15,7 +15,7 @@ import types
 import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -75,11 +75,17 @@ class Context:
 
     generator: the only source of randomness (a CPU generator).  deadline: of time.monotonic(), in seconds.
     log: takes one line for the job's log.
+    meta: what was meta-learnt for a HeadAlgorithm on this backbone; empty where nothing was.
     """
 
     generator: torch.Generator
     deadline: float = float("inf")
     log: Callable[[str], None] = lambda line: None
+    meta: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def on(self, backbone: Backbone, algorithm: str) -> Context:
+        """The same with what the backbone carries for an algorithm."""
+        return dataclasses.replace(self, meta=backbone.meta.get(algorithm, {}))
 
     def check(self) -> None:
         """Call this often in long work.  Raises Overdue when the time is up."""
@@ -125,8 +131,13 @@ class HeadAlgorithm(Algorithm):
     def score(self, state: State, features: Tensor) -> Tensor:
         """features float32 (N, D) -> logits float32 (N, K)."""
 
+    def reads_features(self, backbone: Backbone) -> bool:
+        """Are the frozen features all that it reads of an image?  Then the host embeds once, and asks fit and score."""
+        kind = type(self)
+        return kind.adapt is HeadAlgorithm.adapt and kind.predict is HeadAlgorithm.predict
+
     def adapt(self, backbone: Backbone, support: Support, ctx: Context) -> State:
-        return self.fit(support.features, support.labels, support.ways, ctx)
+        return self.fit(support.features, support.labels, support.ways, ctx.on(backbone, self.name))
 
     def predict(self, backbone: Backbone, state: State, images: Tensor) -> Tensor:
         return self.score(state, backbone.embed(images))

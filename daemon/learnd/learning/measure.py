@@ -110,14 +110,9 @@ def _predict_held_out(
     held: Tensor,
     ctx: Context,
 ) -> Tensor:
-    if isinstance(algorithm, HeadAlgorithm) and not _overrides_adapt(algorithm):
+    if isinstance(algorithm, HeadAlgorithm) and algorithm.reads_features(backbone):
         known = support.features[train], support.labels[train]
-        state = check_state(algorithm.fit(*known, support.ways, ctx), name)
+        state = check_state(algorithm.fit(*known, support.ways, ctx.on(backbone, algorithm.name)), name)
         return algorithm.score(state, support.features[held])
     adapted = algorithm.adapt(backbone.private(), support.take(train), ctx)
     return algorithm.predict(backbone.private(), check_state(adapted, name), support.images[held])
-
-
-def _overrides_adapt(algorithm: HeadAlgorithm) -> bool:
-    kind = type(algorithm)
-    return kind.adapt is not HeadAlgorithm.adapt or kind.predict is not HeadAlgorithm.predict

@@ -1,7 +1,8 @@
-"""Nearest class mean on the frozen features.
+"""Prototypical Networks: an image belongs to the class whose mean is nearest.
 
-Snell et al. 2017, "Prototypical Networks for Few-shot Learning" (arXiv:1703.05175); Mensink et al. 2013,
-"Distance-Based Image Classification: Generalizing to New Classes at Near-Zero Cost" (TPAMI 35).
+Snell et al. 2017, "Prototypical Networks for Few-shot Learning" (arXiv:1703.05175); on a network that was trained
+otherwise it is the nearest class mean classifier of Mensink et al. 2013, "Distance-Based Image Classification:
+Generalizing to New Classes at Near-Zero Cost" (TPAMI 35).
 """
 
 from __future__ import annotations
@@ -14,23 +15,28 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, seconds_for
+from learnd.learning.algorithm import Algorithm, Bid, Context, State, seconds_for
 from learnd.learning.calibrate import best_scale
+from learnd.learning.headlearner import HeadLearner
+from learnd.learning.heads import class_means, linear, prototype_head
 from learnd.learning.hooks import hookimpl
+from learnd.learning.inner import Tensors
 
 SCALES = torch.logspace(-2, 2, 33)  # of the scores, in units of their own spread
 UNMEASURED = 5.0  # the scale where every class has one image
+LOG_SCALE = "log_scale"
+COSINE_START = 10.0  # where meta-training starts the scale of a cosine
 
 
 @dataclass(frozen=True)
-class Prototypes(HeadAlgorithm):
-    """An image belongs to the class whose mean is nearest.
+class ProtoNet(HeadLearner):
+    """Nearest class mean, and the outer loop that trains a network for it.
 
-    metric: "cosine" (angle; the length of a feature does not matter) or "euclidean" (squared distance).
+    metric: "cosine" (angle; the length of a feature does not matter) or "euclidean" (squared distance: the paper's).
     """
 
-    name: ClassVar[str] = "prototypes"
-    summary: ClassVar[str] = "nearest class mean on frozen features"
+    name: ClassVar[str] = "protonet"
+    summary: ClassVar[str] = "nearest class mean on features that may be meta-trained for it"
     paper: ClassVar[str] = "Snell et al. 2017, arXiv:1703.05175"
 
     metric: Literal["cosine", "euclidean"] = "cosine"
@@ -44,23 +50,37 @@ class Prototypes(HeadAlgorithm):
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:
         x = self._embed(features)  # (N, D)
-        member = F.one_hot(labels, ways).to(x.dtype)  # (N, K)
-        count = member.sum(0)  # (K,)
-        total = member.T @ x  # (K, D)
-        prototypes = total / count[:, None]  # (K, D)
+        prototypes = class_means(x, labels, ways)  # (K, D)
+        count = torch.bincount(labels, minlength=ways)  # (K,)
         scores = self._compare(x, prototypes)  # (N, K)
         spread = scores.std(1).mean().clamp_min(1e-6)
         many = count[labels] > 1  # (N,)
         scale = torch.tensor(UNMEASURED, device=x.device)
         if bool(many.any()):
             kept, own = x[many], labels[many]
-            without = (total[own] - kept) / (count[own] - 1)[:, None]  # (M, D): means without the image
+            left = count[own][:, None] - 1
+            without = prototypes[own] + (prototypes[own] - kept) / left  # (M, D): means without the image
             held_out = scores[many].scatter(1, own[:, None], self._compare_rows(kept, without)[:, None])
             scale = best_scale(held_out / spread, own, SCALES.to(x.device))
+        elif LOG_SCALE in ctx.meta:
+            return {"prototypes": prototypes, "scale": self._scale(x.shape[1], ctx.meta)}
         return {"prototypes": prototypes, "scale": scale / spread}
 
     def score(self, state: State, features: Tensor) -> Tensor:
         return self._compare(self._embed(features), state["prototypes"]) * state["scale"]  # (N, K)
+
+    def head_parameters(self, width: int) -> dict[str, Tensor]:
+        return {LOG_SCALE: torch.tensor(1.0 if self.metric == "euclidean" else COSINE_START).log()}
+
+    def episode_logits(self, support: Tensor, labels: Tensor, query: Tensor, ways: int, meta: Tensors) -> Tensor:
+        if self.metric == "euclidean":
+            return linear(query, prototype_head(support, labels, ways, meta[LOG_SCALE].exp()))  # (M, K)
+        prototypes = class_means(self._embed(support), labels, ways)  # (K, D)
+        return self._compare(self._embed(query), prototypes) * self._scale(query.shape[1], meta)  # (M, K)
+
+    def _scale(self, width: int, meta: Tensors) -> Tensor:
+        """The meta-learnt scale: of a squared distance it counts for the mean over the dimensions."""
+        return meta[LOG_SCALE].exp() / (width if self.metric == "euclidean" else 1)
 
     def _embed(self, features: Tensor) -> Tensor:
         return F.normalize(features, dim=1) if self.metric == "cosine" else features
@@ -80,4 +100,4 @@ class Prototypes(HeadAlgorithm):
 
 @hookimpl
 def learnd_algorithms() -> list[type[Algorithm]]:
-    return [Prototypes]
+    return [ProtoNet]

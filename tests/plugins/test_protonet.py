@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from learnd_plugins.prototypes import SCALES, UNMEASURED, Prototypes
+from learnd_plugins.protonet import SCALES, UNMEASURED, ProtoNet
 from tests.tiny import context
 
 X = torch.tensor([[0.0, 1.0], [0.0, 3.0], [4.0, 0.0], [8.0, 0.0], [6.0, 0.0]])
@@ -16,20 +16,20 @@ LABELS = torch.tensor([0, 0, 1, 1, 1])
 
 
 def test_prototypes_are_the_class_means() -> None:
-    state = Prototypes("euclidean").fit(X, LABELS, 2, context())
+    state = ProtoNet("euclidean").fit(X, LABELS, 2, context())
     assert state["prototypes"].tolist() == [[0.0, 2.0], [6.0, 0.0]]
 
 
 def test_euclidean_logits_are_minus_the_squared_distance_scaled() -> None:
-    state = Prototypes("euclidean").fit(X, LABELS, 2, context())
-    logits = Prototypes("euclidean").score(state, torch.tensor([[3.0, 2.0], [6.0, 1.0]]))
+    state = ProtoNet("euclidean").fit(X, LABELS, 2, context())
+    logits = ProtoNet("euclidean").score(state, torch.tensor([[3.0, 2.0], [6.0, 1.0]]))
     by_hand = -torch.tensor([[9.0, 13.0], [37.0, 1.0]])
     assert torch.allclose(logits, by_hand * state["scale"])
 
 
 def test_cosine_logits_ignore_the_length_of_a_feature() -> None:
-    state = Prototypes("cosine").fit(X, LABELS, 2, context())
-    logits = Prototypes("cosine").score(state, torch.tensor([[1.0, 1.0], [50.0, 50.0]]))
+    state = ProtoNet("cosine").fit(X, LABELS, 2, context())
+    logits = ProtoNet("cosine").score(state, torch.tensor([[1.0, 1.0], [50.0, 50.0]]))
     assert torch.allclose(logits, torch.full((2, 2), 0.5**0.5) * state["scale"])
 
 
@@ -39,7 +39,7 @@ def test_the_scale_minimises_the_held_out_loss(metric: Literal["euclidean", "cos
     generator = torch.Generator().manual_seed(1)
     labels = torch.arange(3).repeat_interleave(4)
     x = torch.randn(12, 5, generator=generator) + 2 * torch.eye(3, 5)[labels]
-    algorithm = Prototypes(metric)
+    algorithm = ProtoNet(metric)
     state = algorithm.fit(x, labels, 3, context())
     held_out = []
     for row in range(12):
@@ -59,6 +59,6 @@ def test_the_scale_minimises_the_held_out_loss(metric: Literal["euclidean", "cos
 
 
 def test_one_shot_has_a_fixed_scale_relative_to_the_spread() -> None:
-    state = Prototypes("euclidean").fit(torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), 2, context())
+    state = ProtoNet("euclidean").fit(torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), 2, context())
     spread = float(torch.tensor([0.0, 4.0]).std())
     assert float(state["scale"]) == pytest.approx(UNMEASURED / spread)
