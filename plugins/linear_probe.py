@@ -22,7 +22,7 @@ from learnd.learning.hooks import hookimpl
 from learnd.learning.subspace import principal
 
 STRENGTHS = (0.001, 0.01, 0.1)
-UNMEASURED = 0.003  # the strength where nothing can be held out, or that costs too much
+UNMEASURED = 0.001  # the strength where nothing can be held out, or that costs too much
 FOLDS = 5
 AFFORDABLE = 5e9  # multiply-adds that the choice of a strength may cost
 
@@ -108,12 +108,13 @@ class LinearProbe(HeadAlgorithm):
 
     def bid(self, task: Task) -> Bid:
         shots = task.images / task.ways
-        score = 0.5 if shots < 5 else 0.65 if shots < 20 else 0.75
+        score = 0.6 if shots < 5 else 0.7 if shots < 10 else 0.75
         small = min(task.images, task.features)
         macs = task.images * task.features * small + 20 * small**3 + self._cost(task.images, small, task.ways, 1)
-        macs += self._held_out_cost(task.images, small, task.ways)
+        held_out = self._held_out_cost(task.images, small, task.ways)
+        overhead = (2 if held_out else 1) * 6e-4 * self.steps
         reason = f"a linear head fitted to what is hard to tell, of {shots:.1f} images a class"
-        return Bid(score, reason, 4e-4 * self.steps + seconds_for(macs, task.device))
+        return Bid(score, reason, overhead + seconds_for(macs + held_out, task.device))
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:
         x = self._embed(features).double()  # (N, D)

@@ -49,7 +49,7 @@ def test_the_commented_examples_of_plugins_are_good_yaml_once_uncommented() -> N
     head, examples = template().split("plugins:\n")[0], template().split("plugins:\n")[1]
     write(f"{head}plugins:\n{examples.replace('# ', '', 1).replace(chr(10) + '  # ', chr(10) + '  ')}")
     assert load(environ={}).plugins == {
-        "protonet": {"metric": "cosine"},
+        "matching": {"context": True},
         "ridge": {"strength": 1.0},
         "finetune": {"blocks": 1, "steps": 100, "rate": 0.001},
     }

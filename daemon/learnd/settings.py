@@ -110,7 +110,7 @@ class RoutingSettings:
     folds: int = field(
         default=5, metadata=rules("Folds of the cross-validation on the support images.", min=2, max=100)
     )
-    shortlist: int = field(default=4, metadata=rules("How many bids at most are measured.", min=1, max=100))
+    shortlist: int = field(default=8, metadata=rules("How many bids at most are measured.", min=1, max=100))
     good_enough: float = field(
         default=0.95,
         metadata=rules("Measured accuracy, in [0, 1], at which no dearer algorithm is tried.", min=0, max=1),

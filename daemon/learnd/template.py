@@ -16,8 +16,8 @@ Relative paths start from the folder of this file. The environment (LEARND_WATCH
 come before this file; "learnd config show" says where each value is from."""
 
 EXAMPLES = {
-    "plugins": """protonet:
-  metric: cosine    # or euclidean
+    "plugins": """matching:
+  context: true     # full context embeddings
 ridge:
   strength: 1.0     # of the pull towards small weights
 finetune:

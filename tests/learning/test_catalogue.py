@@ -162,11 +162,11 @@ def test_the_traceback_begins_in_the_plugin(tmp_path: Path) -> None:
 
 
 def test_a_bad_option_quarantines_its_plugin() -> None:
-    catalogue = load_catalogue(None, {"ridge": {"strenght": 1.0}, "protonet": {"metric": "taxi"}})
-    assert not {"ridge", "protonet"} & set(catalogue.algorithms)
-    assert "finetune" in catalogue.algorithms
+    catalogue = load_catalogue(None, {"ridge": {"strenght": 1.0}, "finetune": {"blocks": "two"}})
+    assert not {"ridge", "finetune"} & set(catalogue.algorithms)
+    assert "protonet" in catalogue.algorithms
     assert "did you mean 'strength'" in info(catalogue, "ridge").reason
-    assert "must be 'cosine' or 'euclidean'" in info(catalogue, "protonet").reason
+    assert "must be a whole number" in info(catalogue, "finetune").reason
 
 
 def test_a_plugin_can_be_switched_off_without_being_imported(tmp_path: Path) -> None:

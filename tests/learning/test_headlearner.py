@@ -18,7 +18,7 @@ from learnd_plugins.protonet import ProtoNet
 from learnd_plugins.ridge import Ridge
 from tests.tiny import context, striped, tiny_backbone, tiny_support
 
-LEARNERS = [ProtoNet(), ProtoNet("euclidean"), Ridge(), Matching(), Matching(context=True, reads=2)]
+LEARNERS = [ProtoNet(), Ridge(), Matching(), Matching(context=True, reads=2)]
 
 every = pytest.mark.parametrize("learner", LEARNERS, ids=str)
 

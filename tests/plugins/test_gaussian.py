@@ -7,14 +7,23 @@ import torch
 from torch import Tensor
 from torch.distributions import Chi2, InverseGamma, Normal
 
-from learnd_plugins.gaussian import STRONGEST, Gaussian, _held_out, _inverse_trigamma, estimate, prior_of
+from learnd_plugins.gaussian import (
+    STRONGEST,
+    Gaussian,
+    _alone,
+    _density,
+    _inverse_trigamma,
+    _log_density,
+    estimate,
+    prior_of,
+)
 from tests.tiny import context
 
 
 def problem(seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.tensor([0] * 4 + [1] * 6 + [2] * 2)
-    x = torch.randn(12, 5, generator=generator, dtype=torch.float64) * torch.tensor([0.2, 1, 1, 2, 3])
+    x = torch.randn(12, 5, generator=generator, dtype=torch.float64) * torch.tensor([0.8, 1, 1, 2, 2.5])
     return x + 2 * torch.eye(3, 5)[labels], labels
 
 
@@ -73,7 +82,8 @@ def test_held_out_densities_are_those_of_leaving_one_out() -> None:
     """The prior is left as it is, and so are the other classes."""
     x, labels = problem()
     classes = estimate(x, labels, 3)
-    found = _held_out(classes, 7.0, x, labels)
+    own = _alone(classes, 7.0, x, labels)
+    found = _log_density(_density(classes, 7.0), x).scatter(1, labels[:, None], own[:, None])
     for row, k in enumerate(labels.tolist()):
         rest = x[(labels == k) & (torch.arange(12) != row)]
         squares = (rest - rest.mean(0)).square().sum(0)
@@ -89,9 +99,13 @@ def test_it_tells_classes_that_differ_in_their_spread_alone() -> None:
     labels = torch.arange(2).repeat_interleave(40)
     spread = torch.tensor([1.0, 4.0])
     x, new = (torch.randn(80, 6, generator=generator) * spread[labels][:, None] for _ in range(2))
-    gaussian = Gaussian(normalise=False)
-    logits = gaussian.score(gaussian.fit(x, labels, 2, context()), new)
-    assert (logits.argmax(1) == labels).float().mean() > 0.9
+
+    def accuracy(gaussian: Gaussian) -> float:
+        logits = gaussian.score(gaussian.fit(x, labels, 2, context()), new)
+        return float((logits.argmax(1) == labels).float().mean())
+
+    assert accuracy(Gaussian(strength=5.0, normalise=False)) > 0.9
+    assert accuracy(Gaussian(strength=1e6, normalise=False)) < 0.75
 
 
 def test_one_image_a_class_is_nearest_mean() -> None:

@@ -34,7 +34,8 @@ def test_five_characters_are_learnt_from_five_drawings_each(tmp_path: Path) -> N
     numbers = (backbone.name, backbone.features, backbone.macs, "cpu")
     task = Task("tengwar", "tengwar", 1, tuple(names), (5,) * 5, 0, TaskOptions(), *numbers)
     algorithms = load_catalogue(None, {}).algorithms
-    chosen = route(task, backbone, support, algorithms, routing(good_enough=2.0), context(), lambda *_: None)
+    everyone = routing(good_enough=2.0, shortlist=100)
+    chosen = route(task, backbone, support, algorithms, everyone, context(), lambda *_: None)
     assert chosen.measured is not None
     assert chosen.measured.accuracy >= 0.9
     assert {c.outcome for c in chosen.candidates} == {"chosen", "measured"}

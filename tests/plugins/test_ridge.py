@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -59,6 +61,27 @@ def test_held_out_predictions_are_those_of_leaving_one_out(count: int, width: in
             weights, bias = normal_equations(x.numpy()[rest], y[rest], w[rest], penalty)
             expected = x.numpy()[row] @ weights + bias
             np.testing.assert_allclose(solution.held_out[index, row].numpy(), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("count", [6, 30])
+def test_what_the_outer_loop_trains_is_the_same_regression(count: int) -> None:
+    """By the Woodbury identity instead of on the principal axes, with the meta-learnt strength and scale."""
+    x, labels = problem(count, 12)
+    query, _ = problem(8, 12, seed=1)
+    meta = {"log_lambda": torch.tensor(-1.0), "log_scale": torch.tensor(2.0)}
+    solution = solve(x, labels, 3, torch.tensor([-1.0], dtype=torch.float64).exp())
+    expected = (query @ solution.weights[0] + solution.bias[0]) * torch.tensor(2.0).exp()
+    logits = Ridge(normalise=False).episode_logits(x.float(), labels, query.float(), 3, meta)
+    assert torch.allclose(logits.softmax(1).double(), expected.softmax(1), atol=1e-4)
+
+
+def test_one_shot_takes_the_meta_learnt_strength_and_scale() -> None:
+    x, query = torch.eye(4), torch.rand(6, 4, generator=torch.Generator().manual_seed(0))
+    meta = {"log_lambda": torch.tensor(1.0), "log_scale": torch.tensor(0.5)}
+    ridge = Ridge()
+    state = ridge.fit(x, torch.arange(4), 4, replace(context(), meta=meta))
+    trained = ridge.episode_logits(x, torch.arange(4), query, 4, meta)
+    assert torch.allclose(ridge.score(state, query).softmax(1), trained.softmax(1), atol=1e-5)
 
 
 def test_noise_asks_for_a_stronger_regularisation_than_clean_features() -> None:

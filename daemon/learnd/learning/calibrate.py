@@ -6,7 +6,11 @@ that the scale stays finite where every held-out image was told right.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+SCALES = torch.logspace(-2, 2, 33)  # of scores, in units of their own spread
+UNMEASURED = 5.0  # the scale, in the same units, where every class has one image
 
 
 def held_out_losses(scores: Tensor, labels: Tensor, scales: Tensor) -> Tensor:
@@ -25,3 +29,17 @@ def held_out_losses(scores: Tensor, labels: Tensor, scales: Tensor) -> Tensor:
 def best_scale(scores: Tensor, labels: Tensor, scales: Tensor) -> Tensor:
     """The scale with the lowest held-out loss, a scalar tensor; arguments as for held_out_losses."""
     return scales[held_out_losses(scores, labels, scales).argmin()]
+
+
+def scale_without_each(scores: Tensor, alone: Tensor, labels: Tensor) -> Tensor:
+    """The scale of the scores of a head on the images that it was fitted to, a scalar tensor.
+
+    scores: (N, K); labels: int64 (N,); alone: (N,), an image's score for its own class had it not been in it (of
+    the only image of a class it may be anything finite).  One image a class tells nothing: then UNMEASURED.
+    """
+    spread = scores.std(1).mean().clamp_min(1e-6)
+    many = torch.bincount(labels)[labels] > 1  # (N,)
+    if not bool(many.any()):
+        return UNMEASURED / spread
+    held_out = scores.scatter(1, labels[:, None], alone[:, None])[many]
+    return best_scale(held_out / spread, labels[many], SCALES.to(scores)) / spread
