@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.learning.algorithm import Cancelled, Context
+from learnd.learning.algorithm import Context, Overdue
 from learnd_plugins.linear_probe import FOLDS, LinearProbe, _folds
 from tests.tiny import context
 
@@ -57,10 +57,10 @@ def test_every_image_that_its_class_can_spare_is_held_out_once() -> None:
     assert len(_folds(one_shot, torch.arange(3), 3)) == 0
 
 
-def test_it_stops_when_the_job_is_cancelled() -> None:
+def test_it_stops_when_the_time_is_up() -> None:
     x, labels = problem((4, 4, 4), 5)
-    with pytest.raises(Cancelled):
-        LinearProbe().fit(x, labels, 3, Context(torch.Generator(), cancelled=lambda: True))
+    with pytest.raises(Overdue):
+        LinearProbe().fit(x, labels, 3, Context(torch.Generator(), deadline=0.0))
 
 
 @pytest.mark.parametrize("wrong", [{"strength": 0.0}, {"steps": 0}])
