@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from learnd.domain import Task
 from learnd.learning.algorithm import Bid, Context, State, Support, seconds_for
 from learnd.learning.backbones import CHUNK, Backbone
-from learnd.learning.heads import linear, prototype_head, zero_head
-from learnd.learning.inner import Descent, Rule, Tensors, inner_loop, inner_steps, slope
+from learnd.learning.heads import HEAD, linear, prototype_head, zero_head
+from learnd.learning.inner import Descent, Rule, Tensors, inner_loop, inner_steps
 from learnd.learning.metalearner import (
     BACKBONE,
     Episodes,
@@ -30,15 +30,75 @@ from learnd.learning.metalearner import (
 )
 
 SCALE = "log_scale"
+ADAPTED = 1_000_000  # parameters: what is adapted of a network where no number of blocks is given
+
+Seen = tuple[Tensor, Callable[[Tensor], Tensors]]  # features (n, D); their gradients -> those of the parameters
 
 
 @dataclass(frozen=True)
-class _Start:
-    """Where a task's inner loop starts: what it adapts, and what those parameters say of images."""
+class Fitting:
+    """A task at the start of its inner loop.
 
-    params: Tensors
-    logits: Callable[[Tensors, Tensor], Tensor]  # params, images (N, C, H, H) -> (N, K)
-    on_support: Callable[[Tensors], Tensor]  # params -> (N, K), for the support
+    start: the parameters that are adapted, of network and head.  embed: images (n, C, H, H), parameters -> (n, D).
+    parts: images and labels, so many at a time as fit a graph.  kept: what the start says of the parts, where it is
+    worth keeping.  first_order: the gradients count as constants (FOMAML), so that no second derivative is needed.
+    check: is called before each part.
+    """
+
+    start: Tensors
+    embed: Callable[[Tensor, Tensors], Tensor]
+    parts: tuple[tuple[Tensor, Tensor], ...]
+    kept: tuple[Seen, ...]
+    first_order: bool
+    check: Callable[[], None]
+
+    def ask(self, params: Tensors) -> tuple[Tensors, Tensor]:
+        """The gradients of the mean loss of all images, and that loss; differentiable unless first_order."""
+        if not self.first_order:
+            return self._ask(params)
+        with torch.no_grad():  # of the outer loop: the inner one differentiates all the same
+            return self._ask(params)
+
+    def logits(self, params: Tensors, images: Tensor) -> Tensor:
+        """images (N, C, H, H) -> (N, K)."""
+        return linear(self.embed(images, params), params)
+
+    def _ask(self, params: Tensors) -> tuple[Tensors, Tensor]:
+        inner, head = network_part(params), head_part(params)
+        count = sum(len(labels) for _, labels in self.parts)
+        kept = self.kept if params is self.start or not inner else ()
+        total: dict[str, Tensor] = {}
+        losses = []
+        for number, (images, labels) in enumerate(self.parts):
+            self.check()
+            features, pull = kept[number] if kept else look(self.embed, images, inner)
+
+            def loss_of(features: Tensor, head: Tensors, labels: Tensor = labels) -> Tensor:
+                return F.cross_entropy(linear(features, head), labels, reduction="sum") / count
+
+            (of_features, of_head), loss = torch.func.grad_and_value(loss_of, argnums=(0, 1))(features, head)
+            gradients = {**pull(of_features), **of_head}
+            total = {name: total[name] + value if total else value for name, value in gradients.items()}
+            losses.append(loss)
+        return total, torch.stack(losses).sum()
+
+
+def look(embed: Callable[[Tensor, Tensors], Tensor], images: Tensor, inner: Tensors) -> Seen:
+    """One forward pass, and the way back from it."""
+    if not inner:
+        return embed(images, inner), lambda of_features: {}
+    passed = torch.func.vjp(lambda own: embed(images, own), dict(inner))
+    return passed[0], lambda of_features: passed[1](of_features)[0]
+
+
+def network_part(params: Tensors) -> dict[str, Tensor]:
+    """Of the parameters, those of the network, under their names as meta-parameters."""
+    return {name: value for name, value in params.items() if name.startswith(BACKBONE)}
+
+
+def head_part(params: Tensors) -> dict[str, Tensor]:
+    """Of the parameters, those of the head."""
+    return {name: value for name, value in params.items() if name.startswith(HEAD)}
 
 
 @dataclass(frozen=True)
@@ -46,9 +106,13 @@ class GradientLearner(MetaLearner):
     """Gradient steps on the task's own images, from a start that was meta-learnt for it.
 
     steps, rate: of the inner loop.  head: what the linear head starts from.  blocks: how many of the backbone's last
-    blocks are adapted with it; null: all.  first_order: without second derivatives.  anneal: share of the
+    blocks are adapted with it; null: as many as have a million parameters together, and at least one (all of
+    conv4; of lite0 the last).  first_order: without second derivatives.  anneal: share of the
     meta-training that is first-order before the second order begins; multi_step: every inner step's loss counts,
     not the last one's alone (both: Antoniou et al. 2019, "How to train your MAML", arXiv:1810.09502).
+
+    The state of a task holds, beside its head, how each parameter differs from the shared network's own; those that
+    the outer loop alone has changed too, so that a later meta-training leaves what was learnt as it was.
     """
 
     steps: int = 5
@@ -76,16 +140,16 @@ class GradientLearner(MetaLearner):
         shots = task.images / task.ways
         score = (0.7 if shots < 10 else 0.55) if learnt else 0.2
         start = "from a start meta-learnt for it" if learnt else "though nothing was meta-learnt for this backbone"
-        depth = 1.0 if self.blocks == 0 else 3.0 * self.steps
+        depth = 1.0 if self.blocks == 0 else 1.0 + 3.0 * self.steps
         macs = task.images * (depth * task.macs + self.steps * 6 * task.features * task.ways)
         return Bid(score, f"{self.steps} gradient steps, {start}", 0.005 * self.steps + seconds_for(macs, task.device))
 
     def adapt(self, backbone: Backbone, support: Support, ctx: Context) -> State:
         meta = {name: value.detach() for name, value in self.meta_of(backbone).items()}
         with torch.no_grad():
-            start = self._start(backbone, meta, support.images, support.labels, support.ways)
-            seen = self._in_chunks(backbone, meta, support, ctx)
-            params = inner_loop(start.params, meta, seen, self.steps, self.rule())
+            images = (support.images, support.labels)
+            task = self.fitting(backbone, meta, images, support.ways, True, ctx, part=CHUNK)
+            params = inner_loop(task.start, meta, task.ask, self.steps, self.rule())
         own = {BACKBONE + name: value for name, value in backbone.module.named_parameters()}
         final = {**{name: value for name, value in meta.items() if name in own}, **params}
         changes = {name: value - own[name] if name in own else value for name, value in final.items()}
@@ -97,77 +161,77 @@ class GradientLearner(MetaLearner):
             changed = {name: own[name] + change for name, change in for_backbone(state).items()}
             return linear(backbone.embed(images, changed), state)  # (N, K)
 
-    def _in_chunks(
-        self, backbone: Backbone, meta: Tensors, support: Support, ctx: Context
-    ) -> Callable[[Tensors], tuple[Tensors, Tensor]]:
-        """What all of the support says, CHUNK images at a time: a task may have more than fit a graph."""
-        count = len(support.labels)
-        body = for_backbone(meta)
-
-        def ask(params: Tensors) -> tuple[Tensors, Tensor]:
-            total: dict[str, Tensor] = {}
-            loss = torch.zeros((), device=support.labels.device)
-            for rows in torch.arange(count).split(CHUNK):
-                ctx.check()
-                images, labels = support.images[rows], support.labels[rows]
-
-                def loss_of(params: Tensors, images: Tensor = images, labels: Tensor = labels) -> Tensor:
-                    features = backbone.features_of(images, {**body, **for_backbone(params)})
-                    return F.cross_entropy(linear(features, params), labels, reduction="sum") / count
-
-                gradients, part = slope(loss_of, first_order=True)(params)
-                loss = loss + part
-                total = {name: total[name] + value if total else value for name, value in gradients.items()}
-            return total, loss
-
-        return ask
-
     # --- the outer loop -------------------------------------------------------------------------------------------
 
     def meta_parameters(self, backbone: Backbone) -> dict[str, Tensor]:
-        return {**backbone_parameters(backbone), SCALE: torch.zeros((), device=backbone.device)}
+        scale = {SCALE: torch.zeros((), device=backbone.device)} if self.head == "prototype" else {}
+        return {**backbone_parameters(backbone), **scale}
 
     def meta_loss(self, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
         first_order = self.first_order or episodes.progress < self.anneal
 
         def task_loss(support: Tensor, labels: Tensor, query: Tensor, query_labels: Tensor) -> Tensor:
-            start = self._start(backbone, meta, support, labels, episodes.ways)
-
-            def loss_of(params: Tensors) -> Tensor:
-                return F.cross_entropy(start.on_support(params), labels)
-
-            path = list(inner_steps(start.params, meta, slope(loss_of, first_order), self.steps, self.rule()))
-            counted = path if self.multi_step and path else (path or [start.params])[-1:]
-            losses = [F.cross_entropy(start.logits(params, query), query_labels) for params in counted]
+            task = self.fitting(backbone, meta, (support, labels), episodes.ways, first_order, ctx)
+            path = [task.start, *inner_steps(task.start, meta, task.ask, self.steps, self.rule())]
+            counted = path[1:] if self.multi_step and self.steps else path[-1:]
+            losses = [F.cross_entropy(task.logits(params, query), query_labels) for params in counted]
             return torch.stack(losses).mean()
 
         return over_tasks(task_loss, episodes)
 
-    def _start(self, backbone: Backbone, meta: Tensors, images: Tensor, labels: Tensor, ways: int) -> _Start:
-        body = for_backbone(meta)
-        features = backbone.features_of(images, body)  # (N, D)
-        head = (
-            prototype_head(features, labels, ways, meta[SCALE].exp())
-            if self.head == "prototype"
-            else zero_head(features, ways)
-        )
-        inner = self._inner(backbone, meta)
+    def fitting(
+        self,
+        backbone: Backbone,
+        meta: Tensors,
+        support: tuple[Tensor, Tensor],
+        ways: int,
+        first_order: bool,
+        ctx: Context,
+        part: int | None = None,
+    ) -> Fitting:
+        """A task from its images (N, C, H, H) and labels (N,), looked at `part` images at a time (default: all)."""
+        body, inner = for_backbone(meta), self.adapted(backbone, meta)
 
-        def logits(params: Tensors, images: Tensor) -> Tensor:
-            return linear(backbone.features_of(images, {**body, **for_backbone(params)}), params)
+        def embed(images: Tensor, params: Tensors) -> Tensor:
+            return backbone.features_of(images, {**body, **for_backbone(params)})  # (n, D)
 
-        def on_support(params: Tensors) -> Tensor:
-            return logits(params, images) if inner else linear(features, params)
+        images, labels = support
+        size = part or len(labels)
+        parts = tuple(zip(images.split(size), labels.split(size), strict=True))
+        seen: list[Seen] = []
+        features: list[Tensor] = []
+        for some, _ in parts:
+            ctx.check()
+            now = look(embed, some, inner)
+            features.append(now[0])
+            if not inner or len(parts) == 1:  # else the graphs of all parts would lie in memory at once
+                seen.append(now)
+        head = self._head(torch.cat(features), labels, ways, meta)
+        return Fitting({**inner, **head}, embed, parts, tuple(seen), first_order, ctx.check)
 
-        return _Start({**inner, **head}, logits, on_support)
-
-    def _inner(self, backbone: Backbone, meta: Tensors) -> dict[str, Tensor]:
-        """The network's parameters that the inner loop adapts."""
-        blocks = backbone.blocks if self.blocks is None else backbone.blocks[: self.blocks]
-        prefixes = tuple(prefix for block in blocks for prefix in block)
+    def adapted(self, backbone: Backbone, meta: Tensors) -> dict[str, Tensor]:
+        """The network's parameters that the inner loop adapts, where they start."""
+        blocks = _last(backbone, ADAPTED) if self.blocks is None else self.blocks
+        prefixes = tuple(prefix for block in backbone.blocks[:blocks] for prefix in block)
         return {
             BACKBONE + name: meta.get(BACKBONE + name, value)
             for name, value in backbone.module.named_parameters()
             if name.startswith(prefixes)
         }
 
+    def _head(self, features: Tensor, labels: Tensor, ways: int, meta: Tensors) -> dict[str, Tensor]:
+        if self.head == "zero":
+            return zero_head(features, ways)
+        scale = meta[SCALE].exp() if SCALE in meta else 1.0
+        return prototype_head(features, labels, ways, scale)
+
+
+def _last(backbone: Backbone, limit: int) -> int:
+    """How many of the last blocks have at most so many parameters together; at least one."""
+    sizes = {name: value.numel() for name, value in backbone.module.named_parameters()}
+    total = 0
+    for number, prefixes in enumerate(backbone.blocks):
+        total += sum(size for name, size in sizes.items() if name.startswith(prefixes))
+        if total > limit:
+            return max(1, number)
+    return len(backbone.blocks)

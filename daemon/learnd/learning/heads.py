@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-WEIGHT, BIAS = "head.weight", "head.bias"
+HEAD = "head."  # prefix of a head's parameters
+WEIGHT, BIAS = HEAD + "weight", HEAD + "bias"
 
 
 def class_means(features: Tensor, labels: Tensor, ways: int) -> Tensor:

@@ -11,12 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
-Loss = Callable[[Tensors], Tensor]  # of parameters: a scalar
 Support = Callable[[Tensors], tuple[Tensors, Tensor]]  # what a task's images say of parameters: gradients and loss
+
+RATE = "rate."  # prefix of those meta-parameters that are a parameter's own rate
 
 
 class Rule(ABC):
@@ -37,8 +37,8 @@ class Rule(ABC):
 class Descent(Rule):
     """Gradient descent.
 
-    rate: of every parameter that has none of its own; a meta-parameter ``rate.<name>``, a scalar or of the
-    parameter's shape, is its own rate (Meta-SGD: Li et al. 2017, arXiv:1707.09835).
+    rate: of every parameter that has none of its own; a meta-parameter ``rate.<name>``, which is broadcast
+    over the parameter, is its own rate (Meta-SGD: Li et al. 2017, arXiv:1707.09835).
     """
 
     rate: float
@@ -47,24 +47,8 @@ class Descent(Rule):
         self, params: Tensors, gradients: Tensors, loss: Tensor, meta: Tensors, carried: Tensors, step: int
     ) -> tuple[Tensors, Tensors]:
         return {
-            name: value - meta.get(f"rate.{name}", self.rate) * gradients[name] for name, value in params.items()
+            name: value - meta.get(RATE + name, self.rate) * gradients[name] for name, value in params.items()
         }, carried
-
-
-def slope(loss_of: Loss, first_order: bool = False) -> Support:
-    """Ask a loss for its gradients, differentiably.
-
-    first_order: they count as constants (FOMAML), so that no second derivative is ever needed.
-    """
-    ask = torch.func.grad_and_value(loss_of)
-
-    def support(params: Tensors) -> tuple[Tensors, Tensor]:
-        gradients, loss = ask(dict(params))
-        if not first_order:
-            return gradients, loss
-        return {name: value.detach() for name, value in gradients.items()}, loss.detach()
-
-    return support
 
 
 def inner_steps(params: Tensors, meta: Tensors, support: Support, steps: int, rule: Rule) -> Iterator[Tensors]:
