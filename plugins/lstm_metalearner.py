@@ -72,8 +72,8 @@ def _flat(values: Tensors) -> Tensor:
 class LstmMetalearner(GradientLearner):
     """Five steps on the head and the last block.  The options: `learnd.learning.gradient`.
 
-    rate: where the input gate starts, below 1; keep: where the forget gate does.  Together that is gradient descent with
-    a little decay.  hidden: units of the LSTM.  blocks: a coordinate costs some 300 numbers a step in training, so
+    rate: where the input gate starts, below 1; keep: where the forget gate does.  Together that is gradient descent
+    with a little decay.  hidden: units of the LSTM.  blocks: a coordinate costs some 300 numbers a step in training, so
     that all 0.4 M of conv4 would cost gigabytes a task, and the last block of lite0 as many.
     """
 

@@ -1,0 +1,153 @@
+"""How quick a second-order meta-step is, beside the library `higher`.
+
+    python -m benchmarks.metastep [--repeats 5] [--threads 1]
+
+One meta-step is the gradient of MAML's loss over a batch of tasks with respect to all of conv4.  Every side has the
+same network, images, inner steps and rate, and their gradients are compared before the clock starts.  The sides take
+turns; a figure is the median of its repeats.  `higher` (Grefenstette et al. 2019, arXiv:1910.01727) is no dependency:
+`pip install higher`; where it is not there, it is left out and said so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.figures import spread
+from learnd.learning.algorithm import Context
+from learnd.learning.backbones import Backbone, load_backbone
+from learnd.learning.images import normalise
+from learnd.learning.metalearner import Episodes
+from learnd.wire import BackboneSpec
+from learnd_plugins.maml import Maml
+
+RATE = 0.01
+Gradients = list[Tensor]  # of the network's parameters, in their order
+Side = Callable[[], Gradients]
+
+
+@dataclass(frozen=True)
+class Setting:
+    ways: int
+    shots: int
+    tasks: int
+    steps: int
+
+    def __str__(self) -> str:
+        return f"{self.ways}-way {self.shots}-shot, {self.tasks} tasks, {self.steps} step{'s' * (self.steps > 1)}"
+
+
+SETTINGS = (Setting(5, 1, 32, 1), Setting(20, 1, 16, 5))
+
+
+def drawn(setting: Setting, seed: int, side: int, channels: int) -> Episodes:
+    """Noise for images: what is in them does not matter for the time.  As many queries as support images."""
+    generator = torch.Generator().manual_seed(seed)
+    count = setting.ways * setting.shots
+    shape = (setting.tasks, count, channels, side, side)
+    labels = torch.arange(setting.ways).repeat_interleave(setting.shots).repeat(setting.tasks, 1)
+    support, query = (torch.randint(256, shape, generator=generator).to(torch.uint8) for _ in range(2))
+    return Episodes(support, labels, query, labels, setting.ways)
+
+
+def ours(backbone: Backbone, setting: Setting, episodes: Episodes, chunk: int) -> Side:
+    """Our meta-step; chunk tasks at a time side by side: with 1 the plain loop."""
+    learner = Maml(steps=setting.steps, rate=RATE, head="zero")
+    ctx = Context(torch.Generator())
+
+    def step() -> Gradients:
+        meta = {name: value.requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
+        for part in episodes.split(chunk):
+            loss = learner.meta_loss(backbone, meta, part, ctx) * len(part) / len(episodes)
+            loss.backward()  # type: ignore[no-untyped-call]
+        return [value.grad for value in meta.values() if value.grad is not None]
+
+    return step
+
+
+def theirs(higher: ModuleType, backbone: Backbone, setting: Setting, episodes: Episodes) -> Side:
+    """The same meta-step by `higher`, written as its documentation shows."""
+    body = copy.deepcopy(backbone.module).requires_grad_(True)
+    head = nn.Linear(backbone.features, setting.ways)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    network = nn.Sequential(body, head).eval()
+    optimiser = torch.optim.SGD(network.parameters(), lr=RATE)
+
+    def step() -> Gradients:
+        network.zero_grad(set_to_none=True)
+        for support, labels, query, query_labels in zip(*episodes.tensors, strict=True):
+            images, queries = (normalise(some, backbone.preprocess) for some in (support, query))
+            with higher.innerloop_ctx(network, optimiser, copy_initial_weights=False) as (inner, descent):
+                for _ in range(setting.steps):
+                    descent.step(F.cross_entropy(inner(images), labels))
+                loss = F.cross_entropy(inner(queries), query_labels) / len(episodes)
+                loss.backward()  # type: ignore[no-untyped-call]
+        return [value.grad for value in body.parameters() if value.grad is not None]
+
+    return step
+
+
+def agree(sides: dict[str, Side]) -> None:
+    """Raises AssertionError where the sides do not compute the same; also the warm-up."""
+    first, *others = ((name, torch.cat([value.flatten() for value in side()])) for name, side in sides.items())
+    for name, gradients in others:
+        away = float((gradients - first[1]).norm() / first[1].norm())
+        assert away < 1e-2, f"{name} and {first[0]} differ by {away:.1%}"
+
+
+def in_turn(sides: dict[str, Side], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each side; each repeat asks all of them, so that what else the machine does falls on all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            started = time.perf_counter()
+            side()
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--chunk", type=int, default=8, help="tasks side by side, of ours")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    backbone = load_backbone(BackboneSpec("conv4"))
+    try:
+        higher = importlib.import_module("higher")
+    except ImportError:
+        higher = None
+        print("higher is not installed, so there is nothing to compare with: pip install higher")
+    print(f"conv4, second order, {options.threads} thread(s), float32; seconds: median (range) of {options.repeats}")
+    for setting in SETTINGS:
+        episodes = drawn(setting, 1, backbone.preprocess.size, backbone.preprocess.channels)
+        sides = {
+            f"learnd, {options.chunk} tasks side by side": ours(backbone, setting, episodes, options.chunk),
+            "learnd, one task after the other": ours(backbone, setting, episodes, 1),
+        }
+        if higher is not None:
+            sides["higher"] = theirs(higher, backbone, setting, episodes)
+        agree(sides)
+        seconds = in_turn(sides, options.repeats)
+        slowest = list(seconds.values())[-1]
+        print(f"\n{setting}")
+        for name, measured in seconds.items():
+            ratio = statistics.median(slow / mine for slow, mine in zip(slowest, measured, strict=True))
+            print(f"  {name:<36} {spread(measured):>26} s   {ratio:5.2f} times the last one's speed")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
