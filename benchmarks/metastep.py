@@ -26,10 +26,10 @@ from torch.nn import functional as F
 from benchmarks.figures import spread
 from learnd.learning.algorithm import Context
 from learnd.learning.backbones import Backbone, load_backbone
+from learnd.learning.catalogue import load_catalogue
 from learnd.learning.images import normalise
-from learnd.learning.metalearner import Episodes
+from learnd.learning.metalearner import Episodes, MetaLearner
 from learnd.wire import BackboneSpec
-from learnd_plugins.maml import Maml
 
 RATE = 0.01
 Gradients = list[Tensor]  # of the network's parameters, in their order
@@ -62,14 +62,16 @@ def drawn(setting: Setting, seed: int, side: int, channels: int) -> Episodes:
 
 def ours(backbone: Backbone, setting: Setting, episodes: Episodes, chunk: int) -> Side:
     """Our meta-step; chunk tasks at a time side by side: with 1 the plain loop."""
-    learner = Maml(steps=setting.steps, rate=RATE, head="zero")
+    options = {"steps": setting.steps, "rate": RATE, "head": "zero"}
+    learner = load_catalogue(None, {"maml": options}).algorithms["maml"]
+    assert isinstance(learner, MetaLearner)
     ctx = Context(torch.Generator())
 
     def step() -> Gradients:
         meta = {name: value.requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
         for part in episodes.split(chunk):
             loss = learner.meta_loss(backbone, meta, part, ctx) * len(part) / len(episodes)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         return [value.grad for value in meta.values() if value.grad is not None]
 
     return step
@@ -92,7 +94,7 @@ def theirs(higher: ModuleType, backbone: Backbone, setting: Setting, episodes: E
                 for _ in range(setting.steps):
                     descent.step(F.cross_entropy(inner(images), labels))
                 loss = F.cross_entropy(inner(queries), query_labels) / len(episodes)
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
         return [value.grad for value in body.parameters() if value.grad is not None]
 
     return step
