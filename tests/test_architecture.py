@@ -25,6 +25,7 @@ COMMON = [
     "learnd.wire",
     "learnd.scalars",
     "learnd.schema",
+    "learnd.recipe",
     "learnd.layers",
     "learnd.settings",
     "learnd.template",
@@ -69,6 +70,7 @@ LEARNING = [
     "learnd.learning.readers",
     "learnd.learning.conv4",
     "learnd.learning.zoo",
+    "learnd.learning.checkpoints",
     "learnd.learning.backbones",
     "learnd.learning.exemplars",
     # the contract, and what plugins are built of
@@ -95,7 +97,6 @@ LEARNING = [
     "learnd.learning.adapting",
     "learnd.learning.learner",
     "learnd.learning.predictor",
-    "learnd.learning.meta",
     "learnd.learning.evaluation",
     "learnd.learning.process",
     "learnd.learning.worker",
@@ -110,6 +111,18 @@ LEARNING = [
     "learnd.learning.conformance.elsewhere",
     "learnd.learning.conformance",
     "learnd.learning.conformance.__main__",
+    # over many tasks: meta-training
+    "learnd.learning.corpus",
+    "learnd.learning.augment",
+    "learnd.learning.episodes",
+    "learnd.learning.batching",
+    "learnd.learning.snapshots",
+    "learnd.learning.training",
+    "learnd.learning.engine",
+    "learnd.learning.pretrain",
+    "learnd.learning.curves",
+    "learnd.learning.metajob",
+    "learnd.learning.metatrain",
 ]
 FACE = [
     "learnd.face",
@@ -121,6 +134,7 @@ FACE = [
     "learnd.face.options",
     "learnd.face.live",
     "learnd.face.oneshot",
+    "learnd.face.recipes",
     # the commands
     "learnd.face.overview",
     "learnd.face.checking",
@@ -128,6 +142,7 @@ FACE = [
     "learnd.face.tending",
     "learnd.face.conformance",
     "learnd.face.plugins",
+    "learnd.face.metatraining",
     "learnd.face.checkup",
     "learnd.face.doctor",
     "learnd.face.starting",

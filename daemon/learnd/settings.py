@@ -149,11 +149,12 @@ class Settings:
         default="lite0",
         metadata=rules(
             "The CNN that all tasks of a state share; another one needs another state. conv4 is for small "
-            "grey glyphs, lite0 for photographs; timm:<model> is any other of timm, @<file> its weights; "
-            "plugin:<name> is one that a plugin brings.",
-            pattern=r"conv4|lite0|timm:[^\s@]+(@.+)?|plugin:[a-z][a-z0-9_]*",
-            expected="conv4, lite0, timm:<model>, timm:<model>@<file> or plugin:<name>",
-            examples=("conv4", "lite0", "timm:resnet18"),
+            "grey glyphs, lite0 for photographs; timm:<model> is any other of timm, plugin:<name> one that a plugin "
+            "brings. <name>@<file> has other weights, such as those of learnd meta-train; conv4-rgb, for small "
+            "photographs, has no others.",
+            pattern=r"(conv4|conv4-rgb|lite0|timm:[^\s@]+|plugin:[a-z][a-z0-9_]*)(@.+)?",
+            expected="conv4, conv4-rgb, lite0, timm:<model>, plugin:<name> or <one of them>@<file>",
+            examples=("conv4", "conv4-rgb", "lite0", "timm:resnet18"),
             file_after="@",
         ),
     )

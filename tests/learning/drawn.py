@@ -35,3 +35,19 @@ def stripes_task(folder: Path, shots: int = 5, ways: int = 3, first_seed: int = 
         for shot in range(shots):
             draw_stripes(folder / f"at {way * 60}" / f"{shot}.png", way * 60, first_seed + 100 * way + shot)
     return folder
+
+
+def glyph_root(root: Path, shots: int = 6) -> Path:
+    """Four groups of four classes, <group>/<class>/<image>: a bar at one of 16 angles, drawn with a little noise."""
+    draw = torch.Generator().manual_seed(0)
+    line = torch.linspace(-1, 1, 28)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    for number in range(16):
+        angle = torch.tensor(number * torch.pi / 16)
+        ink = ((x * angle.sin() - y * angle.cos()).abs() < 0.12) & (x * angle.cos() + y * angle.sin() > 0)
+        folder = root / f"group{number // 4}" / f"class{number % 4}"
+        folder.mkdir(parents=True)
+        for shot in range(shots):
+            noisy = 255 - ink * 255 * (torch.rand(28, 28, generator=draw) > 0.1)
+            Image.fromarray(noisy.to(torch.uint8).numpy()).save(folder / f"{shot}.png")
+    return root

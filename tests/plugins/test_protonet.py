@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from learnd.learning.calibrate import UNMEASURED
-from learnd.learning.meta import PrototypeLoss
 from learnd.learning.metalearner import Episodes
 from learnd_plugins.protonet import LOG_SCALE, ProtoNet
 from tests.tiny import FEATURES, context, striped, tiny_backbone
@@ -44,9 +43,13 @@ def test_the_loss_of_an_episode_is_that_of_the_paper_with_a_learned_scale() -> N
     episodes = Episodes(support, labels[0], query, labels[1], 3)
     protonet = ProtoNet()
     meta = {**protonet.meta_parameters(backbone), LOG_SCALE: torch.tensor(0.4)}
-    theirs = PrototypeLoss(FEATURES)
-    theirs.log_scale.data.fill_(0.4)
-    expected = [theirs(backbone.features_of(each.flatten(0, 1)).unflatten(0, (3, 5)), 2)[0] for each in drawn]
+
+    def by_hand(embedded: torch.Tensor) -> torch.Tensor:  # (W, S + Q, D)
+        prototypes, queries = embedded[:, :2].mean(1), embedded[:, 2:].flatten(0, 1)  # (W, D), (W * Q, D)
+        logits = -torch.cdist(queries, prototypes).square() / FEATURES * torch.tensor(0.4).exp()
+        return torch.nn.functional.cross_entropy(logits, torch.arange(3).repeat_interleave(3))
+
+    expected = [by_hand(backbone.features_of(each.flatten(0, 1)).unflatten(0, (3, 5))) for each in drawn]
     assert torch.allclose(protonet.meta_loss(backbone, meta, episodes, context()), torch.stack(expected).mean())
 
 

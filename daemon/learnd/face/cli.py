@@ -34,6 +34,7 @@ COMMANDS = {
     "retry": Entry("tending", "Try a failed, rejected or skipped task again."),
     "skip": Entry("tending", "Leave a task alone."),
     "plugins": Entry("plugins", "The algorithms that can be chosen from."),
+    "meta-train": Entry("metatraining", "Learn to learn: train an algorithm or a backbone over many tasks."),
     "examples": Entry("starting", "Real task folders to try."),
     "doctor": Entry("doctor", "Is everything in order here?"),
     "config": Entry("checking", "The settings, and where each is from."),
@@ -62,7 +63,7 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"learnd.face.{COMMANDS[cmd_name].module}")
-        command = getattr(module, cmd_name)
+        command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

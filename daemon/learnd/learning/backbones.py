@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from learnd.errors import LearndError, StateError
+from learnd.learning import checkpoints
 from learnd.learning.images import Preprocess, normalise
-from learnd.learning.zoo import NO_BUILDERS, Builder, Network, build_network
+from learnd.learning.zoo import NO_BUILDERS, Builder, Network, build_network, fresh_network
 from learnd.wire import BackboneSpec
 
 CHUNK = 64  # images a forward pass: fixed, so that the same images give the same bits whoever asks
@@ -33,6 +35,7 @@ class Backbone:
     and every tensor.  macs: multiply-adds of the convolutions and linear layers for one image.  blocks: prefixes
     of parameter names, the last block of the network first; "tune the last two blocks" is ``blocks[:2]``.
     meta: what algorithms have meta-learnt for exactly this network: algorithm -> name -> tensor.
+    architecture: the network's name without the file of its weights.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Backbone:
     device: torch.device
     blocks: tuple[tuple[str, ...], ...]
     meta: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict, hash=False)
+    architecture: str = ""
 
     def features_of(self, images: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """uint8 (N, C, S, S) -> float32 (N, D) in one pass, differentiable in parameters.
@@ -69,40 +73,72 @@ class Backbone:
 
 
 def load_backbone(
-    spec: BackboneSpec, device: torch.device | str = "cpu", others: Mapping[str, Builder] = NO_BUILDERS
+    spec: BackboneSpec,
+    device: torch.device | str = "cpu",
+    others: Mapping[str, Builder] = NO_BUILDERS,
+    meta: Path | None = None,
+    log: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> Backbone:
     """Load a backbone onto a device; with spec.file from the state's own copy, else from where its name says.
 
     others: the networks that plugins bring.
+    It carries what was meta-learnt for it (see `checkpoints`); meta: a folder of the user's own meta checkpoints.
+    log: takes one line about each that does not fit.
+
     Raises LearndError where it cannot be found or does not fit, StateError where its hash is not spec.hash.
     """
-    try:
-        network = build_network(spec.name, Path(spec.file) if spec.file else None, others)
-        backbone = _freeze(spec.name, network, torch.device(device))
-    except RuntimeError as error:  # a device that is not there, or has no memory left
-        raise LearndError(
-            f"cannot be put on {device}: {str(error).splitlines()[0]}",
-            where=f"backbone {spec.name}",
-            remedy="choose devices that `learnd doctor` lists",
-        ) from error
+    network = build_network(spec.name, Path(spec.file) if spec.file else None, others)
+    backbone = _on_device(spec.name, network, device)
     if spec.hash is not None and spec.hash != backbone.hash:
         raise StateError(
             f"this state was made with backbone {spec.hash}, and {spec.file or spec.name} is {backbone.hash}",
             where=f"backbone {spec.name}",
             remedy="put the state's own file back from a backup, or start a new state",
         )
-    return backbone
+    return replace(backbone, meta=checkpoints.attached(backbone.hash, backbone.module, backbone.device, meta, log))
 
 
-def export(backbone: Backbone, path: Path) -> None:
-    """Write a .safetensors file from which load_backbone makes the same backbone, bit for bit."""
+def fresh_backbone(name: str, seed: int, device: torch.device | str = "cpu") -> Backbone:
+    """A backbone with random weights, to be trained; the same for the same seed.  Raises LearndError."""
+    return _on_device(name, fresh_network(name, seed), device)
+
+
+def export(backbone: Backbone, path: Path, note: Mapping[str, str] | None = None, half: bool = False) -> None:
+    """Write a .safetensors file from which load_backbone makes the same backbone, bit for bit.
+
+    note: more for its metadata.  half: as float16, for weights that `trained` has rounded to it.
+    """
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.module.state_dict().items()}
-    note = {
+    if half:
+        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    about = {
         "name": backbone.name,
         "hash": backbone.hash,
         "preprocess": json.dumps(asdict(backbone.preprocess), sort_keys=True),
     }
-    save_file(tensors, path, metadata=note)
+    save_file(tensors, path, metadata={**(note or {}), **about})
+
+
+def trained(backbone: Backbone, module: nn.Module, half: bool = False) -> Backbone:
+    """The backbone with the weights of module, under the hash that is theirs.
+
+    half: the weights are rounded to float16, so that a file of half the size holds them exactly.
+    """
+    copied = copy.deepcopy(module).cpu().float()
+    if half:
+        copied = copied.half().float()
+    return _on_device(backbone.name, Network(backbone.architecture, copied, backbone.preprocess), backbone.device)
+
+
+def _on_device(name: str, network: Network, device: torch.device | str) -> Backbone:
+    try:
+        return _freeze(name, network, torch.device(device))
+    except RuntimeError as error:  # a device that is not there, or has no memory left
+        raise LearndError(
+            f"cannot be put on {device}: {str(error).splitlines()[0]}",
+            where=f"backbone {name}",
+            remedy="choose devices that `learnd doctor` lists",
+        ) from error
 
 
 def _freeze(name: str, network: Network, device: torch.device) -> Backbone:
@@ -111,7 +147,17 @@ def _freeze(name: str, network: Network, device: torch.device) -> Backbone:
     digest = _hash(network.architecture, preprocess, module)
     image = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size)
     macs, features = _measure(module, image)
-    return Backbone(name, module.to(device), preprocess, features, digest, macs, device, _blocks(module))
+    return Backbone(
+        name,
+        module.to(device),
+        preprocess,
+        features,
+        digest,
+        macs,
+        device,
+        _blocks(module),
+        architecture=network.architecture,
+    )
 
 
 def _hash(architecture: str, preprocess: Preprocess, module: nn.Module) -> str:

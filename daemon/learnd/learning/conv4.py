@@ -1,8 +1,10 @@
-"""conv4: the small CNN of the few-shot papers, a little wider (0.39 M parameters), for 28x28 grey glyphs.
+"""conv4: the small CNN of the few-shot papers, a little wider (0.39 M parameters).
+
+`conv4` takes 28x28 grey glyphs, `conv4-rgb` 32x32 photographs.
 
 Four 3x3 convolutions as in Vinyals et al. 2016 ("Matching Networks for One Shot Learning") and Snell et al.
 2017 ("Prototypical Networks for Few-shot Learning"), widened from 64 to 32-64-128-256 channels.  The last pooling
-is replaced by a learned one (a depthwise 3x3 over the last 3x3 map, as in MobileFaceNets, Chen et al. 2018),
+is replaced by a learned one (depthwise over the whole last map, 3x3 or 4x4, as in MobileFaceNets, Chen et al. 2018),
 which keeps where a stroke is and gives 256 features.
 """
 
@@ -13,8 +15,8 @@ from torch import Tensor, nn
 from learnd.learning.images import Preprocess
 
 GLYPHS = Preprocess(size=28, channels=1, mean=(0.92,), std=(0.22,))  # Omniglot's background: black on white
+COLOUR = Preprocess(size=32, channels=3, mean=(0.507, 0.487, 0.441), std=(0.267, 0.256, 0.276))  # CIFAR-100's
 WIDTHS = (32, 64, 128, 256)
-FEATURES = WIDTHS[-1]
 
 
 def _block(inputs: int, outputs: int, pool: bool) -> nn.Sequential:
@@ -29,18 +31,21 @@ def _block(inputs: int, outputs: int, pool: bool) -> nn.Sequential:
 
 
 class Conv4(nn.Module):
-    """float32 (N, 1, 28, 28) -> features float32 (N, 256)."""
+    """float32 (N, channels, side, side) -> features float32 (N, widths[-1]); the side is at least 8."""
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 1, side: int = 28, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
-        inputs = (1, *WIDTHS[:-1])
+        pooled = len(widths) - 1  # every block but the last halves the map
         self.blocks = nn.Sequential(
-            *(_block(i, o, pool=level < 3) for level, (i, o) in enumerate(zip(inputs, WIDTHS, strict=True)))
+            *(
+                _block(i, o, pool=level < pooled)
+                for level, (i, o) in enumerate(zip((channels, *widths[:-1]), widths, strict=True))
+            )
         )
-        self.pool = nn.Conv2d(WIDTHS[-1], FEATURES, 3, groups=WIDTHS[-1], bias=False)
-        self.norm = nn.BatchNorm2d(FEATURES)
+        self.pool = nn.Conv2d(widths[-1], widths[-1], side >> pooled, groups=widths[-1], bias=False)
+        self.norm = nn.BatchNorm2d(widths[-1])
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = self.blocks(images)  # (N, 256, 3, 3)
-        features: Tensor = self.norm(self.pool(maps)).flatten(1)  # (N, 256)
+        maps = self.blocks(images)  # (N, D, S, S), S = side / 8
+        features: Tensor = self.norm(self.pool(maps)).flatten(1)  # (N, D)
         return features

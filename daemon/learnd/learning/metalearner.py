@@ -7,8 +7,8 @@ algorithm's name (`Backbone.meta`), and `adapt` finds it there.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -69,6 +69,23 @@ class MetaLearner(Algorithm):
     def meta_of(self, backbone: Backbone) -> dict[str, Tensor]:
         """What was meta-learnt for this backbone; where nothing was, where the outer loop would start."""
         return {**self.meta_parameters(backbone), **backbone.meta.get(self.name, {})}
+
+
+def with_fitting_meta(
+    backbone: Backbone, algorithms: Mapping[str, Algorithm], log: Callable[[str], None]
+) -> Backbone:
+    """The backbone without what was meta-learnt by algorithms of other options: its shapes would not fit theirs."""
+    kept = dict(backbone.meta)
+    for name, tensors in backbone.meta.items():
+        learner = algorithms.get(name)
+        if not isinstance(learner, MetaLearner):
+            continue
+        wanted = learner.meta_parameters(backbone)
+        wrong = [key for key, value in tensors.items() if key in wanted and wanted[key].shape != value.shape]
+        if wrong:
+            log(f"what was meta-learnt for {name} is left out: with its options, {wrong[0]} is of another shape")
+            del kept[name]
+    return replace(backbone, meta=kept)
 
 
 def over_tasks(task_loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], episodes: Episodes) -> Tensor:

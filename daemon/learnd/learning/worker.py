@@ -65,15 +65,22 @@ def _load(options: argparse.Namespace, line: Line) -> Bench:
 
     from learnd.learning.backbones import load_backbone
     from learnd.learning.bench import Bench
+    from learnd.learning.metalearner import with_fitting_meta
 
     torch.set_num_threads(_threads())
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.allow_tf32 = False  # features must be the same to a hair wherever they were computed
     catalogue = load_plugins(options, line)
-    backbone = load_backbone(from_json(BackboneSpec, json.loads(options.backbone)), options.device, catalogue.backbones)
+    spec = from_json(BackboneSpec, json.loads(options.backbone))
+    meta = options.plugins and options.plugins / "meta"
+    backbone = load_backbone(spec, options.device, catalogue.backbones, meta, _log)
     shape = (1, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
     backbone.embed(torch.zeros(shape, dtype=torch.uint8))
-    return Bench(backbone, catalogue, _threads(), log=lambda text: print(text, file=sys.stderr, flush=True))
+    return Bench(with_fitting_meta(backbone, catalogue.algorithms, _log), catalogue, _threads(), _log)
+
+
+def _log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _threads() -> int:

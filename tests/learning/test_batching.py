@@ -1,0 +1,52 @@
+"""How many tasks at once: by size and by what the algorithm is; the gradient is the same either way."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from learnd.learning.algorithm import Algorithm
+from learnd.learning.batching import chunk_size, faster_in_bfloat16, precision
+from learnd.learning.corpus import Domain
+from learnd.learning.episodes import Sampling, sample
+from learnd.learning.metalearner import Episodes, MetaLearner
+from tests.learning.domains import stripes
+from tests.learning.metalearners import Nearest, OneStep
+
+
+def batch(ways: int = 5, queries: int = 3) -> Episodes:
+    domain = Domain("stripes", stripes(20, 20))
+    return sample([domain], Sampling(2, (ways,), (1,), queries), torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("batching", "learner", "ways", "size"),
+    [
+        ("auto", OneStep(), 5, 16),  # small tasks, all at once
+        ("auto", OneStep(steps=5), 20, 1),  # large ones would not fit the cache
+        ("auto", Nearest(), 5, 1),  # batch norm takes the statistics of one task
+        ("loop", OneStep(), 5, 1),
+        ("vmap:4", OneStep(), 20, 4),
+    ],
+)
+def test_tasks_at_once_on_a_cpu(batching: str, learner: MetaLearner, ways: int, size: int) -> None:
+    assert isinstance(learner, Algorithm)
+    assert chunk_size(batching, learner, batch(ways)) == size
+
+
+def test_bfloat16_is_for_metric_methods_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+
+    def inside(amp: str, metric: bool) -> torch.dtype:
+        with precision(amp, metric, cpu):
+            return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert faster_in_bfloat16(cpu)
+    assert [inside("auto", True), inside("auto", False), inside("off", True)] == [
+        torch.bfloat16,
+        torch.float32,
+        torch.float32,
+    ]
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert inside("auto", True) == torch.float32
