@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from learnd.errors import LearndError, StateError
-from learnd.learning.backbones import CHUNK, Backbone, export, load_backbone
+from learnd.learning.backbones import CHUNK, Backbone, export, fresh_backbone, load_backbone, trained
 from learnd.learning.conv4 import GLYPHS, Conv4
 from learnd.learning.zoo import Network
 from learnd.wire import BackboneSpec
@@ -186,3 +186,16 @@ def test_a_plugins_network_that_cannot_be_had_is_named(name: str, says: str) -> 
     others: dict[str, Any] = {"raises": _raises, "nothing": lambda: None}
     with pytest.raises(LearndError, match=f"backbone plugin:{name}: .*{says}"):
         load_backbone(BackboneSpec(f"plugin:{name}"), others=others)
+
+
+def test_trained_weights_have_a_hash_of_their_own_and_fit_half_a_file(conv4: Backbone, tmp_path: Path) -> None:
+    module = fresh_backbone("conv4", 3).module
+    whole, rounded = trained(conv4, module), trained(conv4, module, half=True)
+    assert len({conv4.hash, whole.hash, rounded.hash}) == 3
+    export(rounded, tmp_path / "half.safetensors", {"recipe": "{}"}, half=True)
+    export(whole, tmp_path / "whole.safetensors")
+    again = load_backbone(BackboneSpec("conv4", str(tmp_path / "half.safetensors"), rounded.hash))
+    assert torch.equal(again.embed(glyphs(2)), rounded.embed(glyphs(2)))
+    assert (tmp_path / "half.safetensors").stat().st_size < 0.6 * (tmp_path / "whole.safetensors").stat().st_size
+    assert not whole.module.training
+    assert not any(parameter.requires_grad for parameter in whole.module.parameters())

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from learnd.errors import LearndError
 from learnd.learning import zoo
-from learnd.learning.zoo import build_network, read_tensors
+from learnd.learning.conv4 import Conv4
+from learnd.learning.zoo import build_network, fresh_network, read_tensors
 from tests.learning.drawn import random_conv4
 
 SMALL = "resnet10t"  # of timm's models one of the smallest
@@ -107,3 +108,28 @@ def test_lite0_with_weights_that_are_not_the_known_ones(monkeypatch: pytest.Monk
     monkeypatch.setattr(zoo, "LITE0_SHA256", "0" * 64)
     with pytest.raises(LearndError, match="not the known ones"):
         build_network("lite0")
+
+
+def test_conv4_for_colour_has_no_weights_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(LearndError, match="conv4-rgb: comes without weights") as caught:
+        build_network("conv4-rgb")
+    assert "--fresh" in (caught.value.remedy or "")
+    fresh = fresh_network("conv4-rgb", 1)
+    assert fresh.module.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 256)
+    save_file(fresh.module.state_dict(), tmp_path / "rgb.safetensors")
+    loaded = build_network(f"conv4-rgb@{tmp_path / 'rgb.safetensors'}")
+    assert (loaded.architecture, loaded.preprocess) == ("conv4-rgb", fresh.preprocess)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.module.parameters(), fresh.module.parameters(), strict=True))
+
+
+def test_fresh_weights_are_the_same_for_the_same_seed_and_leave_random_numbers_alone() -> None:
+    state = torch.get_rng_state()
+    one, same, other = (next(fresh_network("conv4", seed).module.parameters()) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("width", [(8, 16), (4, 8, 16)])
+def test_conv4_of_other_sizes(width: tuple[int, ...]) -> None:
+    assert Conv4(3, 24, width).eval()(torch.zeros(2, 3, 24, 24)).shape == (2, 16)
