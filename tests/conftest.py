@@ -7,6 +7,10 @@ from collections import Counter
 
 import pytest
 
+# Before anything imports torch: on few cores, the threads of tiny tensors spend their time waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from tests.data import ARCHIVES, data_folder, missing_reason
 
 

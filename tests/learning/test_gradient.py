@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from learnd.learning import gradient
-from learnd.learning.algorithm import Cancelled, Support
+from learnd.learning.algorithm import Overdue, Support
 from learnd.learning.gradient import GradientLearner
 from learnd.learning.heads import linear
 from learnd.learning.metalearner import BACKBONE, MetaLearner, for_backbone
@@ -132,16 +132,9 @@ def test_without_a_number_of_blocks_a_large_network_adapts_its_last_ones(
     assert {name.removeprefix(BACKBONE)[:2] for name in names} == blocks
 
 
-def test_it_stops_when_the_job_is_cancelled() -> None:
-    asked: list[None] = []
-
-    def cancelled() -> bool:
-        asked.append(None)
-        return len(asked) > 3
-
-    with pytest.raises(Cancelled):
-        Maml().adapt(NETWORK, tiny_support(NETWORK), replace(context(), cancelled=cancelled))
-    assert len(asked) == 4
+def test_it_stops_when_its_time_is_up() -> None:
+    with pytest.raises(Overdue):
+        Maml().adapt(NETWORK, tiny_support(NETWORK), replace(context(), deadline=0.0))
 
 
 @dataclass(frozen=True)
