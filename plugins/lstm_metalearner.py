@@ -17,7 +17,7 @@ from torch import Tensor
 
 from learnd.learning.algorithm import Algorithm
 from learnd.learning.backbones import Backbone
-from learnd.learning.gradient import SCALE, GradientLearner
+from learnd.learning.gradient import SCALE, GradientLearner, known_scale
 from learnd.learning.hooks import hookimpl
 from learnd.learning.inner import Rule, Tensors
 
@@ -102,10 +102,9 @@ class LstmMetalearner(GradientLearner):
 
         units = self.hidden
         gates = {"f": self.keep, "i": self.rate}
-        scale = super().meta_parameters(backbone).keys() & {SCALE}
         return {
             **{name: value.detach().clone() for name, value in self.adapted(backbone, {}).items()},
-            **{name: torch.zeros((), device=backbone.device) for name in scale},
+            **({SCALE: known_scale(backbone)} if self.head == "prototype" else {}),
             "lstm.input": small(4, 4 * units),
             "lstm.hidden": small(units, 4 * units),
             "lstm.bias": small(4 * units),

@@ -132,6 +132,15 @@ def test_without_a_number_of_blocks_a_large_network_adapts_its_last_ones(
     assert {name.removeprefix(BACKBONE)[:2] for name in names} == blocks
 
 
+def test_the_prototype_head_starts_at_the_scale_that_protonet_has_learnt() -> None:
+    learnt = replace(NETWORK, meta={"protonet": {"log_scale": torch.tensor(2.0)}})
+    assert float(Maml().meta_parameters(learnt)["log_scale"]) == 2.0
+    assert float(Maml().meta_parameters(NETWORK)["log_scale"]) == 0.0
+    support = tiny_support(NETWORK)
+    plain, sharp = (Maml(steps=0).adapt(backbone, support, context()) for backbone in (NETWORK, learnt))
+    assert torch.allclose(sharp["head.weight"], plain["head.weight"] * torch.tensor(2.0).exp())
+
+
 def test_it_stops_when_its_time_is_up() -> None:
     with pytest.raises(Overdue):
         Maml().adapt(NETWORK, tiny_support(NETWORK), replace(context(), deadline=0.0))

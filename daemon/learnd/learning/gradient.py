@@ -164,7 +164,7 @@ class GradientLearner(MetaLearner):
     # --- the outer loop -------------------------------------------------------------------------------------------
 
     def meta_parameters(self, backbone: Backbone) -> dict[str, Tensor]:
-        scale = {SCALE: torch.zeros((), device=backbone.device)} if self.head == "prototype" else {}
+        scale = {SCALE: known_scale(backbone)} if self.head == "prototype" else {}
         return {**backbone_parameters(backbone), **scale}
 
     def meta_loss(self, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
@@ -206,7 +206,7 @@ class GradientLearner(MetaLearner):
             features.append(now[0])
             if not inner or len(parts) == 1:  # else the graphs of all parts would lie in memory at once
                 seen.append(now)
-        head = self._head(torch.cat(features), labels, ways, meta)
+        head = self._head(torch.cat(features), labels, ways, meta.get(SCALE, known_scale(backbone)))
         return Fitting({**inner, **head}, embed, parts, tuple(seen), first_order, ctx.check)
 
     def adapted(self, backbone: Backbone, meta: Tensors) -> dict[str, Tensor]:
@@ -219,11 +219,19 @@ class GradientLearner(MetaLearner):
             if name.startswith(prefixes)
         }
 
-    def _head(self, features: Tensor, labels: Tensor, ways: int, meta: Tensors) -> dict[str, Tensor]:
+    def _head(self, features: Tensor, labels: Tensor, ways: int, log_scale: Tensor) -> dict[str, Tensor]:
         if self.head == "zero":
             return zero_head(features, ways)
-        scale = meta[SCALE].exp() if SCALE in meta else 1.0
-        return prototype_head(features, labels, ways, scale)
+        return prototype_head(features, labels, ways, log_scale.exp())
+
+
+def known_scale(backbone: Backbone) -> Tensor:
+    """The log_scale of the prototype head, a scalar: protonet's, where that has been meta-trained for this backbone.
+
+    It is the same classifier, and a scalar of its own would need thousands of outer steps to get there.
+    """
+    known = backbone.meta.get("protonet", {}).get(SCALE)
+    return torch.zeros((), device=backbone.device) if known is None else known.detach().clone()
 
 
 def _last(backbone: Backbone, limit: int) -> int:
