@@ -69,6 +69,7 @@ LEARNING = [
     "learnd.learning.images",
     "learnd.learning.readers",
     "learnd.learning.conv4",
+    "learnd.learning.adapters",
     "learnd.learning.zoo",
     "learnd.learning.checkpoints",
     "learnd.learning.backbones",
@@ -84,9 +85,12 @@ LEARNING = [
     "learnd.learning.headlearner",
     "learnd.learning.subspace",
     "learnd.learning.hooks",
+    # which network of the backbone's
+    "learnd.learning.choosing",
     # what is remembered
     "learnd.learning.memory",
     "learnd.learning.unified",
+    "learnd.learning.grouped",
     # a task learnt, a question answered
     "learnd.learning.finding",
     "learnd.learning.catalogue",
@@ -120,6 +124,7 @@ LEARNING = [
     "learnd.learning.training",
     "learnd.learning.engine",
     "learnd.learning.pretrain",
+    "learnd.learning.adapters_train",
     "learnd.learning.curves",
     "learnd.learning.metajob",
     "learnd.learning.metatrain",

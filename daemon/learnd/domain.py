@@ -117,11 +117,27 @@ class CandidateScore:
 
 
 @dataclass(frozen=True)
+class AdapterScore:
+    """One adapter of the backbone on the support of a task; "identity" is the backbone as it is.
+
+    hits of tries images were told right by the nearest class mean, each left out in turn; tries is 0 where no class has
+    two images.  near: the share of images that look like the adapter's own domain, in [0, 1]; of the identity 0.
+    """
+
+    adapter: str
+    hits: int
+    tries: int
+    near: float = 0.0
+
+
+@dataclass(frozen=True)
 class Report:
     """What became of a job that was learnt.  accuracy is measured on `measured_on` ("query" | "cross-validation").
 
     accuracy_ci is its 95 % Wilson interval; all three are None where nothing could be measured.  domain and
-    description are those of the task.yaml.  stages: seconds by stage (read, embed, route, adapt, evaluate, save).
+    description are those of the task.yaml.  adapter: the one of the backbone's that the task uses; adapters: how each
+    of them did, none where the backbone has none.  stages: seconds by stage (read, embed, choose, route, adapt,
+    evaluate, save).
     """
 
     task: str
@@ -145,6 +161,8 @@ class Report:
     seconds: float
     domain: str | None = None
     description: str | None = None
+    adapter: str = "identity"
+    adapters: tuple[AdapterScore, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
 
 

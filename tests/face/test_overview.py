@@ -10,7 +10,7 @@ import pytest
 
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
-from learnd.domain import TaskState
+from learnd.domain import AdapterScore, TaskState
 from learnd.identity import label
 from tests.face.conftest import Command, learn, lease, mark, queue
 
@@ -171,6 +171,20 @@ def test_show_says_what_the_task_yaml_says_for_people(learnd: Command, home: Pat
     assert "  domain: garden\n  description: of an autumn\n" in learnd("show", "birds").out
     report = learnd("show", "birds", "--json").json["revisions"][0]["report"]
     assert (report["domain"], report["description"]) == ("garden", "of an autumn")
+
+
+def test_show_says_which_adapter_of_the_backbone_was_chosen_and_why(learnd: Command, home: Path) -> None:
+    (home / "state").mkdir()
+    journal = Journal(home / "state" / JOURNAL, create=True)
+    measured = (AdapterScore("identity", 50, 75), AdapterScore("glyphs", 74, 75, near=0.96))
+    learn(journal, home / "state", "birds", adapter="glyphs", adapters=measured)
+    learn(journal, home / "state", "bees")
+    journal.close()
+
+    said = "  adapter: glyphs (identity 50 of 75; glyphs 74 of 75; 96% looks like glyphs)\n"
+    assert said in learnd("show", "birds").out
+    assert "adapter" not in learnd("show", "bees").out
+    assert learnd("show", "birds", "--json").json["revisions"][0]["report"]["adapter"] == "glyphs"
 
 
 @pytest.mark.parametrize("victim", ["tasks/*/*/report.json", "generations/*/manifest.json"])

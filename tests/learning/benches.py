@@ -15,7 +15,7 @@ from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.bench import Bench
 from learnd.learning.catalogue import Catalogue
 from learnd.wire import BackboneSpec
-from tests.learning.drawn import random_conv4
+from tests.learning.drawn import random_conv4, random_lite0_meta
 
 
 @dataclass(frozen=True)
@@ -72,3 +72,12 @@ def bench(folder: Path, *algorithms: Algorithm) -> Bench:
     backbone = load_backbone(BackboneSpec("conv4", str(weights)))
     present = algorithms or (NearestMean(),)
     return Bench(backbone, Catalogue({algorithm.name: algorithm for algorithm in present}))
+
+
+def adaptable_bench(folder: Path, radius: float) -> Bench:
+    """A bench with a random lite0 and an adapter, "drawn"; with a radius of 2 all images look like its domain's."""
+    weights = folder / f"lite0-meta-{radius}.safetensors"
+    if not weights.exists():
+        random_lite0_meta(weights, radius=radius)
+    backbone = load_backbone(BackboneSpec("lite0-meta", str(weights)))
+    return Bench(backbone, Catalogue({NearestMean.name: NearestMean()}))

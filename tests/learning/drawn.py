@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import nn
 
+from learnd.learning.adapters import DOWN, UP, AdaptedTrunk, Adapter, pack
 from learnd.learning.conv4 import Conv4
 
 
@@ -16,6 +18,38 @@ def random_conv4(path: Path, seed: int = 0) -> Path:
     """A .safetensors file of conv4 with random weights."""
     torch.manual_seed(seed)
     save_file(Conv4().eval().state_dict(), path)
+    return path
+
+
+def random_lite0(seed: int = 0) -> nn.Module:
+    """The network of lite0 with random weights."""
+    import timm
+
+    torch.manual_seed(seed)
+    module: nn.Module = timm.create_model("tf_efficientnet_lite0", num_classes=0)
+    return module.eval()
+
+
+def random_adapter(trunk: nn.Module, name: str = "drawn", seed: int = 0, radius: float = 0.5) -> Adapter:
+    """An adapter that changes everything that one may change, float16, at 32 pixels and after three stages."""
+    torch.manual_seed(seed)
+    network = AdaptedTrunk(trunk, side=128, size=32, stages=3, features=80)
+    tensors: dict[str, torch.Tensor] = {}
+    for key, value in network.state_dict().items():
+        if key.startswith("blocks.") and value.ndim == 4 and value.shape[1] > 1:  # a 1x1 kernel
+            tensors[key + DOWN] = torch.randn(2, value.shape[1]) * 0.1
+            tensors[key + UP] = torch.randn(value.shape[0], 2) * 0.1
+        elif key != "conv_stem.weight" and value.is_floating_point():
+            tensors[key] = value + 0.1 * torch.rand_like(value)
+    centre = nn.functional.normalize(torch.rand(1280), dim=0)
+    return Adapter(name, 32, 3, {key: value.half() for key, value in tensors.items()}, centre, radius)
+
+
+def random_lite0_meta(path: Path, seed: int = 0, radius: float = 0.5) -> Path:
+    """A .safetensors file of lite0 with random weights and one adapter, "drawn"; a radius of 2 holds every image."""
+    trunk = random_lite0(seed)
+    tensors, note = pack([random_adapter(trunk, seed=seed, radius=radius)])
+    save_file({**trunk.state_dict(), **tensors}, path, metadata=note)
     return path
 
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from learnd.errors import LearndError, StateError
 from learnd.learning.backbones import CHUNK, Backbone, export, fresh_backbone, load_backbone, trained
 from learnd.learning.conv4 import GLYPHS, Conv4
-from learnd.learning.zoo import Network
+from learnd.learning.zoo import Network, read_tensors
 from learnd.wire import BackboneSpec
 from tests.data import requires_data, unpacked
-from tests.learning.drawn import random_conv4
+from tests.learning.drawn import random_conv4, random_lite0_meta
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,18 @@ def conv4(weights: Path) -> Backbone:
     return load_backbone(BackboneSpec("conv4", str(weights)))
 
 
+@pytest.fixture(scope="module")
+def adaptable(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    path = random_lite0_meta(tmp_path_factory.mktemp("meta") / "lite0-meta.safetensors")
+    return load_backbone(BackboneSpec("lite0-meta", str(path)))
+
+
 def glyphs(count: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+def photographs(count: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, 128, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
 def test_conv4_is_what_it_says(conv4: Backbone) -> None:
@@ -91,6 +101,10 @@ def test_a_private_copy_can_be_spoilt(conv4: Backbone) -> None:
     assert torch.equal(conv4.embed(glyphs(2)), before)
 
 
+def test_a_private_copy_has_no_adapters_that_could_be_spoilt(adaptable: Backbone) -> None:
+    assert not adaptable.private().adapters
+
+
 def test_an_export_comes_back_bit_for_bit_and_says_what_it_is(conv4: Backbone, tmp_path: Path) -> None:
     copy = tmp_path / "copy.safetensors"
     export(conv4, copy)
@@ -122,10 +136,78 @@ def test_a_state_of_another_backbone_is_refused_with_both_hashes(conv4: Backbone
     assert load_backbone(BackboneSpec("conv4", str(other))).hash in str(caught.value)
 
 
+def test_under_an_adapter_it_takes_the_same_images_to_features_of_its_own(adaptable: Backbone) -> None:
+    drawn = adaptable.adapted("drawn")
+    assert (drawn.hash, drawn.preprocess, drawn.features) == (adaptable.hash, adaptable.preprocess, 80)
+    assert drawn.macs < adaptable.macs / 10
+    assert drawn.embed(photographs(3)).shape == (3, 80)
+    assert drawn.blocks[:2] == (("pool.", "norm."), ("blocks.2.",))
+    assert adaptable.adapted("identity") is adaptable
+
+
+def test_an_adapter_that_it_does_not_have(adaptable: Backbone) -> None:
+    with pytest.raises(StateError, match="no adapter 'glyph'"):
+        adaptable.adapted("glyph")
+
+
+def test_an_export_holds_the_adapters_too(adaptable: Backbone, tmp_path: Path) -> None:
+    export(adaptable, tmp_path / "copy.safetensors")
+    again = load_backbone(BackboneSpec("lite0-meta", str(tmp_path / "copy.safetensors"), adaptable.hash))
+    images = photographs(2)
+    assert torch.equal(again.embed(images), adaptable.embed(images))
+    assert torch.equal(again.adapted("drawn").embed(images), adaptable.adapted("drawn").embed(images))
+
+
+@pytest.mark.parametrize("what", ["radius", "tensor"])
+def test_the_hash_changes_with_an_adapter(adaptable: Backbone, what: str, tmp_path: Path) -> None:
+    path = random_lite0_meta(tmp_path / "copy.safetensors")
+    tensors, note = read_tensors(path)
+    if what == "radius":
+        note["adapters"] = note["adapters"].replace("0.5", "0.6")
+    else:
+        tensors["adapters/drawn/norm.bias"][0] += 0.5
+    save_file(tensors, path, metadata=note)
+    assert load_backbone(BackboneSpec("lite0-meta", str(path))).hash != adaptable.hash
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_device_that_is_not_there(weights: Path) -> None:
     with pytest.raises(LearndError, match="cannot be put on cuda:0"):
         load_backbone(BackboneSpec("conv4", str(weights)), "cuda:0")
+
+
+def test_lite0_meta_ships_an_adapter_for_glyphs_that_is_small() -> None:
+    backbone = load_backbone(BackboneSpec("lite0-meta"))
+    glyphs = backbone.adapters["glyphs"]
+    assert glyphs.adapter is not None
+    assert sum(value.nbytes for value in glyphs.adapter.tensors.values()) < 500_000
+    assert (backbone.features, glyphs.features) == (1280, 448)
+    assert glyphs.macs < backbone.macs / 10
+
+
+@requires_data("omniglot", "eurosat")
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_lite0_meta_knows_strange_glyphs_by_their_looks_and_tells_them_apart() -> None:
+    from learnd.learning.images import load_batch
+
+    backbone = load_backbone(BackboneSpec("lite0-meta"))
+    glyphs = backbone.adapters["glyphs"]
+    assert glyphs.adapter is not None
+
+    def read(paths: list[Path]) -> torch.Tensor:
+        images, errors = load_batch([(str(path), path.read_bytes()) for path in paths], backbone.preprocess, 2)
+        assert not errors
+        return images
+
+    characters = sorted(unpacked("omniglot", "images_evaluation/Tengwar/").iterdir())[:20]
+    images = read([drawing for folder in characters for drawing in sorted(folder.iterdir())[:2]])
+    assert glyphs.adapter.near(backbone.embed(images)).float().mean() > 0.9
+    unit = torch.nn.functional.normalize(glyphs.embed(images), dim=1)
+    told = (unit[1::2] @ unit[::2].T).argmax(1) == torch.arange(20)
+    assert told.float().mean() >= 0.7  # one-shot, within one alphabet
+    land = [sorted(folder.iterdir())[0] for folder in sorted(unpacked("eurosat").iterdir())]
+    assert not glyphs.adapter.near(backbone.embed(read(land))).any()
 
 
 def test_the_weights_that_conv4_ships_with_are_there() -> None:

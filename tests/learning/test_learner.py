@@ -17,7 +17,7 @@ from learnd.learning.algorithm import Algorithm
 from learnd.learning.bench import Bench
 from learnd.learning.learner import learn, wilson
 from learnd.wire import Outcome, from_json, to_json
-from tests.learning.benches import Fragile, NearestMean, bench
+from tests.learning.benches import Fragile, NearestMean, adaptable_bench, bench
 from tests.learning.drawn import stripes_task
 from tests.learning.jobs import learn_spec
 
@@ -56,7 +56,7 @@ def test_the_report_says_what_was_done(tmp_path: Path) -> None:
     assert (report.algorithm, report.images, report.queries) == ("nearest_mean", 15, 0)
     assert (report.backbone, report.backbone_hash) == ("conv4", worker.backbone.hash)
     assert [candidate.outcome for candidate in report.candidates] == ["chosen"]
-    assert set(report.stages) == {"read", "embed", "route", "adapt", "evaluate", "save"}
+    assert set(report.stages) == {"read", "embed", "choose", "route", "adapt", "evaluate", "save"}
     assert sum(report.stages.values()) <= report.seconds
     assert from_json(Report, json.loads((tmp_path / "out" / "report.json").read_text())) == report
 
@@ -89,6 +89,23 @@ def test_the_adapted_state_says_how_to_use_it(tmp_path: Path) -> None:
     assert json.loads(note["options"]) == {"sharpness": 2.0}
     assert json.loads(note["classes"]) == ["at 0", "at 120", "at 60"]
     assert note["backbone_hash"] == worker.backbone.hash
+
+
+@pytest.mark.parametrize(("radius", "adapter"), [(2.0, "drawn"), (0.0, "identity")])
+def test_a_task_uses_the_adapter_that_its_support_calls_for(radius: float, adapter: str, tmp_path: Path) -> None:
+    worker = adaptable_bench(tmp_path, radius)
+    outcome = learn(learn_spec(stripes_task(tmp_path / "task", shots=1), tmp_path / "out"), worker, silent)
+    report = report_of(outcome)
+    assert report.adapter == adapter
+    assert [(score.adapter, score.near) for score in report.adapters] == [("identity", 0.0), ("drawn", radius / 2)]
+    assert from_json(Report, json.loads((tmp_path / "out" / "report.json").read_text())) == report
+    known = memory.load(tmp_path / "out" / STATISTICS, worker.backbone.hash, outcome.files[STATISTICS])
+    with safe_open(tmp_path / "out" / "adapted.safetensors", framework="pt") as opened:
+        assert opened.metadata()["adapter"] == adapter
+        width = opened.get_tensor("means").shape[1]
+    assert width == worker.backbone.adapted(adapter).features
+    assert known.sum.shape[1] == 1280  # whatever it uses, it is remembered in the plain features
+    assert (known.adapted.sum.shape[1] if known.adapted else 1280) == width
 
 
 def test_the_same_job_gives_the_same_knowledge_bit_for_bit(tmp_path: Path) -> None:

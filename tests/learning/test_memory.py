@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,27 @@ def test_they_survive_the_disk_bit_for_bit(images: int, tmp_path: Path) -> None:
     assert again.classes == known.classes
     for name in ("count", "sum", "within", "witnesses", "owners"):
         assert torch.equal(getattr(again, name), getattr(known, name))
+
+
+def test_the_features_of_an_adapter_come_back_beside_the_plain_ones(tmp_path: Path) -> None:
+    plain = statistics(*cloud(9, width=16), ["a", "b", "c"])
+    adapted = replace(statistics(*cloud(200, width=4), ["a", "b", "c"]), adapter="glyphs")
+    path = tmp_path / "s.safetensors"
+    memory.save(replace(plain, adapted=adapted), path, "hash")
+    again = memory.load(path, "hash", sha256_of(path))
+    assert (again.adapter, again.sum.shape) == ("identity", (3, 16))
+    assert again.adapted is not None
+    assert again.adapted.adapter == "glyphs"
+    for name in ("count", "sum", "within", "witnesses", "owners"):
+        assert torch.equal(getattr(again.adapted, name), getattr(adapted, name))
+        assert torch.equal(getattr(again, name), getattr(plain, name))
+
+
+def test_nonsense_under_an_adapter_is_never_written(tmp_path: Path) -> None:
+    plain = statistics(*cloud(9, width=16), ["a", "b", "c"])
+    adapted = replace(plain, adapter="glyphs", sum=plain.sum * float("nan"))
+    with pytest.raises(ValueError, match="under the adapter glyphs, sum holds a value that is not finite"):
+        memory.save(replace(plain, adapted=adapted), tmp_path / "s.safetensors", "hash")
 
 
 def test_a_class_without_an_image_is_refused() -> None:

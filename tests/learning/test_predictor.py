@@ -6,13 +6,15 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from learnd.learning import predictor
+from learnd.learning.backbones import Backbone
 from learnd.learning.bench import Bench
 from learnd.learning.learner import learn
 from learnd.learning.predictor import predict
 from learnd.wire import Outcome, PredictSpec
-from tests.learning.benches import NearestMean, bench
+from tests.learning.benches import NearestMean, adaptable_bench, bench
 from tests.learning.drawn import draw_stripes, random_conv4, stripes_task
 from tests.learning.jobs import learn_spec, member_of, predict_spec
 
@@ -47,6 +49,30 @@ def test_the_right_class_is_told(task: str | None, known: tuple[Bench, PredictSp
     assert outcome.status == "done"
     assert [prediction.image for prediction in outcome.predictions] == list(spec.images)
     assert right(outcome) > 0.6
+
+
+@pytest.mark.parametrize("task", [None, "letters"])
+def test_a_task_under_an_adapter_is_asked_under_it(task: str | None, tmp_path: Path) -> None:
+    worker = adaptable_bench(tmp_path, radius=2.0)
+    spec = learn_spec(stripes_task(tmp_path / "task", shots=6), tmp_path / "out")
+    report = learn(spec, worker, silent).report
+    assert report is not None
+    assert report.adapter == "drawn"
+    new = sorted(stripes_task(tmp_path / "new", shots=3, first_seed=50).rglob("*.png"))
+    asked = predict_spec(new, [member_of(spec)], tmp_path / "answer", task=task)
+    outcome = predict(asked, worker, silent)
+    assert outcome.status == "done", outcome.reason
+    drawn = worker.backbone.adapted("drawn")
+    spoilt = dataclasses.replace(drawn, module=random_adapted(drawn))
+    worker = dataclasses.replace(worker, backbone=dataclasses.replace(worker.backbone, adapters={"drawn": spoilt}))
+    assert predict(asked, worker, silent).predictions != outcome.predictions
+
+
+def random_adapted(backbone: Backbone) -> nn.Module:
+    """The network with its last layer turned over."""
+    module = backbone.private().module
+    module.get_submodule("norm").weight.data.neg_()  # type: ignore[union-attr, operator]
+    return module
 
 
 def test_guesses_are_sorted_and_probable(known: tuple[Bench, PredictSpec]) -> None:

@@ -54,7 +54,8 @@ def task(data: Json) -> Iterator[RenderableType]:
     for row in data["revisions"]:
         head = f"{printable(data['name'])}, revision {row['revision']}: "
         yield Text.assemble((head, "bold"), coloured(row["state"]), f"  (id {row['id']}, {moment(row['updated'])})")
-        for line in (row["reason"], _learned_line(row), *_said_of_it(row["report"] or {})):
+        said = row["report"] or {}
+        for line in (row["reason"], _learned_line(row), *_said_of_it(said), _adapter_line(said)):
             if line:
                 yield f"  {one_line(line)}"
         yield from problems(row["problems"])
@@ -88,6 +89,14 @@ def _said_of_it(report: Json) -> Iterator[str]:
     for key in ("domain", "description"):
         if report.get(key):
             yield f"{key}: {report[key]}"
+
+
+def _adapter_line(report: Json) -> str:
+    """The adapter of the backbone's that was chosen, and on what grounds; nothing where it has none."""
+    scores = report.get("adapters") or ()
+    measured = [f"{one['adapter']} {one['hits']} of {one['tries']}" for one in scores if one["tries"]]
+    looks = [f"{one['near']:.0%} looks like {one['adapter']}" for one in scores if one["adapter"] != "identity"]
+    return f"adapter: {report['adapter']} ({'; '.join(measured + looks)})" if scores else ""
 
 
 def _candidates(candidates: list[Json]) -> Table:

@@ -1,5 +1,6 @@
 """The shared CNN of a state: loaded by name, known by its hash, fed uint8 images.
 
+It may carry adapters, each of which makes of it a network for one domain: one file, one hash, the same images in.
 A backbone is frozen and in eval mode: what it says of an image does not depend on the images beside it.
 """
 
@@ -20,6 +21,7 @@ from torch.func import functional_call
 
 from learnd.errors import LearndError, StateError
 from learnd.learning import checkpoints
+from learnd.learning.adapters import IDENTITY, Adapter, adapt_trunk, pack
 from learnd.learning.images import Preprocess, normalise
 from learnd.learning.zoo import NO_BUILDERS, Builder, Network, build_network, fresh_network
 from learnd.wire import BackboneSpec
@@ -36,6 +38,7 @@ class Backbone:
     of parameter names, the last block of the network first; "tune the last two blocks" is ``blocks[:2]``.
     meta: what algorithms have meta-learnt for exactly this network: algorithm -> name -> tensor.
     architecture: the network's name without the file of its weights.
+    adapter: the one at work; None where the network is as it is.  adapters: name -> this backbone under that adapter.
     """
 
     name: str
@@ -48,6 +51,8 @@ class Backbone:
     blocks: tuple[tuple[str, ...], ...]
     meta: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict, hash=False)
     architecture: str = ""
+    adapter: Adapter | None = None
+    adapters: Mapping[str, Backbone] = field(default_factory=dict, hash=False)
 
     def features_of(self, images: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """uint8 (N, C, S, S) -> float32 (N, D) in one pass, differentiable in parameters.
@@ -67,9 +72,18 @@ class Backbone:
             chunks = [self.features_of(chunk, parameters) for chunk in images.split(CHUNK)]
             return torch.cat(chunks) if len(images) else torch.empty(0, self.features, device=self.device)
 
+    def adapted(self, name: str) -> Backbone:
+        """This backbone under an adapter: of the same hash, since both are known by the whole.  Raises StateError."""
+        if name == IDENTITY:
+            return self
+        if name not in self.adapters:
+            what = f"the backbone has no adapter {name!r}"
+            raise StateError(what, where=f"backbone {self.name}", remedy="open the state with its own backbone")
+        return self.adapters[name]
+
     def private(self) -> Backbone:
-        """The same backbone with tensors of its own, for a plugin to do with as it likes."""
-        return replace(self, module=copy.deepcopy(self.module))
+        """The same network with tensors of its own, for a plugin to do with as it likes."""
+        return replace(self, module=copy.deepcopy(self.module), adapters={})
 
 
 def load_backbone(
@@ -111,16 +125,18 @@ def export(backbone: Backbone, path: Path, note: Mapping[str, str] | None = None
     tensors = {name: value.detach().cpu().contiguous() for name, value in backbone.module.state_dict().items()}
     if half:
         tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+    adapters, facts = pack(variant.adapter for variant in backbone.adapters.values() if variant.adapter)
     about = {
+        **facts,
         "name": backbone.name,
         "hash": backbone.hash,
         "preprocess": json.dumps(asdict(backbone.preprocess), sort_keys=True),
     }
-    save_file(tensors, path, metadata={**(note or {}), **about})
+    save_file({**tensors, **adapters}, path, metadata={**(note or {}), **about})
 
 
 def trained(backbone: Backbone, module: nn.Module, half: bool = False) -> Backbone:
-    """The backbone with the weights of module, under the hash that is theirs.
+    """The backbone with the weights of module, under the hash that is theirs; adapters go with the old ones.
 
     half: the weights are rounded to float16, so that a file of half the size holds them exactly.
     """
@@ -142,28 +158,37 @@ def _on_device(name: str, network: Network, device: torch.device | str) -> Backb
 
 
 def _freeze(name: str, network: Network, device: torch.device) -> Backbone:
-    module = network.module.float().eval().requires_grad_(False)
-    preprocess = network.preprocess
-    digest = _hash(network.architecture, preprocess, module)
-    image = torch.zeros(1, preprocess.channels, preprocess.size, preprocess.size)
-    macs, features = _measure(module, image)
-    return Backbone(
-        name,
-        module.to(device),
-        preprocess,
-        features,
-        digest,
-        macs,
-        device,
-        _blocks(module),
-        architecture=network.architecture,
-    )
+    trunk, side = network.module.float(), network.preprocess.size
+    adapted = {adapter: adapt_trunk(trunk, side, adapter) for adapter in network.adapters}
+    digest = _hash(network)
+
+    def placed(module: nn.Module, adapter: Adapter | None = None) -> Backbone:
+        module.eval().requires_grad_(False)
+        macs, features = _measure(module, torch.zeros(1, network.preprocess.channels, side, side))
+        return Backbone(
+            name,
+            module.to(device),
+            network.preprocess,
+            features,
+            digest,
+            macs,
+            device,
+            _blocks(module),
+            architecture=network.architecture,
+            adapter=adapter,
+        )
+
+    variants = {adapter.name: placed(module, adapter) for adapter, module in adapted.items()}
+    return replace(placed(trunk), adapters=variants)
 
 
-def _hash(architecture: str, preprocess: Preprocess, module: nn.Module) -> str:
+def _hash(network: Network) -> str:
+    """sha256 over what the network is made of; one without adapters has the hash that it always had."""
     digest = hashlib.sha256()
-    digest.update(json.dumps([architecture, asdict(preprocess)], sort_keys=True).encode())
-    for name, value in sorted(module.state_dict().items()):
+    tensors, facts = pack(network.adapters)
+    adapters = [facts["adapters"]] if facts else []
+    digest.update(json.dumps([network.architecture, asdict(network.preprocess), *adapters], sort_keys=True).encode())
+    for name, value in sorted({**network.module.state_dict(), **tensors}.items()):
         digest.update(json.dumps([name, str(value.dtype), list(value.shape)]).encode())
         digest.update(value.contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A learn job from end to end: read, embed, route, adapt, evaluate, save.
+"""A learn job from end to end: read, embed, choose the backbone's adapter, route, adapt, evaluate, save.
 
 It only writes candidate files under spec.out; whether they become knowledge is decided elsewhere.
 """
@@ -6,6 +6,7 @@ It only writes candidate files under spec.out; whether they become knowledge is 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,10 +17,12 @@ from learnd.domain import SCHEMA, Report, Task
 from learnd.errors import LearndError
 from learnd.identity import sha256_of
 from learnd.learning import exemplars, memory
+from learnd.learning.adapters import IDENTITY
 from learnd.learning.adapting import Adapted, adapt_best
 from learnd.learning.algorithm import Context, Support, options_of
 from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Progress, Stopwatch
+from learnd.learning.choosing import Choice, choose_adapter
 from learnd.learning.reading import Changed, Reading, Rejected, read_task
 from learnd.learning.router import route
 from learnd.wire import LearnSpec, Outcome, to_json
@@ -42,20 +45,28 @@ def learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
 
 
 def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
-    watch, backbone = Stopwatch(), bench.backbone
+    watch, plain = Stopwatch(), bench.backbone
     ctx = Context(torch.Generator().manual_seed(spec.seed), log=bench.log)
     with watch.stage("read"):
-        reading = read_task(spec, backbone.preprocess, bench.threads, progress, bench.catalogue.readers)
+        reading = read_task(spec, plain.preprocess, bench.threads, progress, bench.catalogue.readers)
     with watch.stage("embed"):
-        support = _support(reading, backbone, progress)
+        support = _support(reading, plain, progress)
+    known = memory.statistics(support.features, support.labels, reading.classes)
+    with watch.stage("choose"):
+        choice = choose_adapter(plain, support.images, support.features, support.labels, ctx)
+        backbone = plain.adapted(choice.adapter)
+        if backbone is not plain:
+            support = _support(reading, backbone, progress)
+            adapted_too = memory.statistics(support.features, support.labels, reading.classes)
+            known = replace(known, adapted=replace(adapted_too, adapter=choice.adapter))
     task = _task(spec, reading, backbone)
     with watch.stage("route"):
         chosen = route(task, backbone, support, bench.catalogue.algorithms, spec.routing, ctx, progress)
     progress("adapt", 0, 1)
-    adapted = adapt_best(chosen, bench, support, reading.query, ctx, watch)
+    adapted = adapt_best(chosen, replace(bench, backbone=backbone), support, reading.query, ctx, watch)
     with watch.stage("save"):
-        files = _save(spec, reading, support, bench, adapted)
-    report = _report(spec, task, reading, backbone, adapted, watch)
+        files = _save(spec, reading, known, bench, adapted)
+    report = _report(spec, task, reading, backbone, choice, adapted, watch)
     (Path(spec.out) / "report.json").write_text(json.dumps(to_json(report), indent=1))
     files["report.json"] = sha256_of(Path(spec.out) / "report.json")
     return Outcome("done", report=report, files=files)
@@ -88,19 +99,21 @@ def _task(spec: LearnSpec, reading: Reading, backbone: Backbone) -> Task:
     )
 
 
-def _save(spec: LearnSpec, reading: Reading, support: Support, bench: Bench, adapted: Adapted) -> dict[str, str]:
+def _save(
+    spec: LearnSpec, reading: Reading, known: memory.Statistics, bench: Bench, adapted: Adapted
+) -> dict[str, str]:
     """Write the candidate's files; file name -> sha256."""
-    out, backbone = Path(spec.out), bench.backbone
+    out, backbone_hash = Path(spec.out), bench.backbone.hash
     note = {
         "algorithm": adapted.algorithm.name,
         "options": json.dumps(options_of(adapted.algorithm), sort_keys=True),
         "classes": json.dumps(reading.classes),
-        "backbone_hash": backbone.hash,
+        "backbone_hash": backbone_hash,
+        "adapter": known.adapted.adapter if known.adapted else IDENTITY,
         "schema": str(SCHEMA),
     }
     save_file(adapted.state, out / "adapted.safetensors", metadata=note)
-    known = memory.statistics(support.features, support.labels, reading.classes)
-    memory.save(known, out / "statistics.safetensors", backbone.hash)
+    memory.save(known, out / "statistics.safetensors", backbone_hash)
     try:
         kept = exemplars.choose(reading.support.files, spec.exemplars_per_class)
         exemplars.write(kept, out / "exemplars.zip", bench.catalogue.readers)
@@ -111,7 +124,13 @@ def _save(spec: LearnSpec, reading: Reading, support: Support, bench: Bench, ada
 
 
 def _report(
-    spec: LearnSpec, task: Task, reading: Reading, backbone: Backbone, adapted: Adapted, watch: Stopwatch
+    spec: LearnSpec,
+    task: Task,
+    reading: Reading,
+    backbone: Backbone,
+    choice: Choice,
+    adapted: Adapted,
+    watch: Stopwatch,
 ) -> Report:
     hits, tries, measured_on = _measured(adapted, len(reading.query.labels))
     return Report(
@@ -136,6 +155,8 @@ def _report(
         seconds=watch.seconds,
         domain=spec.options.domain,
         description=spec.options.description,
+        adapter=choice.adapter,
+        adapters=choice.scores,
         stages=dict(watch.stages),
     )
 

