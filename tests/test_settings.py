@@ -61,7 +61,7 @@ def test_the_commented_examples_of_plugins_are_good_yaml_once_uncommented() -> N
 def test_without_any_source_the_defaults_hold_and_paths_start_from_the_working_folder(folder: Path) -> None:
     settings = load(environ={})
     assert (settings.tasks, settings.state) == (folder / "tasks", folder / "state")
-    assert (settings.backbone, settings.devices) == ("lite0", "auto")
+    assert (settings.backbone, settings.devices) == ("lite0-meta", "auto")
     assert settings.watch == WatchSettings()
     assert settings.source is None
     assert set(settings.origins.values()) == {"default"}

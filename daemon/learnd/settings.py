@@ -146,7 +146,7 @@ class Settings:
         default=Path("plugins"), metadata=rules("Your own algorithms, one a .py file. It need not exist.")
     )
     backbone: str = field(
-        default="lite0",
+        default="lite0-meta",
         metadata=rules(
             "The CNN that all tasks of a state share; another one needs another state. conv4 is for small "
             "grey glyphs, lite0 for photographs, lite0-meta for both; timm:<model> is any other of timm, "

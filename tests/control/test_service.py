@@ -280,7 +280,7 @@ def test_a_state_made_with_another_backbone_ends_it_before_any_worker_starts(hou
     house.run()
     house.crew.started.clear()
     other = load(None, {"tasks": str(house.settings.tasks), "state": str(house.settings.state)}, {})
-    with pytest.raises(StateError, match="made with backbone 'conv4', the settings say 'lite0'"):
+    with pytest.raises(StateError, match="made with backbone 'conv4', the settings say 'lite0-meta'"):
         Service(other, lambda *_: None).run()
     assert house.crew.started == []
 

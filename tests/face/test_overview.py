@@ -28,7 +28,7 @@ def test_status_without_a_state_is_stopped_and_zero(learnd: Command, home: Path)
     assert data["watching"]["backend"] in ("inotify", "polling")
     assert data["counts"].keys() >= COUNTS
     assert set(data["counts"].values()) == {0}
-    assert data["knowledge"] == {"version": 0, "classes": 0, "tasks": 0, "bytes": 0, "backbone": "lite0"}
+    assert data["knowledge"] == {"version": 0, "classes": 0, "tasks": 0, "bytes": 0, "backbone": "lite0-meta"}
     assert data["devices"] == data["plugins"] == []
     assert not (home / "state").exists()
     assert "nothing learnt yet" in learnd("status").out
