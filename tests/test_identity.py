@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.errors import StateError
+from learnd.errors import StateError, StateUnavailable
 from learnd.identity import digest_of_leaves, label, leaf_of, printable, sha256_of, task_id, vouch
 
 
@@ -92,3 +92,14 @@ def test_a_file_of_the_state_is_vouched_for_or_named(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(StateError, match="is missing"):
         vouch(path, committed)
+
+
+def test_a_missing_right_is_no_damage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def locked(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("learnd.identity.sha256_of", locked)  # a real lock keeps nobody out who runs this as root
+    with pytest.raises(StateUnavailable, match="this user may not read it") as error:
+        vouch(tmp_path / "report.json", "")
+    assert error.value.exit_code == 1
+    assert "nothing is damaged" in (error.value.remedy or "")

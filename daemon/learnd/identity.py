@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from learnd.errors import LearndError, StateError
+from learnd.errors import StateError, StateUnavailable
 
 _JOINERS = "\u200c\u200d"  # they belong to how Persian, Hindi and emoji are written
 RESTORE = "restore it from a backup of the state folder"
@@ -72,14 +72,15 @@ def sha256_of(path: Path) -> str:
 def vouch(path: Path, sha256: str) -> None:
     """Raises StateError unless a file of the state holds what was committed, the content with this sha256.
 
-    Raises LearndError where this user may not read it.
+    Raises StateUnavailable where this user may not read it.
     """
     try:
         what = "" if sha256_of(path) == sha256 else "is not what was committed"
     except FileNotFoundError:
         what = "is missing"
     except PermissionError:
-        raise LearndError("may not be read", where=str(path), remedy="give this user the right to read it") from None
+        remedy = "give this user the right to read it: nothing is damaged"
+        raise StateUnavailable("this user may not read it", where=str(path), remedy=remedy) from None
     except OSError as error:
         what = f"cannot be read ({error.strerror})"
     if what:

@@ -25,6 +25,19 @@ def test_a_command_does_not_make_a_journal_where_there_is_none(tmp_path: Path) -
     assert not (tmp_path / "j.sqlite").exists()
 
 
+def test_an_empty_journal_and_what_is_none_are_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "j.sqlite").touch()
+    with pytest.raises(StateError, match="the journal is empty") as error:
+        Journal(tmp_path / "j.sqlite")
+    assert "once a daemon has started" in (error.value.remedy or "")
+
+    other = sqlite3.connect(tmp_path / "other.sqlite")
+    other.execute("CREATE TABLE birds (name TEXT)")
+    other.close()
+    with pytest.raises(StateError, match="a database of something else"):
+        Journal(tmp_path / "other.sqlite")
+
+
 def test_a_damaged_file_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "j.sqlite").write_bytes(b"this is no database, but long enough to be read as one" * 50)
     with pytest.raises(StateError, match="cannot be read") as error:

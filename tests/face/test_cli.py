@@ -46,6 +46,7 @@ def test_help_lists_every_command_and_the_exit_codes(learnd: Command) -> None:
     assert said.code == 0
     assert all(f"  {name} " in said.out for name in COMMANDS)
     assert "Exit codes: 0 fine, 1 some task failed" in said.out
+    assert "(a full disk, a missing right)" in said.out
 
 
 def test_a_mistyped_command_is_recognised(learnd: Command) -> None:
@@ -124,6 +125,20 @@ def test_a_closed_pipe_is_no_error(home: Path, state: Path) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["tasks"], 3), (["taks"], 2), (["init", "file/below"], 1)])
+def test_the_exit_code_tells_an_error_that_nobody_reads(arguments: list[str], code: int, home: Path) -> None:
+    (home / "state").mkdir()
+    (home / "state" / JOURNAL).write_bytes(b"this is no database" * 100)
+    (home / "file").write_text("in the way")
+    reader, stderr = os.pipe()
+    os.close(reader)
+    try:
+        command = [sys.executable, "-m", "learnd", *arguments]
+        assert subprocess.run(command, cwd=home, stderr=stderr, timeout=60).returncode == code
+    finally:
+        os.close(stderr)
 
 
 def test_a_folder_that_may_not_be_made_is_an_error_without_a_traceback(learnd: Command, home: Path) -> None:

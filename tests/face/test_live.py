@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,33 @@ def test_before_there_is_a_journal_it_shows_the_notices(home: Path) -> None:
     console.print(draw(load(environ={}), None, {}, notices, console))
 
     assert "starting" in console.export_text()
+
+
+def test_a_terminal_that_goes_does_not_end_what_runs(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the thread would be a warning, and with that an error here."""
+    ours, theirs = os.openpty()
+    terminal = os.fdopen(theirs, "w")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(module, "DRAW_SECONDS", 0.01)
+    looks = threading.Semaphore(0)
+    busy: dict[str, str] = {}
+
+    def stages() -> dict[str, str]:
+        looks.release()
+        return dict(busy)
+
+    with live(load(environ={}), stages, Notices()):
+        assert os.read(ours, 10)  # it draws there
+        os.close(ours)
+        for number in range(5):
+            busy["cpu:0"] = f"embed {number}/5"  # something new to draw
+            for _ in range(3):
+                assert looks.acquire(timeout=10)
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="Input/output error"):  # it was gone indeed
+        os.write(terminal.fileno(), b"x")
+    with suppress(OSError):
+        terminal.close()
 
 
 def test_it_draws_once_for_every_change_and_never_else(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,14 @@ def test_an_example_is_written_under_its_name_with_others_to_ask_about(home: Pat
     assert learnd("check", "tasks/digits-0-4").code == 0
 
 
+def test_a_script_is_told_where_an_example_is(home: Path, learnd: Command) -> None:
+    said = learnd("examples", "digits-0-4", "tasks", "--held-out", "new", "--json").json
+    assert said == {
+        "schema": 1, "example": "digits-0-4", "folder": "tasks/digits-0-4", "images": 60, "held_out": "new/digits-0-4",
+    }  # fmt: skip
+    assert learnd("examples", "digits-5-9", "tasks", "--json").json["held_out"] is None
+
+
 def test_an_example_without_a_place_is_wrong_usage(learnd: Command) -> None:
     said = learnd("examples", "photos")
 

@@ -51,7 +51,7 @@ class Database:
     def _migrate(self, path: Path, create: bool) -> None:
         if self.one("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None:
             if not create:  # a daemon is about to: a reader that wrote the schema as well would stop it
-                raise _absent(path)
+                raise _empty(path) if self.one("SELECT 1 FROM sqlite_master") is None else _foreign(path)
             from importlib import resources  # it costs readers 15 ms, and only a new state needs it
 
             script = resources.files("learnd.control").joinpath("schema.sql").read_text(encoding="utf-8")
@@ -145,6 +145,16 @@ class Database:
 
 def _absent(path: Path) -> StateError:
     return StateError("there is no journal yet", where=str(path), remedy="start the daemon once: learnd run")
+
+
+def _empty(path: Path) -> StateError:
+    remedy = "ask again once a daemon has started (learnd run); where tasks were learnt, restore it from a backup"
+    return StateError("the journal is empty", where=str(path), remedy=remedy)
+
+
+def _foreign(path: Path) -> StateError:
+    remedy = "restore the journal from a backup, or move the state folder away to start anew"
+    return StateError("is a database of something else, and no journal", where=str(path), remedy=remedy)
 
 
 def _trouble(error: sqlite3.DatabaseError, path: Path) -> StateError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import click
@@ -51,7 +52,8 @@ Examples:
   learnd tasks                        what has been learnt, and what has not
 
 \b
-Exit codes: 0 fine, 1 some task failed or was rejected, 2 wrong usage or settings,
+Exit codes: 0 fine, 1 some task failed or was rejected, or it cannot be done now
+(a full disk, a missing right) and nothing is damaged, 2 wrong usage or settings,
 3 the state is locked or damaged."""
 
 
@@ -108,21 +110,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 must not end a command
     try:
-        code = _run(sys.argv[1:] if arguments is None else list(arguments))
-        sys.stdout.flush()
+        return _code(sys.argv[1:] if arguments is None else list(arguments))
+    finally:
+        _let_go()
+
+
+def _code(arguments: list[str]) -> int:
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _complain(error.show, error.exit_code)
     except LearndError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
+        said = f"error: {error}"
+        return _complain(lambda: click.echo(said, err=True), error.exit_code)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; the flush at exit must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has seen enough
         return 141
     except OSError as error:
-        click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
-        return 1
+        said = f"error: {error.filename or 'the system'}: {error.strerror or error}"
+        return _complain(lambda: click.echo(said, err=True), 1)
+
+
+def _complain(say: Callable[[], None], code: int) -> int:
+    with suppress(OSError):  # nobody reads stderr: the exit code says it still
+        say()
+    return code
+
+
+def _let_go() -> None:
+    """What an output whose reader is gone still holds is dropped: the flush at exit would change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

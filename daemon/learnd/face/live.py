@@ -6,12 +6,13 @@ twice a second: an idle daemon stays idle.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -49,10 +50,40 @@ class Notices:
         return tuple(self._said)
 
 
+class _Terminal:
+    """A stream whose terminal may go: what is written afterwards goes nowhere, as nobody reads along any more."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._gone = False
+
+    def write(self, text: str) -> int:
+        self._do(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._do(self._stream.flush)
+
+    def _do(self, work: Callable[[], object]) -> None:
+        if self._gone:
+            return
+        try:
+            work()
+        except OSError:  # EIO of a terminal that was closed
+            self._gone = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 @contextmanager
 def live(settings: Settings, stages: Stages, notices: Notices) -> Iterator[None]:
-    """Show the table on stderr as long as the body runs; what it said last stays on the screen."""
+    """Show the table on stderr as long as the body runs; what it said last stays on the screen.
+
+    Where the terminal goes meanwhile, the body runs on.
+    """
     console = screen.console(err=True)
+    console.file = cast("IO[str]", _Terminal(sys.stderr))
     stop = threading.Event()
     with Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as area:
         work = (settings, stages, notices, area, stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +15,6 @@ from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
 from learnd.control.taskbook import TaskRow
 from learnd.domain import PluginInfo, TaskState
-from learnd.errors import StateError
 from learnd.identity import vouch
 from learnd.scalars import closest
 from learnd.settings import Settings
@@ -29,16 +27,11 @@ EVENTS = 50  # of a task that `show` lists
 @contextmanager
 def opened(settings: Settings) -> Iterator[Journal]:
     """The journal of a state.  Raises StateError where there is none, or where it is damaged, even far inside."""
-    path = settings.state / JOURNAL
+    journal = Journal(settings.state / JOURNAL)
     try:
-        journal = Journal(path)
-        try:
-            yield journal
-        finally:
-            journal.close()
-    except sqlite3.DatabaseError as error:
-        remedy = "learnd doctor looks closer; restore it from a backup, or move the state folder away to start anew"
-        raise StateError(f"the journal cannot be read ({error})", where=str(path), remedy=remedy) from error
+        yield journal
+    finally:
+        journal.close()
 
 
 @contextmanager

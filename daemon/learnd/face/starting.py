@@ -115,8 +115,12 @@ def examples(name: str | None, folder: Path | None, held_out: Path | None, as_js
     elif folder is None:
         raise click.UsageError(f"Where to?  For instance: learnd examples {name} tasks")
     else:
-        images = write_example(name, folder / name, held_out / name if held_out else None)
-        screen.say(f"wrote {folder / name}: {images} images" + (f"; others in {held_out / name}" if held_out else ""))
+        place, others = folder / name, held_out / name if held_out else None
+        images = write_example(name, place, others)
+        screen.say(f"wrote {place}: {images} images" + (f"; others in {others}" if others else ""))
+        if as_json:
+            held = None if others is None else str(others)
+            screen.print_json({"example": name, "folder": str(place), "images": images, "held_out": held})
 
 
 def _list_examples(as_json: bool) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from learnd.errors import LearndError, PluginError, StateError, TaskError
+from learnd.errors import LearndError, PluginError, StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE, vouch
 from learnd.learning import memory
 from learnd.learning.adapters import IDENTITY
@@ -71,7 +71,7 @@ def predict(spec: PredictSpec, bench: Bench, progress: Progress, head_of: HeadOf
             predictions += _predict_chunk(spec.images[start : start + CHUNK], spec.top, bench, head, scoped)
         return Outcome("done", predictions=tuple(predictions))
     except StateError as error:
-        return Outcome("damaged", reason=str(error))
+        return Outcome("failed" if isinstance(error, StateUnavailable) else "damaged", reason=str(error))
     except LearndError as error:
         return Outcome("failed", reason=str(error))
 
