@@ -35,6 +35,7 @@ CONTROL = [
     # folders -> facts
     "learnd.control.scan",
     "learnd.control.readiness",
+    "learnd.control.retries",
     "learnd.control.layout",
     "learnd.control.pixels",
     "learnd.control.intake",

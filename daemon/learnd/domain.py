@@ -42,6 +42,10 @@ class Problem:
     remedy: str
     severity: Severity = Severity.ERROR
 
+    def __str__(self) -> str:
+        """In a line, for a person; without the place where that is the folder itself."""
+        return self.what if self.where in ("", ".") else f"{self.where}: {self.what}"
+
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -102,7 +106,8 @@ class Task:
 class CandidateScore:
     """One algorithm's line in the report: what it bid, what was measured, what it cost.
 
-    outcome: "chosen" | "measured" | "not shortlisted" | "good enough without" | "over budget" | "failed".
+    outcome: "chosen" | "measured" | "not shortlisted" | "good enough without" | "over budget" | "failed" |
+    "out of memory".
     accuracy is the cross-validated accuracy on the support, in [0, 1]; None where it was not measured.
     """
 

@@ -6,6 +6,7 @@ import os
 import queue
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -97,6 +98,15 @@ def test_what_was_moved_in_may_still_be_filled_so_it_is_not_rejected_before_it_i
     assert "not fit yet" in yard.row("shapes").reason
     yard.settle()
     assert yard.row("shapes").state == TaskState.REJECTED
+
+
+def test_the_reason_names_no_place_where_the_folder_itself_is_meant(yard: Yard) -> None:
+    good_task(yard.tasks / "shapes", classes=("circles",))
+    yard.folders.look("shapes")
+    yard.settle()
+    (problem,) = yard.row("shapes").problems
+    assert problem.where == "."
+    assert yard.row("shapes").reason == problem.what
 
 
 def test_a_second_look_at_what_is_judged_writes_nothing(yard: Yard) -> None:
@@ -352,6 +362,71 @@ def test_a_folder_that_kills_the_inspector_is_rejected_and_the_next_one_is_fine(
     assert [problem.code for problem in patient.row("shapes").problems] == ["decoder-crash"]
     assert "SIGKILL" in patient.row("shapes").reason
     assert patient.row("next").state == TaskState.QUEUED
+
+
+@pytest.fixture
+def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """While this file is there, every inspector runs out of memory as soon as it is asked."""
+    full, python = tmp_path / "memory is full", tmp_path / "python"
+    full.touch()
+    python.write_text(f"""#!{sys.executable}
+from pathlib import Path
+from learnd.control import intake, inspector
+inspect = intake.inspect
+def short_of_memory(*request):
+    if Path({str(full)!r}).exists():
+        raise MemoryError("no room for the pixels")
+    return inspect(*request)
+intake.inspect = short_of_memory
+inspector.main()
+""")
+    python.chmod(0o755)
+    monkeypatch.setattr("learnd.control.inspections.sys.executable", str(python))
+    monkeypatch.setattr("learnd.control.retries.FIRST_PAUSE", 0.01)
+    return full
+
+
+def test_a_folder_that_could_not_be_checked_waits_with_the_reason_and_is_tried_again(full: Path, yard: Yard) -> None:
+    good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes")
+    yard.until(lambda: "could not be checked" in yard.row("shapes").reason)
+    waiting = yard.row("shapes")
+    assert waiting.state == TaskState.WAITING
+    assert waiting.reason == "could not be checked (MemoryError: no room for the pixels); tried again in 0.01 s"
+
+    full.unlink()
+    yard.settle()
+    assert yard.row("shapes").state == TaskState.QUEUED
+
+
+def test_it_is_rejected_after_a_few_tries_and_a_person_may_ask_for_more(full: Path, yard: Yard) -> None:
+    good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes")
+    yard.settle()
+    row = yard.row("shapes")
+    assert row.state == TaskState.REJECTED
+    assert row.reason == "could not be checked (MemoryError: no room for the pixels), 4 times"
+    assert [problem.code for problem in row.problems] == ["not-checked"]
+    assert sum("tried again" in notice for notice in yard.notices) == 3
+
+    full.unlink()
+    yard.journal.tasks.retry("shapes")
+    yard.folders.tick()
+    yard.settle()
+    assert yard.row("shapes").state == TaskState.QUEUED
+
+
+def test_a_scan_in_between_does_not_try_it_earlier(
+    full: Path, yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("learnd.control.retries.FIRST_PAUSE", 1000.0)
+    good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes")
+    yard.until(lambda: "could not be checked" in yard.row("shapes").reason)
+    yard.folders.look_everywhere()
+    assert len(yard.notices) == 1
+    assert "tried again in 1000 s" in yard.row("shapes").reason
+    assert 990 < yard.folders.tick() <= 1000
 
 
 @pytest.mark.parametrize("verdict", ["accepted", "not fit yet", "fatal"])

@@ -53,6 +53,8 @@ class Fragile(Algorithm):
         # Cross-validation shows it a part of the support and is answered well; the whole support breaks it.
         if self.breaks_in == "adapt" and len(support.labels) == 15:
             raise ZeroDivisionError("by nought")
+        if self.breaks_in == "memory" and len(support.labels) == 15:
+            raise torch.OutOfMemoryError("no room")
         size = float("nan") if self.breaks_in == "state" and len(support.labels) == 15 else 1.0
         whole = self.breaks_in == "predict" and len(support.labels) == 15
         means = torch.stack([support.features[support.labels == k].mean(0) for k in range(support.ways)])

@@ -137,6 +137,18 @@ def test_with_all_algorithms_broken_the_job_fails_with_every_reason(tmp_path: Pa
     assert "by nought" in outcome.reason
 
 
+def test_with_no_memory_for_any_algorithm_the_machine_is_to_blame_and_the_job_is_not_over(tmp_path: Path) -> None:
+    with pytest.raises(MemoryError, match="fragile: OutOfMemoryError: no room"):
+        learnt(tmp_path, Fragile(breaks_in="memory"))
+
+
+def test_where_one_runs_out_of_memory_the_next_best_learns(tmp_path: Path) -> None:
+    report = report_of(learnt(tmp_path, Fragile(breaks_in="memory"), NearestMean())[0])
+    told = {candidate.algorithm: (candidate.outcome, candidate.reason) for candidate in report.candidates}
+    assert told["fragile"] == ("out of memory", "OutOfMemoryError: no room")
+    assert told["nearest_mean"] == ("chosen", "fragile ran out of memory")
+
+
 def test_an_algorithm_that_there_is_not(tmp_path: Path) -> None:
     outcome, _ = learnt(tmp_path, options=TaskOptions(algorithm="nearest_meen"))
     assert outcome.status == "failed"

@@ -181,6 +181,27 @@ def test_a_broken_plugin_is_blamed_and_the_others_go_on(bad: Callable[[], Any], 
     assert (scores(result)["broken"].outcome, scores(result)["broken"].reason) == ("failed", reason)
 
 
+def _allocate() -> Any:
+    return torch.empty(2**60, dtype=torch.uint8)
+
+
+def _no_memory() -> Any:
+    raise MemoryError
+
+
+def _full_gpu() -> Any:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+@pytest.mark.parametrize("greedy", [_allocate, _no_memory, _full_gpu])
+def test_memory_that_runs_out_is_the_machines_fault_where_nobody_is_left(greedy: Callable[[], Any]) -> None:
+    result = go({"greedy": Breaking(0.9, bad=greedy), "modest": Mean(0.2)})
+    assert result.ranking == ("modest",)
+    assert scores(result)["greedy"].outcome == "out of memory"
+    with pytest.raises(MemoryError, match="no algorithm can learn this task"):
+        go({"greedy": Breaking(0.9, bad=greedy), "broken": Breaking(bad=_divide)})
+
+
 @pytest.mark.parametrize("bid", [Bid(1.5, "", 0.0), Bid(0.5, "", -1.0), Bid(float("nan"), "", 0.0), 0.5])
 def test_an_impossible_bid_is_a_failure(bid: Any) -> None:
     class Boasting(Mean):
@@ -214,6 +235,13 @@ def test_a_failed_choice_falls_back_to_the_next_best() -> None:
     assert told == [("failed", "out of memory"), ("chosen", "a failed")]
     with pytest.raises(PluginError, match="b: again"):
         fall_back(second, "again")
+    third = fall_back(first, "no room", "out of memory")
+    assert [(c.outcome, c.reason) for c in third.candidates] == [
+        ("out of memory", "no room"),
+        ("chosen", "a ran out of memory"),
+    ]
+    with pytest.raises(MemoryError, match="a: no room; b: broken"):
+        fall_back(third, "broken")  # with more memory, a might have learnt it
 
 
 def pictures(labels: Tensor, contents: Tensor | None = None) -> Support:

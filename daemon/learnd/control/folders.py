@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from learnd.control.inspections import Answer, Inspections
+from learnd.control.inspections import Answer, Failed, Inspections
 from learnd.control.intake import Inspection
 from learnd.control.journal import Journal
 from learnd.control.layout import NOT_AN_IMAGE
 from learnd.control.owners import Owners
 from learnd.control.readiness import Ready, Sighting, judge
+from learnd.control.retries import TRIES, Retries
 from learnd.control.scan import scan, task_folders
 from learnd.control.taskbook import OPEN, TaskRow
 from learnd.control.workers import Child, Inbox
@@ -41,6 +42,7 @@ class Folders:
         self._again: set[str] = set()  # rung while it was being inspected
         self._readers: tuple[str, ...] | None = None  # what plugins read, once a worker has said it
         self._unread: set[str] = set()  # hold files that a plugin may be able to read
+        self._retries = Retries()
 
     def start(self) -> None:
         """Raises LearndError where the inspector cannot be started."""
@@ -105,6 +107,10 @@ class Folders:
             if row.state == TaskState.REJECTED and self._may_be_read(row.problems):
                 self._unread.add(name)
             return
+        held = self._retries.held_until(name, seen.fingerprint, time.monotonic())
+        if held is not None:
+            self._due[name] = held
+            return
         sighting, verdict = judge(self._sightings.get(name), seen, time.monotonic(), self._quiet, renamed)
         self._sightings[name] = sighting
         if isinstance(verdict, Ready):
@@ -122,6 +128,7 @@ class Folders:
 
     def _forget(self, name: str) -> None:
         self._unread.discard(name)
+        self._retries.forget(name)
         self._sightings.pop(name, None)
         self._due.pop(name, None)
 
@@ -133,9 +140,11 @@ class Folders:
         """Say why it waits; once for each thing seen, so that a scan that saw nothing new writes nothing."""
         row = self._journal.tasks.newest(task_id(name))
         if row is None or row.state != TaskState.WAITING or row.fingerprint != fingerprint:
-            self._journal.tasks.judge(
-                task_id(name), label(name), TaskState.WAITING, reason, fingerprint=fingerprint, images=images
-            )
+            self._say_waiting(name, reason, fingerprint, images)
+
+    def _say_waiting(self, name: str, reason: str, fingerprint: str, images: int) -> None:
+        state = TaskState.WAITING
+        self._journal.tasks.judge(task_id(name), label(name), state, reason, fingerprint=fingerprint, images=images)
 
     def tick(self) -> float:
         """Look where it is time to.  Returns seconds until the next time."""
@@ -181,6 +190,8 @@ class Folders:
         name, found = answer.name, answer.found
         if isinstance(found, Problem):
             self._blame(name, found)
+        elif isinstance(found, Failed):
+            self._try_again(name, found)
         elif found.changed:
             self._again.add(name)
         elif self._may_be_read(found.problems):
@@ -202,6 +213,26 @@ class Folders:
         seen = scan(self._root / name)
         if seen is not None:
             self._reject(name, (problem,), seen.fingerprint, seen.images)
+
+    def _try_again(self, name: str, failed: Failed) -> None:
+        """Later, with the reason; a content that fails each time is rejected in the end."""
+        seen = scan(self._root / name)
+        if seen is None:
+            self._again.add(name)
+            return
+        now = time.monotonic()
+        pause = self._retries.failed(name, seen.fingerprint, now)
+        what = f"could not be checked ({failed.reason})"
+        if pause is None:
+            self._forget(name)
+            remedy = "state/logs/inspector.log may say more; mend that, then: learnd retry"
+            problem = Problem("not-checked", failed.where, f"{what}, {TRIES} times", remedy)
+            self._reject(name, (problem,), seen.fingerprint, seen.images)
+            return
+        self._due[name] = now + pause
+        reason = f"{Problem('not-checked', failed.where, what, '')}; tried again in {pause:g} s"
+        self._say_waiting(name, reason, seen.fingerprint, seen.images)
+        self._notice("warning", f"{label(name)}: {reason}")
 
     def _reject(self, name: str, problems: tuple[Problem, ...], fingerprint: str, images: int) -> None:
         reason = _first_error(problems)
@@ -262,4 +293,4 @@ def _judged(row: TaskRow, fingerprint: str) -> bool:
 def _first_error(problems: tuple[Problem, ...]) -> str:
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{errors[0].where}: {errors[0].what}{more}"
+    return f"{errors[0]}{more}"

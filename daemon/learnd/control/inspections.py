@@ -26,12 +26,20 @@ _SLOWEST_RESTART = 60.0
 
 
 @dataclass(frozen=True)
+class Failed:
+    """The inspector lives on, and could not check the folder: that says nothing about it.  where: as in Problem."""
+
+    where: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What became of a request: what the folder holds, or the file on which the inspector was lost."""
+    """What became of a request: what the folder holds, the file on which the inspector was lost, or why it failed."""
 
     name: str
     pronounce: bool
-    found: Inspection | Problem
+    found: Inspection | Problem | Failed
 
 
 @dataclass
@@ -112,13 +120,13 @@ class Inspections:
         elif "inspected" in message and request is not None:
             answer = self._answer(request, from_json(Inspection, message["inspected"]))
         elif "failed" in message and request is not None:
-            answer = self._answer(request, _blame(request, str(message["failed"])))
+            answer = self._answer(request, Failed(request.path or ".", str(message["failed"])))
         elif GONE in message:
             answer = self._lost(request, f"the process that decodes images {explain_exit(message[GONE])}")
         self._next()
         return answer
 
-    def _answer(self, request: _Request, found: Inspection | Problem) -> Answer:
+    def _answer(self, request: _Request, found: Inspection | Problem | Failed) -> Answer:
         self._current = None
         return Answer(request.name, request.pronounce, found)
 

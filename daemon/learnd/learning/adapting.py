@@ -22,7 +22,7 @@ from learnd.learning.algorithm import (
 from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Stopwatch
 from learnd.learning.reading import Part
-from learnd.learning.router import Route, fall_back
+from learnd.learning.router import Route, fall_back, outcome_of
 
 PROBE = 2  # support images that a new state must be able to predict where there is no query
 
@@ -38,7 +38,7 @@ class Adapted:
 
 
 def adapt_best(chosen: Route, bench: Bench, support: Support, query: Part, ctx: Context, watch: Stopwatch) -> Adapted:
-    """Adapt the chosen algorithm; where it fails, the next best.  Raises PluginError when none is left."""
+    """Adapt the chosen algorithm; where it fails, the next best.  Raises as route does when none is left."""
     while True:
         algorithm = bench.catalogue.algorithms[chosen.algorithm]
         try:
@@ -50,7 +50,7 @@ def adapt_best(chosen: Route, bench: Bench, support: Support, query: Part, ctx: 
         except (Exception, SystemExit) as error:  # a plugin may raise anything, and is to blame alone
             bench.log("".join(traceback.format_exception(error)))
             reason = error.what if isinstance(error, LearndError) else f"{type(error).__name__}: {error}"
-            chosen = fall_back(chosen, reason)
+            chosen = fall_back(chosen, reason, outcome_of(error))
 
 
 def adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Context) -> State:

@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import torch
+
 from learnd.domain import CandidateScore, Task
 from learnd.errors import LearndError, PluginError, TaskError
 from learnd.learning.algorithm import Algorithm, Bid, Context, Overdue, Support, did_you_mean
@@ -23,6 +25,8 @@ from learnd.wire import RoutingSpec
 
 TRIFLE = 0.05  # of the budget: what costs less to measure is measured, however good the others are
 PATIENCE = 3.0  # by the clock, a routing is cut short only after so many times its budget
+
+NO_MEMORY = "out of memory"  # an outcome, and the machine's fault rather than the plugin's
 
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
@@ -89,7 +93,8 @@ def route(
     """Choose the algorithm for a task.
 
     A plugin that raises or breaks its contract is "failed", and the others go on.  Raises TaskError where
-    task.yaml asks for an algorithm that there is not, and PluginError where no candidate is left.
+    task.yaml asks for an algorithm that there is not, and PluginError where no candidate is left; MemoryError where
+    one of them might have learnt it with more memory: that is the machine's, and may pass.
     """
     pin = task.options.algorithm
     if pin is not None and pin not in algorithms:
@@ -102,12 +107,15 @@ def route(
     return _decide(measured, spec.budget_seconds)
 
 
-def fall_back(before: Route, reason: str) -> Route:
-    """The next best choice, where the chosen algorithm failed after all.  Raises PluginError without one."""
+def fall_back(before: Route, reason: str, outcome: str = "failed") -> Route:
+    """The next best choice, where the chosen algorithm failed after all; outcome: as in CandidateScore.
+
+    Without one, raises as route does.
+    """
     failed, *rest = before.ranking
-    marks = {failed: ("failed", reason)}
+    marks = {failed: (outcome, reason)}
     if rest:
-        marks[rest[0]] = ("chosen", f"{failed} failed")
+        marks[rest[0]] = ("chosen", f"{failed} {'failed' if outcome == 'failed' else f'ran {outcome}'}")
     candidates = tuple(
         replace(c, outcome=marks[c.algorithm][0], reason=marks[c.algorithm][1]) if c.algorithm in marks else c
         for c in before.candidates
@@ -125,7 +133,7 @@ def _enter(name: str, algorithm: Algorithm, task: Task, ctx: Context) -> _Candid
             remedy = "hand back Bid(score in [0, 1], reason, seconds >= 0)"
             raise PluginError(f"its bid is {bid!r}", where=name, remedy=remedy)
     except (Exception, SystemExit) as error:
-        return _Candidate(name, algorithm, Bid(0.0, "", 0.0), "failed", _blame(name, error, ctx))
+        return _Candidate(name, algorithm, Bid(0.0, "", 0.0), outcome_of(error), _blame(name, error, ctx))
     return _Candidate(name, algorithm, bid)
 
 
@@ -204,7 +212,7 @@ def _try(candidate: _Candidate, backbone: Backbone, support: Support, folds: Fol
     except Overdue as error:
         return candidate.out("over budget", f"{error.what} while it was measured")
     except (Exception, SystemExit) as error:
-        return candidate.out("failed", _blame(candidate.name, error, ctx))
+        return candidate.out(outcome_of(error), _blame(candidate.name, error, ctx))
     reason = f"{measured.hits} of {measured.tries} support images right in {folds.count} folds"
     return replace(candidate, outcome="measured", reason=reason, measured=measured)
 
@@ -217,7 +225,7 @@ def _decide(candidates: list[_Candidate], budget: float) -> Route:
             return (1, -c.bid.score, c.bid.seconds)
         return (2, c.bid.seconds, -c.bid.score)
 
-    able = [c for c in candidates if c.outcome not in ("failed", "not shortlisted")]
+    able = [c for c in candidates if c.outcome not in ("failed", NO_MEMORY, "not shortlisted")]
     ranked = sorted(able, key=lambda c: (rank(c), c.name))
     if not ranked:
         raise _none_left(tuple(c.score() for c in candidates))
@@ -242,7 +250,17 @@ def _blame(name: str, error: BaseException, ctx: Context) -> str:
     return traceback.format_exception_only(error)[-1].strip()
 
 
-def _none_left(candidates: tuple[CandidateScore, ...]) -> PluginError:
+def outcome_of(error: BaseException) -> str:
+    """What becomes of a candidate that raised this: "failed" | "out of memory"."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return NO_MEMORY
+    # On a CPU, torch says so in words alone.
+    return NO_MEMORY if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error) else "failed"
+
+
+def _none_left(candidates: tuple[CandidateScore, ...]) -> PluginError | MemoryError:
     reasons = "; ".join(f"{c.algorithm}: {c.reason or c.outcome}" for c in candidates)
     what = f"no algorithm can learn this task ({reasons or 'there are no algorithms'})"
+    if any(c.outcome == NO_MEMORY for c in candidates):
+        return MemoryError(what)
     return PluginError(what, remedy="see `learnd plugins list`")
