@@ -685,7 +685,7 @@ def test_a_worker_that_dies_while_it_exports_is_no_end(yard: Yard) -> None:
 
 def test_the_plugins_of_a_worker_are_kept_and_a_quarantined_one_is_said(yard: Yard) -> None:
     good = {"name": "protonet", "source": "built-in", "state": "ok"}
-    bad = {"name": "mine", "source": "mine.py", "state": "quarantined", "reason": "Traceback\nKeyError: 'x'\n"}
+    bad = {"name": "mine", "source": "mine.py", "state": "quarantined", "reason": "KeyError: 'x'\n  File mine.py\n"}
     yard.crew.first_words = [hello("cpu", plugins=(good, bad))]
     yard.start()
 
@@ -694,7 +694,7 @@ def test_the_plugins_of_a_worker_are_kept_and_a_quarantined_one_is_said(yard: Ya
         ("mine", "quarantined"),
     ]
     assert yard.stages_said("warning") == ["plugin mine (mine.py) is quarantined: KeyError: 'x'"]
-    assert "cpu:0 is ready: conv4, 2 algorithms" in yard.stages_said("info")
+    assert "cpu:0 is ready: conv4, plugins in use: 1" in yard.stages_said("info")
 
 
 def test_a_plugin_that_is_quarantined_without_a_reason_is_no_trouble(yard: Yard) -> None:

@@ -264,7 +264,7 @@ def test_what_another_process_wishes_is_seen_without_being_told(house: House) ->
 def test_a_folder_that_comes_while_it_runs_is_learned(house: House, tmp_path: Path) -> None:
     house.crew.learns("cats")
     good_task(tmp_path / "aside")
-    ready = "cpu:0 is ready: conv4, 0 algorithms"
+    ready = "cpu:0 is ready: conv4, plugins in use: 0"
     learned = "learned cats: prototypes, accuracy 0.900 (cross-validation), version 1"
     house.when = {
         ready: lambda: os.rename(tmp_path / "aside", house.settings.tasks / "cats"),
@@ -302,7 +302,7 @@ def test_a_full_disk_under_the_journal_is_a_clear_end_and_the_next_daemon_goes_o
     for number in range(12):
         good_task(house.settings.tasks / f"{'a long name ' * 10}{number}", shots=4 + number)
         house.crew.learns(f"{'a long name ' * 10}{number}")
-    house.when = {"cpu:0 is ready: conv4, 0 algorithms": lambda: fill(house)}
+    house.when = {"cpu:0 is ready: conv4, plugins in use: 0": lambda: fill(house)}
     with pytest.raises(StateUnavailable, match=r"journal.sqlite: the journal cannot be .*is full") as error:
         house.run()
     assert error.value.exit_code == 1  # the service unit starts it again; 3 would be the end

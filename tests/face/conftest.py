@@ -19,7 +19,7 @@ from learnd.identity import task_id
 from learnd.wire import Hello, to_json
 from tests.control.candidates import candidate
 
-TRACEBACK = "Traceback (most recent call last):\n  File 'mine.py'\nSyntaxError: never closed"
+TRACEBACK = "SyntaxError: never closed (mine.py, line 3)\n  File 'mine.py', line 3\n    def broken(:"
 PLUGINS = (
     PluginInfo("ridge", "built-in", "ok", summary="a linear head", options={"strength": 1.0, "normalise": True}),
     PluginInfo("mine", "/home/x/plugins/mine.py", "quarantined", TRACEBACK),
@@ -79,7 +79,7 @@ def fill(journal: Journal, folder: Path) -> None:
     queue(journal, "bugs")
     journal.jobs.give_up(lease(journal), "died", "the worker was killed by SIGKILL (3 attempts)", "out of memory\n")
     bad = Problem("one-class", ".", "'cats' is the only class", "add another class")
-    mark(journal, "bad", TaskState.REJECTED, ".: 'cats' is the only class", problems=(bad,))
+    mark(journal, "bad", TaskState.REJECTED, "'cats' is the only class", problems=(bad,))
     mark(journal, "grows", TaskState.WAITING, "still growing: 3 files")
     mark(journal, "twin", TaskState.DUPLICATE, "the same content as birds")
     queue(journal, "birds", digest="other")  # revision 2

@@ -110,7 +110,7 @@ def test_tasks_are_one_line_each_in_a_pipe(learnd: Command, state: Path) -> None
     lines = learnd("tasks").out.splitlines()
 
     assert len(lines) == 1 + 8
-    assert lines[1].split(maxsplit=4) == ["bad", "rejected", "1", "0", ".: 'cats' is the only class"]
+    assert lines[1].split(maxsplit=4) == ["bad", "rejected", "1", "0", "'cats' is the only class"]
     assert all(line == line.rstrip() for line in lines)
 
 

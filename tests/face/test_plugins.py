@@ -45,7 +45,7 @@ def test_info_shows_the_whole_traceback_of_a_quarantined_plugin(learnd: Command,
     text = learnd("plugins", "info", "mine").out
 
     assert "mine: quarantined" in text
-    assert "Traceback (most recent call last)" in text
+    assert "File 'mine.py', line 3" in text
 
 
 def test_an_unknown_plugin_is_wrong_usage(learnd: Command, state: Path) -> None:

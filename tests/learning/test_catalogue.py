@@ -94,7 +94,7 @@ def test_an_edited_file_is_loaded_anew(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
-        ("def broken(:", "SyntaxError"),
+        ("x = 1\ndef broken(:", "SyntaxError: invalid syntax (broken.py, line 2)\n  File \""),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("raise KeyboardInterrupt('no hurry')", "KeyboardInterrupt: no hurry"),
         ("class Own(BaseException): pass\nraise Own('word')", "Own: word"),

@@ -204,11 +204,12 @@ class Dispatcher:
                 remedy="restore state/backbones from a backup",
             )
         self._pool.welcome(slot, hello)
-        self._notice("info", f"{slot.name} is ready: {hello.backbone}, {len(hello.plugins)} algorithms")
+        usable = sum(plugin.state == "ok" for plugin in hello.plugins)
+        self._notice("info", f"{slot.name} is ready: {hello.backbone}, plugins in use: {usable}")
         for plugin in hello.plugins:
             if plugin.state == "quarantined":
-                last_line = (plugin.reason.strip() or "no reason given").splitlines()[-1]
-                self._notice("warning", f"plugin {plugin.name} ({plugin.source}) is quarantined: {last_line}")
+                why = (plugin.reason.strip() or "no reason given").splitlines()[0]
+                self._notice("warning", f"plugin {plugin.name} ({plugin.source}) is quarantined: {why}")
 
     def _lose(self, slot: Slot, outcome: str, reason: str) -> None:
         """The worker is lost, or must be: end it, and decide on its job."""

@@ -20,7 +20,7 @@ from learnd.face import snapshot
 from learnd.face.oneshot import one_shot
 from learnd.face.options import Asked
 from learnd.face.screen import Progress
-from learnd.face.wording import counted, last_line, moment
+from learnd.face.wording import counted, first_line, moment
 from learnd.settings import Settings
 from learnd.wire import BackboneSpec
 
@@ -182,5 +182,5 @@ def _worker(settings: Settings, progress: Progress) -> Findings:
     yield Finding("plugins", "ok" if good else "fail", ", ".join(good) or "no algorithm at all", "" if good else none)
     for plugin in hello.plugins:
         if plugin.state == "quarantined":
-            text = f"{plugin.name} ({plugin.source}) is quarantined: {last_line(plugin.reason)}"
+            text = f"{plugin.name} ({plugin.source}) is quarantined: {first_line(plugin.reason)}"
             yield Finding("plugins", "warn", text, f"learnd plugins info {plugin.name}")

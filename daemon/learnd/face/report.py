@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from learnd.face.screen import coloured, columns
-from learnd.face.wording import counted, last_line, moment, one_line
+from learnd.face.wording import counted, first_line, moment, one_line
 from learnd.identity import printable
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _candidates(candidates: list[Json]) -> Table:
             _number(one["accuracy"], ".3f"),
             _number(one["seconds"], ".2f"),
             coloured(one["outcome"]),
-            one_line(last_line(one["reason"]) or one["bid_reason"]),
+            one_line(first_line(one["reason"]) or one["bid_reason"]),
         )
     return table
 
@@ -126,7 +126,7 @@ def plugins(listed: list[Json]) -> Table:
     """`learnd plugins`."""
     table = columns("algorithm", "state", "source", "what it does", flexible="what it does")
     for one in listed:
-        said = one["summary"] if one["state"] == "ok" else last_line(one["reason"])
+        said = one["summary"] if one["state"] == "ok" else first_line(one["reason"])
         table.add_row(one["name"], coloured(one["state"]), printable(one["source"]), printable(said))
     return table
 

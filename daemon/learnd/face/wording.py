@@ -24,6 +24,7 @@ COLOURS = {
     "quarantined": "yellow",
     "rejected": "red",
     "failed": "red",
+    "out of memory": "red",
     "fail": "red",
     "error": "red",
 }
@@ -44,7 +45,7 @@ def status(data: Json) -> Iterator[tuple[str, str]]:
         yield device["name"], device_line(device)
     for plugin in data["plugins"]:
         if plugin["state"] == "quarantined":
-            what = f"{plugin['name']} is quarantined: {last_line(plugin['reason'])}"
+            what = f"{plugin['name']} is quarantined: {first_line(plugin['reason'])}"
             yield "plugin", printable(f"{what} ({plugin['source']})")
 
 
@@ -82,6 +83,6 @@ def one_line(text: str) -> str:
     return printable(" ".join(line.strip() for line in text.strip().split("\n")))
 
 
-def last_line(text: str) -> str:
-    """Of a traceback, what went wrong."""
-    return (text.strip().splitlines() or [""])[-1]
+def first_line(text: str) -> str:
+    """Of a reason, what went wrong: a remedy or a traceback follows."""
+    return (text.strip().splitlines() or [""])[0]

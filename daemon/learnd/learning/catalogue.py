@@ -222,4 +222,7 @@ def _quarantined(name: str, source: str, error: BaseException) -> PluginInfo:
     ours = ("importlib", "pluggy", __file__, finding.__file__)
     first = next((n for n, f in enumerate(frames) if not any(o in f.filename for o in ours)), len(frames))
     trace = "".join(traceback.format_list(frames[first:]))
+    if isinstance(error, SyntaxError):  # it stands in no frame: what was read where, and what could not be
+        summary = f"{type(error).__name__}: {error}"  # ends with (file, line)
+        trace += "".join(traceback.format_exception_only(error)[:-1])
     return PluginInfo(name, source, "quarantined", f"{summary}\n{trace}".strip())
