@@ -75,6 +75,7 @@ class Corpus:
 
     split: a .json file with lists of class names "<group>/<class>" under "train" and "validation".  held_back: where
     it names no validation classes, this share of each domain's groups (classes, where it has one group) validates.
+    validation: roots of which all classes validate, each a domain of its own; then no class of domains does.
     side: of the images in pixels, where it is not the backbone's own; per_class: images of a class at most; 0: all.
     """
 
@@ -83,6 +84,7 @@ class Corpus:
     held_back: float = 0.1
     side: int = 0
     per_class: int = 0
+    validation: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from learnd.errors import ImageError, LearndError
+from learnd.errors import ImageError, LearndError, SettingsError
 from learnd.learning.conv4 import GLYPHS
 from learnd.learning.corpus import Classes, hold_back, read_classes, read_corpus, with_turns
 from learnd.recipe import Corpus, DomainSpec
@@ -106,6 +106,31 @@ def test_a_split_says_what_trains_and_what_validates_and_what_it_tests_on_is_not
     assert validation.classes.names == tuple(parts["validation"])
     assert validation.augment == "none"
     assert validation.classes.sizes.tolist() == [4, 4]
+
+
+def test_roots_of_their_own_validate_and_then_nothing_is_held_back(
+    root: Path, classes: Classes, tmp_path: Path
+) -> None:
+    shutil.copytree(root / "group1", tmp_path / "unseen" / "group1")
+    own = ((str(tmp_path / "unseen"),), (str(root / "group2"), str(root / "group3")))
+    corpus = Corpus((DomainSpec((str(root),), "glyphs", 4),), held_back=0.5, per_class=2, validation=own)
+    (training,), validation = read_corpus(corpus, GLYPHS, CPU)
+    assert training.classes.names[:16] == classes.names
+    assert [domain.name for domain in validation] == ["unseen", "group2+group3"]
+    assert validation[0].classes.names == tuple(f"group1/class{k}" for k in range(4))
+    assert validation[0].augment == "none"
+    assert validation[0].classes.sizes.tolist() == [2] * 4
+
+
+def test_only_one_may_say_what_validates(root: Path, tmp_path: Path) -> None:
+    parts = {"train": ["group0/class0", "group0/class1"], "validation": ["group1/class0", "group1/class1"]}
+    (tmp_path / "split.json").write_text(json.dumps(parts))
+    both = Corpus((DomainSpec((str(root),)),), split=str(tmp_path / "split.json"), validation=((str(root),),))
+    with pytest.raises(SettingsError, match="as --validation does"):
+        read_corpus(both, GLYPHS, CPU)
+    (tmp_path / "split.json").write_text(json.dumps({"train": parts["train"]}))
+    (training,), (validation,) = read_corpus(both, GLYPHS, CPU)
+    assert (len(training.classes), len(validation.classes)) == (2, 16)
 
 
 def test_a_split_of_other_data_is_an_error(root: Path, tmp_path: Path) -> None:

@@ -73,6 +73,15 @@ def test_what_cannot_be(changes: dict[str, Any], why: str, spec: MetaTrainSpec, 
     assert why in str(caught.value)
 
 
+def test_tasks_at_once_are_not_for_batch_norm_that_is_trained(spec: MetaTrainSpec, tmp_path: Path) -> None:
+    forced = replace(RECIPE, meta_batch=2, batching="vmap:2")
+    out = str(tmp_path / "b.safetensors")
+    prepared = prepare(replace(spec, algorithm="nearest", out=None, backbone_out=out, recipe=forced), 1)
+    with pytest.raises(SettingsError, match="--batching vmap:2: this algorithm trains batch norm") as error:
+        prepared.train(Run())
+    assert error.value.exit_code == 2
+
+
 def test_a_broken_plugin_is_named_with_its_reason(spec: MetaTrainSpec, tmp_path: Path) -> None:
     (tmp_path / "plugins" / "broken.py").write_text("raise RuntimeError('oh no')\n")
     with pytest.raises(LearndError, match="is quarantined: RuntimeError: oh no"):

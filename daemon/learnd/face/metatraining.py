@@ -41,9 +41,10 @@ LINE_SECONDS = 10.0  # between two lines where no terminal is
               help="How images are varied: once for all, or once for each --data.")  # fmt: skip
 @click.option("--turns", type=click.Choice(["1", "2", "4"]), multiple=True, default=["1"],
               help="4: a class turned by a quarter is another class. Once, or once for each --data.")  # fmt: skip
+@click.option("--validation", metavar="ROOT", multiple=True, help="Validate on the classes of this one instead.")
 @click.option("--classes", metavar="FILE", help="A .json with class names under train and validation.")
 @click.option("--held-back", type=click.FloatRange(0, 0.9), default=0.1, metavar="SHARE",
-              help="Share of the groups that validates, without --classes.  [default: 0.1]")  # fmt: skip
+              help="Share of the groups that validates, without those.  [default: 0.1]")  # fmt: skip
 @click.option("--side", type=click.IntRange(8, 1024), help="Train on images of so many pixels, not the backbone's own.")
 @click.option("--per-class", type=click.IntRange(1), help="Take so many images of a class at most.")
 @click.option("--fresh", is_flag=True, help="Start from random weights.")
@@ -59,9 +60,10 @@ def meta_train(asked: Asked, /, as_json: bool, threads: int | None, max_minutes:
     """Train what an algorithm learns over many tasks, for one backbone (--backbone, as in config.yaml).
 
     A ROOT holds <class>/<image> or <group>/<class>/<image>; A:B are two roots of one domain, and each --data is a
-    domain of its own, whose classes are never mixed with another's. A meta checkpoint is used once it lies in the
-    folder meta/ of plugins_dir, a backbone file as --backbone NAME@FILE. Ctrl-C or SIGTERM keep a snapshot: the same
-    command goes on from there, bit for bit.
+    domain of its own, whose classes are never mixed with another's. What validates is held back from --data, or named
+    in --classes, or a ROOT of its own: --validation. A meta checkpoint is used once it lies in the folder meta/ of
+    plugins_dir, a backbone file as --backbone NAME@FILE. Ctrl-C or SIGTERM keep a snapshot: the same command goes on
+    from there, bit for bit.
 
     \b
     Examples:
@@ -70,7 +72,7 @@ def meta_train(asked: Asked, /, as_json: bool, threads: int | None, max_minutes:
       learnd meta-train --algorithm protonet --backbone conv4 --fresh --data images_background.zip \\
           --augment glyphs --turns 4 --ways 60 --queries 3 --backbone-out mine.safetensors
       learnd meta-train --algorithm pretrain --backbone conv4-rgb --fresh --data train.zip \\
-          --augment photographs --option images=256 --backbone-out rgb.safetensors
+          --validation val.zip --augment photographs --option images=256 --backbone-out rgb.safetensors
     """
     settings = asked.settings()
     spec = _spec(settings, max_minutes, given)
@@ -96,7 +98,12 @@ def _spec(settings: Settings, max_minutes: float | None, given: dict[str, Any]) 
         for root, augmented, turned in zip(roots, augment, turns, strict=True)
     )
     corpus = Corpus(
-        domains, given.pop("classes"), given.pop("held_back"), given.pop("side") or 0, given.pop("per_class") or 0
+        domains,
+        split=given.pop("classes"),
+        held_back=given.pop("held_back"),
+        side=given.pop("side") or 0,
+        per_class=given.pop("per_class") or 0,
+        validation=tuple(tuple(root.split(os.pathsep)) for root in given.pop("validation")),
     )
     return MetaTrainSpec(
         corpus=corpus,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
 
+from learnd.errors import SettingsError
 from learnd.learning.inner import Tensors
 from learnd.learning.metalearner import Episodes, MetaLearner
 
@@ -31,6 +33,22 @@ def chunk_size(batching: str, learner: MetaLearner, episodes: Episodes) -> int:
         return CPU_TASKS if images <= CPU_IMAGES else 1
     pixels = images * episodes.support.shape[-1] ** 2
     return max(1, GPU_PIXELS // pixels)
+
+
+@contextmanager
+def explained(batching: str) -> Iterator[None]:
+    """Within, torch's refusal to move the statistics of batch norm under vmap is said as a SettingsError.
+
+    Which methods meet it cannot be told beforehand: a HeadLearner takes the network out of vmap.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "Batch norm got a batched tensor" not in str(error):
+            raise
+        what = "this algorithm trains batch norm, which cannot learn from several tasks at once"
+        remedy = "leave it out, or say --batching loop: one task after another"
+        raise SettingsError(what, where=f"--batching {batching}", remedy=remedy) from error
 
 
 def faster_in_bfloat16(device: torch.device) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import torch
 from torch import Tensor
 
-from learnd.errors import LearndError
+from learnd.errors import LearndError, SettingsError
 from learnd.learning.images import Preprocess, load_batch
 from learnd.recipe import Corpus
 
@@ -68,6 +68,10 @@ def read_corpus(
     if corpus.side:
         preprocess = replace(preprocess, size=corpus.side)
     split = _read_split(Path(corpus.split)) if corpus.split else None
+    if corpus.validation and split is not None and split["validation"]:
+        remedy = "leave one of the two out"
+        raise SettingsError("names classes that validate, as --validation does", where=corpus.split, remedy=remedy)
+    held_back = 0.0 if corpus.validation else corpus.held_back
     wanted = None if split is None else {name for names in split.values() for name in names}
     training: list[Domain] = []
     validation: list[Domain] = []
@@ -76,14 +80,22 @@ def read_corpus(
         roots = [Path(root).expanduser() for root in spec.roots]
         classes = read_classes(roots, preprocess, threads, wanted, corpus.per_class).to(device)
         missing -= set(classes.names)
-        train, valid = _divide(classes, split, corpus.held_back)
-        name = "+".join(root.stem for root in roots)
+        train, valid = _divide(classes, split, held_back)
+        name = _name(roots)
         training += [Domain(name, with_turns(train, spec.turns), spec.augment)] if len(train) else []
         validation += [Domain(name, valid)] if len(valid) > 1 else []
     if missing:
         what = f"{len(missing)} of its {len(wanted or ())} classes are not in the data, for one {min(missing)!r}"
         raise LearndError(what, where=corpus.split, remedy="name every root that holds them: --data A.zip:B.zip")
+    for names in corpus.validation:
+        roots = [Path(root).expanduser() for root in names]
+        classes = read_classes(roots, preprocess, threads, per_class=corpus.per_class).to(device)
+        validation.append(Domain(_name(roots), classes))
     return tuple(training), tuple(validation)
+
+
+def _name(roots: Sequence[Path]) -> str:
+    return "+".join(root.stem for root in roots)
 
 
 def read_classes(

@@ -16,7 +16,7 @@ from torch import Tensor
 from learnd.learning import episodes
 from learnd.learning.algorithm import Context, Support
 from learnd.learning.backbones import Backbone
-from learnd.learning.batching import added, chunk_size, precision, slope_of
+from learnd.learning.batching import added, chunk_size, explained, precision, slope_of
 from learnd.learning.corpus import Domain
 from learnd.learning.inner import Tensors
 from learnd.learning.metalearner import BACKBONE, Episodes, MetaLearner
@@ -36,7 +36,8 @@ def meta_train(
     """Run an algorithm's outer loop from this backbone, which is left as it is.
 
     training, validation: domains on the backbone's device; without the second nothing is validated.
-    Raises LearndError where the classes are too small for the tasks, or the loss is not finite.
+    Raises LearndError where the classes are too small for the tasks, the loss is not finite, or the recipe's batching
+    is not for this algorithm.
     """
     episodes.check(training, episodes.of_training(recipe))
     if validation:
@@ -73,7 +74,8 @@ class Episodic(Objective):
         total: dict[str, Tensor] = {}
         loss = torch.zeros((), device=self.backbone.device)
         for part in batch.split(chunk_size(self.recipe.batching, self.learner, batch)):
-            with precision(self.recipe.amp, self.learner.batch_statistics, self.backbone.device):
+            number_format = precision(self.recipe.amp, self.learner.batch_statistics, self.backbone.device)
+            with explained(self.recipe.batching), number_format:
                 share = self.learner.meta_loss(self.backbone, params, part, ctx) * (len(part) / len(batch))
             total = added(total, slope_of(share, params))
             loss = loss + share.detach()
