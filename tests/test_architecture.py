@@ -61,6 +61,7 @@ CONTROL = [
     "learnd.control.dispatch",
     "learnd.control.owners",
     "learnd.control.inspections",
+    "learnd.control.verdicts",
     "learnd.control.folders",
     "learnd.control.service",
 ]

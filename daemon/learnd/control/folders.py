@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from learnd.control.inspections import Answer, Failed, Inspections
-from learnd.control.intake import Inspection
 from learnd.control.journal import Journal
 from learnd.control.layout import NOT_AN_IMAGE
 from learnd.control.owners import Owners
@@ -20,11 +19,11 @@ from learnd.control.readiness import Ready, Sighting, judge
 from learnd.control.retries import TRIES, Retries
 from learnd.control.scan import scan, task_folders
 from learnd.control.taskbook import OPEN, TaskRow
+from learnd.control.verdicts import Verdicts, first_error
 from learnd.control.workers import Child, Inbox
-from learnd.domain import Problem, Severity, TaskState
+from learnd.domain import Problem, TaskState
 from learnd.identity import label, task_id
 from learnd.settings import Settings
-from learnd.wire import to_json
 
 
 class Folders:
@@ -43,6 +42,7 @@ class Folders:
         self._readers: tuple[str, ...] | None = None  # what plugins read, once a worker has said it
         self._unread: set[str] = set()  # hold files that a plugin may be able to read
         self._retries = Retries()
+        self._verdicts = Verdicts(settings.tasks, journal, notice)
 
     def start(self) -> None:
         """Raises LearndError where the inspector cannot be started."""
@@ -199,20 +199,20 @@ class Folders:
             reason = "holds files that a plugin may read: it waits for a worker to say so"
             self._wait(name, reason, found.fingerprint, len(found.files))
         elif not found.accepted and not answer.pronounce:
-            reason = f"not fit yet, looked at again when it is quiet: {_first_error(found.problems)}"
+            reason = f"not fit yet, looked at again when it is quiet: {first_error(found.problems)}"
             self._due[name] = time.monotonic() + self._quiet
             self._wait(name, reason, found.fingerprint, len(found.files))
         else:
             self._forget(name)
             if found.accepted:
-                self._accept(name, found)
+                self._verdicts.accept(name, found)
             else:
-                self._reject(name, found.problems, found.fingerprint, len(found.files))
+                self._verdicts.reject(name, found.problems, found.fingerprint, len(found.files))
 
     def _blame(self, name: str, problem: Problem) -> None:
         seen = scan(self._root / name)
         if seen is not None:
-            self._reject(name, (problem,), seen.fingerprint, seen.images)
+            self._verdicts.reject(name, (problem,), seen.fingerprint, seen.images)
 
     def _try_again(self, name: str, failed: Failed) -> None:
         """Later, with the reason; a content that fails each time is rejected in the end."""
@@ -227,70 +227,13 @@ class Folders:
             self._forget(name)
             remedy = "state/logs/inspector.log may say more; mend that, then: learnd retry"
             problem = Problem("not-checked", failed.where, f"{what}, {TRIES} times", remedy)
-            self._reject(name, (problem,), seen.fingerprint, seen.images)
+            self._verdicts.reject(name, (problem,), seen.fingerprint, seen.images)
             return
         self._due[name] = now + pause
         reason = f"{Problem('not-checked', failed.where, what, '')}; tried again in {pause:g} s"
         self._say_waiting(name, reason, seen.fingerprint, seen.images)
         self._notice("warning", f"{label(name)}: {reason}")
 
-    def _reject(self, name: str, problems: tuple[Problem, ...], fingerprint: str, images: int) -> None:
-        reason = _first_error(problems)
-        self._journal.tasks.judge(
-            task_id(name),
-            label(name),
-            TaskState.REJECTED,
-            reason,
-            fingerprint=fingerprint,
-            problems=problems,
-            images=images,
-        )
-        self._notice("warning", f"{label(name)} is rejected: {reason}")
-
-    def _accept(self, name: str, inspection: Inspection) -> None:
-        identity, tasks = task_id(name), self._journal.tasks
-        accepted = tasks.accepted(identity)
-        if accepted is not None and accepted.digest == inspection.digest:
-            tasks.unchanged(identity, inspection.fingerprint)
-            return
-        twin = tasks.twin(inspection.digest, identity)
-        images = len(inspection.files)
-        if twin is not None:
-            same = f"the same content as {twin}"
-            seen = inspection.fingerprint
-            tasks.judge(
-                identity,
-                label(name),
-                TaskState.DUPLICATE,
-                same,
-                fingerprint=seen,
-                digest=inspection.digest,
-                images=images,
-            )
-            self._notice("info", f"{label(name)} is a duplicate: {same}")
-            return
-        self._journal.jobs.accept(
-            identity,
-            label(name),
-            fingerprint=inspection.fingerprint,
-            digest=inspection.digest,
-            ways=len({file.class_name for file in inspection.files}),
-            images=images,
-            priority=inspection.options.priority,
-            spec={
-                "folder": str(self._root / name),
-                "files": [to_json(file) for file in inspection.files],
-                "options": to_json(inspection.options),
-            },
-            problems=inspection.problems,
-        )
-
 
 def _judged(row: TaskRow, fingerprint: str) -> bool:
     return row.state != TaskState.WAITING and row.fingerprint == fingerprint
-
-
-def _first_error(problems: tuple[Problem, ...]) -> str:
-    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{errors[0]}{more}"
