@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -97,6 +99,21 @@ def test_kill_ends_it_with_what_it_started(spawn: Spawn, ear: Ear) -> None:
     end = time.monotonic() + 10
     while grandchild.exists() and " Z " not in (grandchild / "stat").read_text():
         assert time.monotonic() < end
+
+
+def test_kill_does_not_wait_for_what_has_left_its_session_with_its_pipe(spawn: Spawn, ear: Ear) -> None:
+    child = spawn(
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        "    print(os.getpid(), flush=True)\n"
+        "time.sleep(60)"
+    )
+    stray = int(ear.next()["noise"])
+    child.kill()
+    assert ear.heard.empty()  # the stray holds the pipe open, so it lives
+    os.kill(stray, signal.SIGKILL)
+    assert ear.next() == {GONE: -9}
 
 
 def test_sending_to_one_that_is_gone_is_no_error(spawn: Spawn, ear: Ear) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -209,6 +210,29 @@ def test_the_plugin_that_ends_the_worker_is_the_last_that_it_names(folder: Path)
     worker = Worker(folder, spec_of(folder), barred=[barred])
     assert to_json(barred) in worker.hear("hello")["plugins"]
     worker.close()
+
+
+FORKING = """
+import os, sys, time
+from pathlib import Path
+stray = os.fork()
+if stray == 0:
+    os.setsid()
+    time.sleep(120)
+    os._exit(0)
+Path(__file__).with_suffix(".pid").write_text(str(stray))
+os._exit(7)
+"""
+
+
+def test_what_a_plugin_forks_does_not_keep_the_conversation_open(folder: Path) -> None:
+    (folder / "plugins").mkdir()
+    (folder / "plugins" / "forks.py").write_text(FORKING)
+    worker = Worker(folder, spec_of(folder))
+    *_, last = worker.messages()  # they end before the stray does
+    assert last["importing"]["name"] == "forks"
+    os.kill(int((folder / "plugins" / "forks.pid").read_text()), signal.SIGKILL)
+    assert worker.close() == 7
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from learnd.wire import BackboneSpec, to_json
 
 GONE = "gone"  # the message that ends every child's conversation: {"gone": exit code}
 _TAIL_BYTES = 4000
+_LAST_WORDS = 2.0  # seconds to read what a killed one said; a stray that left its group may hold its pipe open for ever
 
 Inbox = Callable[["Child", dict[str, Any]], None]
 
@@ -74,7 +75,8 @@ class Child:
         if self._reader.is_alive():  # something of its group still holds the pipe, if not the child itself
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._reader.join()
+        self._process.wait()
+        self._reader.join(_LAST_WORDS)
 
     def log_tail(self) -> str:
         """The last lines it printed."""

@@ -58,6 +58,8 @@ def connect() -> tuple[Line, queue.SimpleQueue[dict[str, Any]]]:
     protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    # A copy that a plugin forks is no part of the conversation, and must not keep it open when this process has ended.
+    os.register_at_fork(after_in_child=lambda: os.dup2(2, protocol.fileno()))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the daemon's to handle
     heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
