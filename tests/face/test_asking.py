@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -170,12 +171,18 @@ def test_where_no_image_is_there_no_worker_is_started(
 ) -> None:
     monkeypatch.setattr("learnd.face.oneshot.start_worker", None)
     (home / "empty").mkdir()
+    os.mkfifo(home / "pipe.png")
 
-    said = learnd("predict", "gone.png", "empty", "--json")
+    said = learnd("predict", "gone.png", "empty", "pipe.png", "x" * 300, "--json")
 
     assert said.code == 1
     errors = [one["error"] for one in said.json["predictions"]]
-    assert errors == ["there is no such file", "there is no image in this folder"]
+    assert errors == [
+        "there is no such file",
+        "there is no image in this folder",
+        "is no regular file (a pipe, a socket or a device)",
+        "cannot be read (File name too long)",
+    ]
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -83,7 +85,7 @@ def _files(image: str, readers: tuple[str, ...]) -> list[str]:
     from learnd.control.scan import is_ignored, is_image
 
     folder = Path(image)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # no error, whatever it is called
         return [image]
     found = sorted(
         str(path)
@@ -103,9 +105,15 @@ def _ask(settings: Settings, known: _Knowledge, paths: Sequence[str], task: str 
 
 
 def _missing(path: str) -> str | None:
-    if Path(path).is_dir():
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "there is no such file"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if stat.S_ISDIR(mode):
         return "there is no image in this folder"
-    return None if Path(path).exists() else "there is no such file"
+    return None if stat.S_ISREG(mode) else "is no regular file (a pipe, a socket or a device)"  # it may never end
 
 
 def _ask_worker(
