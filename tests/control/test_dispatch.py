@@ -384,10 +384,10 @@ def test_after_the_last_attempt_it_has_failed_with_the_tail_of_the_log(make_yard
     yard.start()
     row = yard.until_state("cats", TaskState.FAILED)
 
-    assert row.reason == "the worker ended with exit code 7 (2 attempts)"
+    assert row.reason == "the worker ended with exit code 7, at: learn (2 attempts)"
     assert row.detail == "Traceback: out of ideas"
     (again,) = [event for event in yard.journal.db.events() if event.kind == "requeued"]
-    assert again.message == "attempt 1 of 2: the worker ended with exit code 7; tried again in 0 s"
+    assert again.message == "attempt 1 of 2: the worker ended with exit code 7, at: learn; tried again in 0 s"
 
 
 def test_between_two_attempts_there_is_a_delay(make_yard: MakeYard) -> None:
@@ -417,7 +417,7 @@ def test_a_worker_that_overruns_its_time_is_replaced_and_its_job_counts_as_tried
     row = yard.until_state("cats", TaskState.FAILED)
     yard.until(lambda: yard.slots[0].ready)
 
-    assert row.reason == "it overran its 30 s (worker.job_seconds) (1 attempts)"
+    assert row.reason == "it overran its 30 s (worker.job_seconds), at: learn (1 attempts)"
     assert yard.child() is not old
 
 

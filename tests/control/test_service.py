@@ -184,7 +184,7 @@ def test_once_exits_with_1_where_a_task_failed(house: House) -> None:
     good_task(house.settings.tasks / "cats")
     house.crew.will("cats", "die")
     assert house.run() == 1
-    assert house.rows()[0].reason == "the worker ended with exit code 7 (3 attempts)"
+    assert house.rows()[0].reason == "the worker ended with exit code 7, at: learn (3 attempts)"
 
 
 def test_once_takes_up_the_copy_of_what_could_not_be_learned(house: House) -> None:

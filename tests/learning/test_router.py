@@ -312,8 +312,9 @@ def test_learning_noise_by_heart_is_not_accuracy() -> None:
     assert measured.accuracy < 0.45  # chance is 0.25; with a copy left in the support it would be 1
 
 
-def test_progress_is_told() -> None:
+def test_progress_names_the_algorithm_that_is_called_next() -> None:
     told: list[tuple[str, int, int]] = []
     algorithms = {"a": Mean(), "b": Mean(seconds=0.1)}
     route(tiny_task(EASY), BACKBONE, EASY, algorithms, routing(), context(), lambda *step: told.append(step))
-    assert told == [("route", 0, 2), ("route", 1, 2), ("route", 2, 2)]
+    bids = [("bid of a", 0, 2), ("bid of b", 1, 2)]
+    assert told == [*bids, ("route a", 0, 2), ("route b", 1, 2), ("route", 2, 2)]

@@ -213,7 +213,9 @@ class Dispatcher:
 
     def _lose(self, slot: Slot, outcome: str, reason: str) -> None:
         """The worker is lost, or must be: end it, and decide on its job."""
-        lease = slot.lease
+        lease, stage = slot.lease, slot.progress.get("stage")
+        if stage and outcome != "broken":  # it names the algorithm that was called
+            reason = f"{reason}, at: {stage}"
         self._notice("warning", f"{slot.name}: {reason}" + (f" while learning {lease.name}" if lease else ""))
         tail = self._pool.end(slot, reason)
         if lease is not None:

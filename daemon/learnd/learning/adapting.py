@@ -22,7 +22,7 @@ from learnd.learning.algorithm import (
 from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Stopwatch
 from learnd.learning.reading import Part
-from learnd.learning.router import Route, fall_back, outcome_of
+from learnd.learning.router import Progress, Route, fall_back, outcome_of
 
 PROBE = 2  # support images that a new state must be able to predict where there is no query
 
@@ -37,10 +37,13 @@ class Adapted:
     hits: int | None
 
 
-def adapt_best(chosen: Route, bench: Bench, support: Support, query: Part, ctx: Context, watch: Stopwatch) -> Adapted:
+def adapt_best(
+    chosen: Route, bench: Bench, support: Support, query: Part, ctx: Context, watch: Stopwatch, progress: Progress
+) -> Adapted:
     """Adapt the chosen algorithm; where it fails, the next best.  Raises as route does when none is left."""
     while True:
         algorithm = bench.catalogue.algorithms[chosen.algorithm]
+        progress(f"adapt {algorithm.name}", 0, 1)
         try:
             with watch.stage("adapt"):
                 state = adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))

@@ -62,8 +62,7 @@ def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
     task = _task(spec, reading, backbone)
     with watch.stage("route"):
         chosen = route(task, backbone, support, bench.catalogue.algorithms, spec.routing, ctx, progress)
-    progress("adapt", 0, 1)
-    adapted = adapt_best(chosen, replace(bench, backbone=backbone), support, reading.query, ctx, watch)
+    adapted = adapt_best(chosen, replace(bench, backbone=backbone), support, reading.query, ctx, watch, progress)
     with watch.stage("save"):
         files = _save(spec, reading, known, bench, adapted)
     report = _report(spec, task, reading, backbone, choice, adapted, watch)

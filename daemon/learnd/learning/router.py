@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -95,12 +95,13 @@ def route(
     A plugin that raises or breaks its contract is "failed", and the others go on.  Raises TaskError where
     task.yaml asks for an algorithm that there is not, and PluginError where no candidate is left; MemoryError where
     one of them might have learnt it with more memory: that is the machine's, and may pass.
+    The stage that is told names the algorithm that is called next: should it end the process, that is its last word.
     """
     pin = task.options.algorithm
     if pin is not None and pin not in algorithms:
         what = f"there is no algorithm {pin!r}, which task.yaml asks for"
         raise TaskError(what, where=task.name, remedy=did_you_mean(pin, list(algorithms)))
-    entered = [_enter(name, algorithm, task, ctx) for name, algorithm in algorithms.items()]
+    entered = list(_enter(task, algorithms, ctx, progress))
     shortlisted = _shortlist(entered, pin, spec.shortlist)
     folds = make_folds(support, spec.folds, ctx)
     measured = list(_measure(shortlisted, backbone, support, folds, spec, ctx, progress))
@@ -125,7 +126,15 @@ def fall_back(before: Route, reason: str, outcome: str = "failed") -> Route:
     return replace(before, ranking=tuple(rest), candidates=candidates)
 
 
-def _enter(name: str, algorithm: Algorithm, task: Task, ctx: Context) -> _Candidate:
+def _enter(
+    task: Task, algorithms: Mapping[str, Algorithm], ctx: Context, progress: Progress
+) -> Iterator[_Candidate]:
+    for number, (name, algorithm) in enumerate(algorithms.items()):
+        progress(f"bid of {name}", number, len(algorithms))
+        yield _bid(name, algorithm, task, ctx)
+
+
+def _bid(name: str, algorithm: Algorithm, task: Task, ctx: Context) -> _Candidate:
     try:
         bid = algorithm.bid(task)
         fits = isinstance(bid, Bid) and 0.0 <= bid.score <= 1.0 and 0.0 <= bid.seconds < math.inf
@@ -168,7 +177,7 @@ def _measure(
     spent = 0.0  # expected, not measured
     best: _Candidate | None = None
     for number, candidate in enumerate(running):
-        progress("route", number, len(running))
+        progress(f"route {candidate.name}", number, len(running))
         cost = folds.count * candidate.bid.seconds
         reason = _not_worth_it(candidate, best, cost, spent, spec)
         if reason is not None:
