@@ -25,6 +25,7 @@ COMMON = [
     "learnd.wire",
     "learnd.scalars",
     "learnd.schema",
+    "learnd.plugindir",
     "learnd.recipe",
     "learnd.layers",
     "learnd.settings",

@@ -148,6 +148,15 @@ class Hello:
     observers: tuple[str, ...] = ()  # plugins that want to be told of events
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a warm worker says when it has loaded the plugins anew.  The fields are those of Hello."""
+
+    plugins: tuple[PluginInfo, ...]
+    readers: tuple[str, ...]
+    observers: tuple[str, ...]
+
+
 def legible(data: Any) -> Any:
     """JSON data with whatever is no Unicode text (lone surrogates) escaped, so that it can be stored and shown."""
     if isinstance(data, str):

@@ -45,7 +45,13 @@ hello, plans = json.loads(sys.argv[1]), sys.argv[2]
 say(hello)
 print("a library that prints", flush=True)
 for line in sys.stdin:
-    with open(json.loads(line)["run"]) as file:
+    order = json.loads(line)
+    if "load" in order:
+        with open(os.path.join(plans, "plugins.json")) as file:
+            for words in json.load(file):
+                say(words)
+        continue
+    with open(order["run"]) as file:
         spec = json.load(file)
     plan = os.path.join(plans, spec.get("name", spec["kind"]))
     say({"progress": {"stage": spec["kind"], "done": 0, "total": 1}})
@@ -87,6 +93,11 @@ class Crew:
         for name, data in {"result.json": json.dumps(result).encode(), **files}.items():
             (out / name).write_bytes(data)
         self.will(job, "done")
+
+    def says_of_plugins(self, *words: dict[str, Any]) -> None:
+        """What a worker says when it is told to load the plugins anew."""
+        self.plans.mkdir(exist_ok=True)
+        (self.plans / "plugins.json").write_text(json.dumps(words))
 
     def learns(self, job: str, revision: int = 1, **files: bytes) -> None:
         """It comes back with a good candidate, but for the files given."""
@@ -131,7 +142,7 @@ class Yard:
 
     def __init__(self, folder: Path, crew: Crew, clock: Clock, **flags: str) -> None:
         plain = {"state": str(folder / "state"), "tasks": str(folder / "tasks"), "backbone": "conv4", "devices": "cpu"}
-        quick = {"worker.retry_seconds": "0"}
+        quick = {"worker.retry_seconds": "0", "plugins_dir": str(folder / "plugins")}
         self.crew, self.clock = crew, clock
         named_flags = {name.replace("__", "."): value for name, value in flags.items()}
         self.settings = load(None, plain | quick | named_flags, {})
@@ -784,3 +795,112 @@ def test_where_every_worker_dies_before_its_hello_the_daemon_says_so_and_ends(ma
     yard.child().kill()
     with pytest.raises(LearndError, match=r"no worker can start on cpu: .*SIGKILL \(2 attempts\)"):
         yard.until(lambda: False)
+
+
+# --- plugins that come and go while it runs ---------------------------------------------------------------------------
+
+
+def loaded(*plugins: dict[str, Any], readers: tuple[str, ...] = (), observers: tuple[str, ...] = ()) -> dict[str, Any]:
+    return {"loaded": {"plugins": plugins, "readers": readers, "observers": observers}}
+
+
+def drop(yard: Yard, name: str, text: str) -> Path:
+    yard.settings.plugins_dir.mkdir(exist_ok=True)
+    file = yard.settings.plugins_dir / name
+    file.write_text(text)
+    return file
+
+
+MINE = {"name": "mine", "source": "mine.py", "state": "ok"}
+BROKEN = {"name": "mine", "source": "mine.py", "state": "quarantined", "reason": "SyntaxError: never closed"}
+
+
+def test_a_plugin_that_comes_is_loaded_by_a_worker_that_has_nothing_to_do(yard: Yard) -> None:
+    yard.start()
+    assert yard.journal.plugins() == ()
+    before = yard.dispatcher.plugin_files
+    yard.crew.says_of_plugins(loaded(MINE, readers=(".wav",), observers=("mine",)))
+    drop(yard, "mine.py", "good")
+    yard.until(lambda: yard.dispatcher.plugin_files != before)
+
+    assert [(plugin.name, plugin.state) for plugin in yard.journal.plugins()] == [("mine", "ok")]
+    assert yard.journal.plugin_files() == yard.dispatcher.plugin_files
+    assert (yard.dispatcher.readers, yard.dispatcher.observers) == ((".wav",), ("mine",))
+    assert "cpu:0 has loaded the plugins anew, in use: 1" in yard.stages_said("info")
+    assert (len(yard.crew.started), yard.slots[0].ready) == (1, True)
+    assert yard.journal.workers()[0].state == "ready"
+
+
+def test_one_that_is_changed_to_break_is_said_once(yard: Yard) -> None:
+    yard.crew.says_of_plugins(loaded(BROKEN))
+    drop(yard, "mine.py", "good")
+    yard.start()
+    for text in ("bro", "broken"):
+        before = yard.dispatcher.plugin_files
+        drop(yard, "mine.py", text)
+        yard.until(lambda before=before: yard.dispatcher.plugin_files != before)  # type: ignore[misc]
+    assert yard.stages_said("warning") == ["plugin mine (mine.py) is quarantined: SyntaxError: never closed"]
+
+
+def test_a_job_waits_until_the_plugins_that_came_before_it_are_loaded(yard: Yard) -> None:
+    yard.start()
+    yard.crew.learns("cats")
+    yard.crew.says_of_plugins()  # not a word
+    drop(yard, "mine.py", "good")
+    yard.queue("cats")
+    yard.dispatcher.tick()
+    assert (yard.slots[0].ready, yard.slots[0].lease) == (False, None)
+
+    yard.dispatcher.hear(yard.child(), loaded(MINE))
+    yard.until_state("cats", TaskState.LEARNED)
+
+
+def test_a_worker_at_a_job_finishes_it_first(yard: Yard) -> None:
+    yard.start()
+    yard.crew.will("cats", "hang")
+    yard.queue("cats")
+    yard.until_begun("cats")
+    yard.crew.says_of_plugins(loaded(MINE))
+    drop(yard, "mine.py", "good")
+    yard.dispatcher.tick()
+    assert (yard.slots[0].ready, yard.journal.plugins()) == (True, ())
+
+    out = yard.slots[0].out
+    assert out is not None
+    (out / "result.json").write_text(json.dumps({"status": "failed", "reason": "no algorithm can"}))
+    yard.dispatcher.hear(yard.child(), {"done": str(out / "result.json")})
+    yard.until(lambda: len(yard.journal.plugins()) == 1)
+
+
+def test_a_plugin_that_kills_the_worker_that_loads_it_is_kept_away_and_no_job_is_blamed(yard: Yard) -> None:
+    yard.crew.learns("cats")
+    yard.start()
+    file = drop(yard, "evil.py", "evil")
+    yard.crew.says_of_plugins(importing("evil", str(file)))
+    yard.queue("cats")
+    yard.until(lambda: yard.slots[0].importing is not None)
+    yard.child().kill()
+    yard.until_state("cats", TaskState.LEARNED)
+
+    assert [plugin.name for plugin in yard.crew.barred[-1]] == ["evil"]
+    assert [strike.count for strike in Strikes(yard.journal).all()] == [1]
+    outcomes = [row["outcome"] for row in yard.journal.db.all("SELECT outcome FROM attempts")]
+    assert outcomes == ["done"]
+
+
+def test_one_that_holds_the_worker_up_is_kept_away_until_it_changes(make_yard: MakeYard) -> None:
+    yard = make_yard(worker__start_seconds="30")
+    yard.start()
+    file = drop(yard, "sleepy.py", "sleepy")
+    yard.crew.says_of_plugins(importing("sleepy", str(file)))
+    yard.until(lambda: yard.slots[0].importing is not None)
+    yard.pass_by(31)
+    yard.until(lambda: yard.slots[0].ready)
+    (barred,) = yard.crew.barred[-1]
+    assert "did not load the plugins within 30 s" in barred.reason
+
+    yard.crew.says_of_plugins(loaded(MINE))
+    drop(yard, "sleepy.py", "wide awake")
+    yard.until(lambda: len(yard.journal.plugins()) == 1)
+    assert Strikes(yard.journal).barred("import") == ()
+    assert len(yard.crew.started) == 2

@@ -106,7 +106,7 @@ def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
 
 
 def test_without_an_observer_there_is_no_process(stand: Stand) -> None:
-    stand.observers.use(())
+    stand.observers.use((), "as it is")
     stand.journal.note("queued", "one")
     stand.observers.tick()
     assert stand.observers.settled
@@ -115,7 +115,7 @@ def test_without_an_observer_there_is_no_process(stand: Stand) -> None:
 
 def test_every_event_since_the_start_is_told_once_and_in_order(stand: Stand) -> None:
     stand.journal.note("queued", "one")
-    stand.observers.use(("mail",))
+    stand.observers.use(("mail",), "as it is")
     assert not stand.observers.settled
     stand.settle()
     for word in ("two", "three"):
@@ -125,7 +125,7 @@ def test_every_event_since_the_start_is_told_once_and_in_order(stand: Stand) -> 
 
 
 def test_one_that_raises_is_blamed_once_and_called_again(stand: Stand) -> None:
-    stand.observers.use(("mail",))
+    stand.observers.use(("mail",), "as it is")
     for number in range(3):
         stand.journal.note("raise", str(number))
     stand.settle()
@@ -135,7 +135,7 @@ def test_one_that_raises_is_blamed_once_and_called_again(stand: Stand) -> None:
 
 
 def test_one_that_ends_the_process_is_named_and_called_no_more(stand: Stand) -> None:
-    stand.observers.use(("mail",))
+    stand.observers.use(("mail",), "as it is")
     stand.journal.note("die", "one")
     stand.journal.note("queued", "two")
     stand.settle()
@@ -149,7 +149,7 @@ def test_one_that_ends_the_process_is_named_and_called_no_more(stand: Stand) -> 
 
 
 def test_one_that_hangs_is_ended_after_a_while(stand: Stand) -> None:
-    stand.observers.use(("mail",))
+    stand.observers.use(("mail",), "as it is")
     stand.settle()
     stand.journal.note("hang", "one")
     stand.observers.tick()
@@ -162,7 +162,7 @@ def test_one_that_hangs_is_ended_after_a_while(stand: Stand) -> None:
 
 def test_one_that_ends_the_process_at_its_import_is_named_too(stand: Stand) -> None:
     stand.ways = ["evil import"]
-    stand.observers.use(("mail",))
+    stand.observers.use(("mail",), "as it is")
     stand.until(lambda: len(stand.starts) == 2)
     assert "killed the observers while being imported" in stand.notices[0]
     assert stand.starts == [(), ("mail",)]
@@ -170,13 +170,62 @@ def test_one_that_ends_the_process_at_its_import_is_named_too(stand: Stand) -> N
 
 def test_a_process_that_never_starts_is_given_up(stand: Stand) -> None:
     stand.ways = ["crash"] * 5
-    stand.observers.use(("mail",))
+    stand.observers.use(("mail",), "as it is")
     for _ in range(2):
         stand.until(lambda: stand.observers._child is None and bool(stand.notices))
         stand.clock.ahead += 10
         stand.observers.tick()
     stand.settle()
     assert len(stand.starts) == 3
-    assert stand.notices[-1].endswith("they hear nothing until the daemon starts anew")
-    stand.observers.use(("mail",))
+    assert stand.notices[-1].endswith("they hear nothing until a plugin changes or the daemon starts anew")
+    stand.observers.use(("mail",), "as it is")
     assert stand.observers.settled
+
+
+# --- plugins that come and go while it runs ---------------------------------------------------------------------------
+
+
+def test_another_state_of_the_folder_is_another_process_and_nothing_is_told_twice(stand: Stand) -> None:
+    stand.observers.use(("mail",), "as it is")
+    stand.journal.note("queued", "one")
+    stand.settle()
+    stand.observers.use(("mail",), "changed")
+    stand.journal.note("queued", "two")
+    stand.settle()
+    assert (stand.told, len(stand.starts)) == (["one", "two"], 2)
+    assert (stand.notices, Strikes(stand.journal).all()) == ([], [])
+
+
+def test_when_the_last_observer_goes_so_does_the_process(stand: Stand) -> None:
+    stand.observers.use(("mail",), "as it is")
+    stand.settle()
+    stand.observers.use((), "changed")
+    stand.observers.tick()
+    assert (stand.observers._child, stand.observers.settled) == (None, True)
+
+
+def test_an_observer_that_was_given_up_is_tried_again_when_it_changes(stand: Stand) -> None:
+    stand.ways = ["crash"] * 3
+    stand.observers.use(("mail",), "as it is")
+    for _ in range(3):
+        stand.until(lambda: stand.observers._child is None and bool(stand.notices))
+        stand.clock.ahead += 10
+        stand.observers.tick()
+    stand.settle()
+    stand.journal.note("queued", "one")
+    stand.observers.use(("mail",), "mended")
+    stand.settle()
+    assert stand.told == ["one"]
+
+
+def test_one_that_hangs_is_ended_even_where_its_file_is_gone(stand: Stand) -> None:
+    stand.observers.use(("mail",), "as it is")
+    stand.settle()
+    stand.journal.note("hang", "one")
+    stand.observers.tick()
+    stand.until(lambda: stand.observers._at is not None)
+    stand.observers.use((), "gone")
+    stand.observers.tick()
+    assert stand.observers._child is not None  # it may still tell its event
+    stand.clock.ahead += PATIENCE + 1
+    stand.until(lambda: stand.observers._child is None)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
 
+from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import Holder
-from tests.face.conftest import Command
+from learnd.plugindir import fingerprint
+from tests.face.conftest import PLUGINS, Command
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +58,14 @@ def test_an_unknown_plugin_is_wrong_usage(learnd: Command, state: Path) -> None:
     assert learnd("plugins", "list", "ridge").code == 2
 
 
-def test_a_change_since_the_daemon_started_is_said(learnd: Command, state: Path, home: Path) -> None:
+def test_a_change_that_no_worker_has_loaded_yet_is_said(learnd: Command, state: Path, home: Path) -> None:
     (home / "plugins").mkdir()
     (home / "plugins" / "mine.py").touch()
-    for place in (home / "plugins" / "mine.py", home / "plugins"):
-        os.utime(place, (time.time() - 7200,) * 2)
-    assert "has changed" not in learnd("plugins").err
+    journal = Journal(home / "state" / JOURNAL)
+    journal.set_plugins(PLUGINS, fingerprint(home / "plugins"))
+    journal.close()
+    assert "has just changed" not in learnd("plugins").err
 
     (home / "plugins" / "mine.py").write_text("# mended")
 
-    assert "has changed since the daemon started" in learnd("plugins").err
+    assert "plugins has just changed: a worker loads it as soon as one has nothing to do" in learnd("plugins").err

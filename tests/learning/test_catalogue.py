@@ -90,6 +90,20 @@ def test_an_edited_file_is_loaded_anew(tmp_path: Path) -> None:
     assert options_of(second.algorithms["mine"]) == {"rate": 0.7}
 
 
+def test_a_file_that_is_as_it_was_is_not_run_again(tmp_path: Path) -> None:
+    text = GOOD + "\nwith open(__file__ + '.log', 'a') as log: log.write('run ')\n"
+    first, second = load(tmp_path, mine=text), load(tmp_path, mine=text)
+    assert (tmp_path / "mine.py.log").read_text() == "run "
+    assert type(first.algorithms["mine"]) is type(second.algorithms["mine"])
+
+
+def test_a_file_that_failed_is_tried_again_as_it_is(tmp_path: Path) -> None:
+    text = GOOD + "\nopen(__file__ + '.needed').close()\n"
+    assert info(load(tmp_path, mine=text), "mine").state == "quarantined"
+    (tmp_path / "mine.py.needed").touch()
+    assert info(load(tmp_path, mine=text), "mine").state == "ok"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

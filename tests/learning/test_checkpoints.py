@@ -116,3 +116,15 @@ def test_tensors_of_other_options_are_left_out_with_a_reason() -> None:
     kept = with_fitting_meta(replace(tiny, meta=wrong), {"onestep": OneStep()}, said.append)
     assert kept.meta == {}
     assert "log_scale is of another shape" in said[0]
+
+
+def test_a_plugin_that_cannot_say_what_it_meta_learns_ends_no_worker() -> None:
+    class Faulty(OneStep):
+        def meta_parameters(self, backbone: Backbone) -> dict[str, torch.Tensor]:
+            raise KeyError("lost")
+
+    said: list[str] = []
+    carrying = replace(tiny_backbone(), meta={"onestep": {"rate": torch.ones(())}, "other": {}})
+    kept = with_fitting_meta(carrying, {"onestep": Faulty()}, said.append)
+    assert set(kept.meta) == {"other"}
+    assert said == ["what was meta-learnt for onestep is left out: its meta_parameters raised KeyError('lost')"]

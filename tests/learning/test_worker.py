@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import SafetensorError
 
 from learnd.domain import PluginInfo
+from learnd.learning import checkpoints
 from learnd.learning.worker import short_of_room
 from learnd.wire import BackboneSpec, ExportSpec, LearnSpec, Outcome, PredictSpec, from_json, to_json
 from tests.data import omniglot_task, requires_data
@@ -100,6 +102,12 @@ class Worker:
         job = self.folder / "job.json"
         job.write_text(json.dumps({"schema": 1, **to_json(spec)}))
         print(json.dumps({"run": str(job)}), file=self.process.stdin, flush=True)
+
+    def load(self, *barred: PluginInfo) -> Any:
+        """Have it load the plugins anew; what it says then."""
+        assert self.process.stdin is not None
+        print(json.dumps({"load": {"barred": [to_json(one) for one in barred]}}), file=self.process.stdin, flush=True)
+        return self.hear("loaded")
 
     def run(self, spec: LearnSpec | PredictSpec | ExportSpec) -> Outcome:
         self.send(spec)
@@ -233,6 +241,28 @@ def test_what_a_plugin_forks_does_not_keep_the_conversation_open(folder: Path) -
     assert last["importing"]["name"] == "forks"
     os.kill(int((folder / "plugins" / "forks.pid").read_text()), signal.SIGKILL)
     assert worker.close() == 7
+
+
+def test_it_loads_the_plugins_anew_and_what_is_now_meta_learnt(folder: Path) -> None:
+    worker = Worker(folder, spec_of(folder))
+    digest = worker.hear("hello")["backbone_hash"]
+    noisy, evil = folder / "plugins" / "noisy.py", folder / "plugins" / "evil.py"
+    barred = PluginInfo("evil", str(evil), "quarantined", "killed the worker")
+    evil.write_text("import os; os._exit(7)")
+    noisy.write_text(NOISY.replace('"noisy"', '"loud"').replace('"here"', '"meta: " + " ".join(task.meta_learnt)'))
+    scale = {"log_scale": torch.ones(())}
+    (folder / "plugins" / "meta").mkdir()
+    checkpoints.write(folder / "plugins" / "meta" / "loud.safetensors", "loud", digest, scale, {}, half=False)
+    loaded = worker.load(barred)
+
+    states = {plugin["name"]: plugin["state"] for plugin in loaded["plugins"]}
+    assert (states["loud"], states["evil"]) == ("ok", "quarantined")
+    assert "noisy" not in states
+    outcome = worker.run(learn_spec(stripes_task(folder / "task"), folder / "out"))
+    assert outcome.report is not None
+    (loud,) = [score for score in outcome.report.candidates if score.algorithm == "loud"]
+    assert "loud" in loud.bid_reason.split()
+    assert worker.close() == 0
 
 
 @pytest.mark.parametrize(

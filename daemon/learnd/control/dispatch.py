@@ -22,7 +22,7 @@ from learnd.control.workers import GONE, Child, Inbox, explain_exit
 from learnd.domain import SCHEMA, ImageFile, TaskOptions
 from learnd.errors import StateError
 from learnd.settings import Settings
-from learnd.wire import ExportSpec, Hello, LearnSpec, Outcome, RoutingSpec, from_json, legible, to_json
+from learnd.wire import ExportSpec, Hello, LearnSpec, Loaded, Outcome, RoutingSpec, from_json, legible, to_json
 
 _LONGEST_LOOK = 60.0  # seconds between two, where nothing is due
 
@@ -63,6 +63,11 @@ class Dispatcher:
         return self._pool.observers
 
     @property
+    def plugin_files(self) -> str:
+        """The fingerprint of the plugins folder when a worker last loaded it."""
+        return self._pool.files
+
+    @property
     def busy(self) -> bool:
         return any(slot.out is not None for slot in self.slots)
 
@@ -88,6 +93,7 @@ class Dispatcher:
                 self._pool.end(slot, "the task was skipped")
             elif slot.child is not None:
                 self._pool.doubt(slot)
+        self._pool.follow_plugins()  # first: a job finds the plugins that were there before it
         for slot in self.slots:
             if slot.ready and slot.out is None:
                 self._hand_out(slot)
@@ -182,6 +188,8 @@ class Dispatcher:
             slot.importing = None if plugin is None else (plugin["name"], plugin["source"])
         elif "hello" in said:
             self._welcome(slot, from_json(Hello, said["hello"]))
+        elif "loaded" in said:
+            self._pool.loaded(slot, from_json(Loaded, said["loaded"]))
         elif "done" in said:
             self._finish(slot)
         elif "unwritten" in said:  # not even its result.json
@@ -204,12 +212,6 @@ class Dispatcher:
                 remedy="restore state/backbones from a backup",
             )
         self._pool.welcome(slot, hello)
-        usable = sum(plugin.state == "ok" for plugin in hello.plugins)
-        self._notice("info", f"{slot.name} is ready: {hello.backbone}, plugins in use: {usable}")
-        for plugin in hello.plugins:
-            if plugin.state == "quarantined":
-                why = (plugin.reason.strip() or "no reason given").splitlines()[0]
-                self._notice("warning", f"plugin {plugin.name} ({plugin.source}) is quarantined: {why}")
 
     def _lose(self, slot: Slot, outcome: str, reason: str) -> None:
         """The worker is lost, or must be: end it, and decide on its job."""

@@ -8,6 +8,7 @@ the head; commands (`retry`, `skip`) write their wish through the same guarded t
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from learnd.control.database import Database
 from learnd.control.jobs import Jobs
 from learnd.control.taskbook import TaskBook
 from learnd.domain import PluginInfo
-from learnd.wire import Hello, from_json, to_json
+from learnd.wire import Hello, from_json, to_json, to_json_all
 
 JOURNAL = "journal.sqlite"  # in the state folder
 
@@ -139,3 +140,13 @@ class Journal:
         """The plugins as a worker last found them."""
         found = json.loads(self.db.get("plugins") or "[]")
         return tuple(from_json(PluginInfo, item) for item in found)
+
+    def plugin_files(self) -> str | None:
+        """The fingerprint of the plugins folder (see `learnd.plugindir`) as it was when a worker found these."""
+        return self.db.get("plugin_files")
+
+    def set_plugins(self, plugins: Iterable[PluginInfo], files: str) -> None:
+        """Note what a worker found, and in which state of the folder."""
+        with self.db.transaction():
+            self.db.put("plugins", json.dumps(to_json_all(plugins)))
+            self.db.put("plugin_files", files)

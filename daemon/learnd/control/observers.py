@@ -35,7 +35,8 @@ class Observers:
         self._notice = notice
         self._strikes = Strikes(journal)
         self._told = journal.db.last_event()  # the id of the newest one that was told, or is being told
-        self._names: tuple[str, ...] = ()
+        self._found: tuple[tuple[str, ...], str] = ((), "")  # what a worker found: see use
+        self._stale = False  # the process has loaded what was there before
         self._wanted = False
         self._child: Child | None = None
         self._ready = False
@@ -45,10 +46,15 @@ class Observers:
         self._failures = 0
         self._blamed: set[Plugin] = set()
 
-    def use(self, names: tuple[str, ...]) -> None:
-        """The plugins that a worker found to observe: without any there is no process."""
-        if names != self._names:
-            self._names, self._wanted = names, bool(names)
+    def use(self, names: tuple[str, ...], files: str) -> None:
+        """The plugins that a worker found to observe, and the fingerprint of the plugins folder it found them in.
+
+        Without any there is no process.  Where either is another, so is the process, once the event under way is told.
+        """
+        if (names, files) != self._found:
+            self._found, self._wanted, self._stale = (names, files), bool(names), self._child is not None
+            self._failures, self._start_at = 0, 0.0
+            self._blamed.clear()
 
     @property
     def settled(self) -> bool:
@@ -71,17 +77,17 @@ class Observers:
     def tick(self) -> float:
         """Start the process, tell the next event, end what hangs.  Returns seconds until the next look."""
         now = time.monotonic()
-        if not self._wanted:
-            return _LONGEST_LOOK
-        if self._child is None:
-            if now >= self._start_at:
-                self._start(now)
-        elif self._overdue_at is not None and now > self._overdue_at:
+        if self._child is not None and self._overdue_at is not None and now > self._overdue_at:
             self._child.kill()  # its last message, `gone`, comes after all that it said and does the rest
             self._overdue_at = math.inf
-        elif self._idle:
+        if self._child is not None and self._idle and self._stale:
+            self._child.kill()  # what it says last is nobody's
+            self._child, self._ready = None, False
+        if self._child is None and self._wanted and now >= self._start_at:
+            self._start(now)
+        elif self._idle and self._wanted:
             self._tell_next(now)
-        moments = [self._start_at if self._child is None else None, self._overdue_at]
+        moments = [self._start_at if self._child is None and self._wanted else None, self._overdue_at]
         return max(0.0, min([moment for moment in moments if moment is not None] + [now + _LONGEST_LOOK]) - now)
 
     def _start(self, now: float) -> None:
@@ -90,7 +96,7 @@ class Observers:
         except OSError as error:
             self._failed(f"cannot be started: {error}")
             return
-        self._ready, self._overdue_at = False, now + self._settings.worker.start_seconds
+        self._ready, self._stale, self._overdue_at = False, False, now + self._settings.worker.start_seconds
 
     def _tell_next(self, now: float) -> None:
         found = self._journal.db.event_after(self._told)
@@ -109,7 +115,8 @@ class Observers:
             self._at = None if plugin is None else (plugin["name"], plugin["source"])
         elif "hello" in said:
             self._ready, self._overdue_at, self._failures = True, None, 0
-            self._wanted = bool(said["hello"]["observers"])
+            if not self._stale:  # else it is replaced
+                self._wanted = bool(said["hello"]["observers"])
             if not self._wanted:
                 self.stop()
         elif "raised" in said:
@@ -144,5 +151,5 @@ class Observers:
         self._failures += 1
         self._start_at = time.monotonic() + 2.0**self._failures
         self._wanted = self._failures < _STARTS
-        end = "" if self._wanted else "; they hear nothing until the daemon starts anew"
+        end = "" if self._wanted else "; they hear nothing until a plugin changes or the daemon starts anew"
         self._notice("warning", f"the process of the observers {how}{end}")

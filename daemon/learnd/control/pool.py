@@ -5,12 +5,11 @@ Durations are measured by the monotonic clock alone: nobody is killed because a 
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,11 @@ from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
 from learnd.control.strikes import AT_IMPORT, Strikes
 from learnd.control.workers import Child, Inbox, devices, start_worker
+from learnd.domain import PluginInfo
 from learnd.errors import LearndError
+from learnd.plugindir import fingerprint
 from learnd.settings import Settings
-from learnd.wire import Hello, to_json
+from learnd.wire import Hello, Loaded, to_json_all
 
 SILENCE_SECONDS = 60.0  # a worker beats every 2 s; one that is silent for this long hangs
 SECOND_LOOK = 0.2  # seconds that what an overdue worker said meanwhile has to come in, after the daemon was held up
@@ -40,6 +41,7 @@ class Slot:
     device: str
     index: int
     child: Child | None = None
+    files: str = ""  # the fingerprint of the plugins folder when it was last told to load them
     importing: tuple[str, str] | None = None  # name and source of the plugin that it said it imports next
     ready: bool = False
     hello: Hello | None = None
@@ -89,6 +91,7 @@ class Pool:
         self._strikes = Strikes(journal)
         self._ever_ready = False
         self.observers: tuple[str, ...] = ()  # plugins that implement learnd_event, as a worker last found them
+        self.files = ""  # the fingerprint of the plugins folder when it found them
         self.readers: tuple[str, ...] | None = None  # what the plugins of every worker read; None: not known yet
         named = devices(settings)
         self.slots = [Slot(name, named[index], index) for index, name in enumerate(slot_names(named))]
@@ -113,6 +116,7 @@ class Pool:
             self._journal.set_worker(slot.name, "stopped")
 
     def _start(self, slot: Slot) -> None:
+        slot.files = fingerprint(self._settings.plugins_dir)  # before it looks: what changes meanwhile is seen later
         backbone, barred = self._generations.backbone(self._settings.backbone), self._strikes.barred(AT_IMPORT)
         try:
             slot.child = start_worker(
@@ -127,14 +131,49 @@ class Pool:
 
     def welcome(self, slot: Slot, hello: Hello) -> None:
         """It has started."""
+        self._can_work(slot, hello)
+        self._notice("info", f"{slot.name} is ready: {hello.backbone}, plugins in use: {_in_use(hello)}")
+        self._tell_quarantined(hello.plugins)
+
+    def loaded(self, slot: Slot, loaded: Loaded) -> None:
+        """It has loaded the plugins anew."""
+        before = slot.hello
+        if before is None:
+            return  # it was not asked to
+        now = replace(before, plugins=loaded.plugins, readers=loaded.readers, observers=loaded.observers)
+        self._can_work(slot, now)
+        self._notice("info", f"{slot.name} has loaded the plugins anew, in use: {_in_use(now)}")
+        self._tell_quarantined(plugin for plugin in now.plugins if plugin not in before.plugins)
+
+    def _can_work(self, slot: Slot, hello: Hello) -> None:
         slot.ready, slot.hello, slot.importing, slot.failures = True, hello, None, 0
         slot.clear()
         self._ever_ready = True
         self._journal.set_worker(slot.name, "ready", hello)
-        self._journal.put("plugins", json.dumps([to_json(plugin) for plugin in hello.plugins]))
-        self.observers = hello.observers
+        self._journal.set_plugins(hello.plugins, slot.files)
+        self.observers, self.files = hello.observers, slot.files
         known = [set(slot.hello.readers) for slot in self.slots if slot.hello is not None]
         self.readers = tuple(sorted(set.intersection(*known)))
+
+    def _tell_quarantined(self, plugins: Iterable[PluginInfo]) -> None:
+        for plugin in plugins:
+            if plugin.state == "quarantined":
+                why = (plugin.reason.strip() or "no reason given").splitlines()[0]
+                self._notice("warning", f"plugin {plugin.name} ({plugin.source}) is quarantined: {why}")
+
+    def follow_plugins(self) -> None:
+        """Have every worker that has nothing to do load the plugins anew, where their folder has changed.
+
+        Until it has, it is as one that starts: a plugin that ends or holds it up then is to blame, and no job is.
+        """
+        idle = [slot for slot in self.slots if slot.ready and slot.out is None]
+        files = fingerprint(self._settings.plugins_dir) if idle else ""
+        for slot in idle:
+            if slot.files != files and slot.child is not None:
+                slot.ready, slot.files = False, files
+                slot.deadline = time.monotonic() + self._settings.worker.start_seconds
+                self._journal.set_worker(slot.name, "starting")
+                slot.child.send({"load": {"barred": to_json_all(self._strikes.barred(AT_IMPORT))}})
 
     def refused(self, slot: Slot, reason: str) -> None:
         """It says itself that it cannot start.  Raises LearndError where none ever could."""
@@ -188,11 +227,16 @@ class Pool:
         now, limits = time.monotonic(), self._settings.worker
         if slot.deadline is not None and now > slot.deadline:
             if not slot.ready:
-                return f"the worker did not start within {limits.start_seconds:.0f} s"
+                what = "start" if slot.hello is None else "load the plugins"
+                return f"the worker did not {what} within {limits.start_seconds:.0f} s"
             return f"it overran its {limits.job_seconds:.0f} s (worker.job_seconds)"
         if slot.lease is not None and now > slot.silent_at:
             return f"the worker has been silent for {SILENCE_SECONDS:.0f} s"
         return None
+
+
+def _in_use(hello: Hello) -> int:
+    return sum(plugin.state == "ok" for plugin in hello.plugins)
 
 
 def slot_names(names: Sequence[str]) -> list[str]:

@@ -193,5 +193,5 @@ class Service:
         else:
             dispatcher.hear(item.child, item.message)
             folders.use_readers(dispatcher.readers)
-            observers.use(dispatcher.observers)
+            observers.use(dispatcher.observers, dispatcher.plugin_files)
         return False

@@ -15,6 +15,7 @@ from learnd.domain import PluginInfo
 from learnd.errors import LearndError
 from learnd.face import screen, snapshot
 from learnd.face.options import Asked, Command, Group, json_option, pass_asked
+from learnd.plugindir import fingerprint, is_plugin
 from learnd.scalars import closest
 from learnd.settings import Settings
 from learnd.wire import BackboneSpec, Verdict, to_json
@@ -160,7 +161,7 @@ def _target(target: str) -> str:
         return target
     if not path.is_file():
         raise click.UsageError(f"there is no file {target}")
-    if path.suffix != ".py" or path.name.startswith((".", "_")):
+    if not is_plugin(path.name):
         raise click.UsageError(f"{target} is no plugin: the name of one ends with .py, and begins with no . or _")
     return str(path.absolute())
 
@@ -203,11 +204,12 @@ def _conclude(hello: Hello, verdicts: list[Verdict]) -> None:
 
 def _found(settings: Settings) -> list[PluginInfo]:
     """As the workers of the daemon that runs have loaded them; without one, as a worker finds them now."""
-    if (holder := holder_of(settings.state)) is not None:
+    if holder_of(settings.state) is not None:
         with snapshot.journal_if_any(settings) as journal:
             known = list(journal.plugins()) if journal else []
-        if known and _changed_since(settings.plugins_dir, holder.since):
-            screen.say(f"{settings.plugins_dir} has changed since the daemon started: start that again to load it")
+            loaded = journal.plugin_files() if journal else None
+        if known and loaded != fingerprint(settings.plugins_dir):
+            screen.say(f"{settings.plugins_dir} has just changed: a worker loads it as soon as one has nothing to do")
         if known:
             return known
     from learnd.face.oneshot import one_shot
@@ -217,12 +219,6 @@ def _found(settings: Settings) -> list[PluginInfo]:
         one_shot(settings, BackboneSpec(settings.backbone), progress) as (_worker, hello),
     ):
         return list(hello.plugins)
-
-
-def _changed_since(folder: Path, moment: float) -> bool:
-    """Whether a plugin was added, removed or written later than that (Unix seconds)."""
-    places = [folder, *folder.glob("*.py")] if folder.is_dir() else []
-    return any(place.stat().st_mtime > moment for place in places)
 
 
 def _named(found: list[PluginInfo], name: str) -> PluginInfo:

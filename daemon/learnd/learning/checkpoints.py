@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from learnd.errors import LearndError
+from learnd.plugindir import is_meta
 
 KIND = "learnd meta checkpoint"
 NETWORK = "backbone."  # prefix of those that stand in for the network's own parameters
@@ -86,7 +87,7 @@ def _files(user: Path | None) -> Iterator[Path]:
     carried = Path(str(importlib.resources.files("learnd").joinpath("weights", "meta")))
     for folder in (carried, user):
         if folder is not None and folder.is_dir():
-            yield from sorted(folder.glob("*.safetensors"))
+            yield from sorted(path for path in folder.glob("*.safetensors") if is_meta(path.name))
 
 
 def _metadata(path: Path) -> dict[str, str]:

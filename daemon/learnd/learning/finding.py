@@ -16,6 +16,7 @@ from types import CodeType, ModuleType
 
 from learnd.errors import PluginError
 from learnd.learning.hooks import PROJECT
+from learnd.plugindir import is_plugin
 
 BUILT_IN = "learnd_plugins"  # the package whose __all__ lists the built-in plugins
 
@@ -54,7 +55,7 @@ def _user_files(folder: Path | None) -> Iterator[Found]:
     home = Path(next(iter(package.__path__))).resolve()
     ours = {home / f"{name}.py" for name in package.__all__}
     for file in [folder] if folder.is_file() else sorted(folder.glob("*.py")):
-        if not file.name.startswith((".", "_")) and file.resolve() not in ours:
+        if is_plugin(file.name) and file.resolve() not in ours:
             yield Found(file.stem, str(file), partial(import_file, file))
 
 
@@ -67,9 +68,14 @@ class _Uncached(importlib.machinery.SourceFileLoader):
 
 
 def import_file(file: Path) -> ModuleType:
-    """Import a file under a name of its own, new for every new content, so that two versions never mix."""
+    """Import a file under a name of its own, new for every new content, so that two versions never mix.
+
+    A content that this process holds already is not run again.
+    """
     digest = hashlib.sha256(bytes(file.resolve()) + b"\0" + file.read_bytes()).hexdigest()[:12]
     name = f"learnd_user_plugin_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file, loader=_Uncached(name, str(file)))
     if spec is None or spec.loader is None:
         raise PluginError("cannot be imported", where=str(file))

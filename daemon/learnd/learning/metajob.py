@@ -25,6 +25,7 @@ from learnd.learning.pretrain import NAME as PRETRAIN
 from learnd.learning.pretrain import pretrain, pretraining
 from learnd.learning.snapshots import Weights
 from learnd.learning.training import Run, Trained
+from learnd.plugindir import UNFINISHED
 from learnd.recipe import MetaTrainSpec
 from learnd.wire import to_json
 
@@ -70,7 +71,7 @@ def prepare(spec: MetaTrainSpec, threads: int) -> Prepared:
 def snapshot_of(spec: MetaTrainSpec) -> Path:
     """Where the training is kept as long as it is not finished: beside what comes out."""
     out = Path(spec.backbone_out or spec.out or "")
-    return out.with_name(f"{out.stem}.training.safetensors")
+    return out.with_name(out.stem + UNFINISHED)
 
 
 def publish(spec: MetaTrainSpec, prepared: Prepared, result: Trained) -> dict[str, Any]:

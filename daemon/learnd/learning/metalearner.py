@@ -80,7 +80,12 @@ def with_fitting_meta(
         learner = algorithms.get(name)
         if not isinstance(learner, MetaLearner):
             continue
-        wanted = learner.meta_parameters(backbone)
+        try:
+            wanted = learner.meta_parameters(backbone)
+        except Exception as error:  # a plugin may raise anything, and no worker ends by that
+            log(f"what was meta-learnt for {name} is left out: its meta_parameters raised {error!r}")
+            del kept[name]
+            continue
         wrong = [key for key, value in tensors.items() if key in wanted and wanted[key].shape != value.shape]
         if wrong:
             log(f"what was meta-learnt for {name} is left out: with its options, {wrong[0]} is of another shape")

@@ -72,11 +72,14 @@ def connect() -> tuple[Line, queue.SimpleQueue[dict[str, Any]]]:
     return Line(protocol), heard
 
 
-def load_plugins(options: argparse.Namespace, line: Line) -> Catalogue:
-    """Every plugin.  The parent hears of each before it is imported: should this process die, it knows by whom."""
+def load_plugins(options: argparse.Namespace, line: Line, barred: list[Any] | None = None) -> Catalogue:
+    """Every plugin.  The parent hears of each before it is imported: should this process die, it knows by whom.
+
+    barred: plugins not to import, as JSON data, where they are no longer those of the options.
+    """
     from learnd.learning.catalogue import load_catalogue
 
-    barred = [from_json(PluginInfo, item) for item in json.loads(options.barred)]
-    catalogue = load_catalogue(options.plugins, json.loads(options.options), barred, line.importing)
+    kept_away = [from_json(PluginInfo, item) for item in (json.loads(options.barred) if barred is None else barred)]
+    catalogue = load_catalogue(options.plugins, json.loads(options.options), kept_away, line.importing)
     line.say({"importing": None})
     return catalogue

@@ -2,6 +2,10 @@
 
     python -m learnd.learning.worker --device cpu --index 0 --plugins DIR --backbone JSON --options JSON
 
+    < {"importing": {...}} ... {"hello": {...}}
+    > {"run": "/path/of/job.json"}      < {"beat": true} {"progress": {...}} ... {"done": "/path/of/result.json"}
+    > {"load": {"barred": [...]}}       < {"importing": {...}} ... {"loaded": {...}}    the plugins, loaded anew
+
 The parent sets OMP_NUM_THREADS and OMP_WAIT_POLICY before this starts.
 """
 
@@ -15,14 +19,27 @@ import os
 import sys
 import threading
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learnd.learning.process import Line, add_plugin_arguments, connect, load_plugins
-from learnd.wire import BackboneSpec, ExportSpec, Hello, LearnSpec, Outcome, PredictSpec, from_json, to_json
+from learnd.plugindir import META
+from learnd.wire import (
+    BackboneSpec,
+    ExportSpec,
+    Hello,
+    LearnSpec,
+    Loaded,
+    Outcome,
+    PredictSpec,
+    from_json,
+    to_json,
+)
 
 if TYPE_CHECKING:  # torch is imported in main, once the environment is as it should be
     from learnd.learning.bench import Bench
+    from learnd.learning.catalogue import Catalogue
     from learnd.learning.predictor import HeadOf
 
 BEAT_SECONDS = 2.0
@@ -39,15 +56,27 @@ def main(arguments: list[str] | None = None) -> int:
         bench = _load(options, line)
         hello = _hello(bench, options)
     except Exception as error:  # a missing device, a damaged file, a broken installation: the parent must hear of it
-        traceback.print_exc()
-        line.say({"failed": str(error) or type(error).__name__})
-        return 1
+        return _give_up(error, line)
     line.say({"hello": to_json(hello)})
     from learnd.learning.predictor import load_head
 
     head_of = functools.lru_cache(maxsize=2)(load_head)  # a revision's files never change
     while True:
-        _run(Path(heard.get()["run"]), bench, head_of, line)
+        message = heard.get()
+        if "run" in message:
+            _run(Path(message["run"]), bench, head_of, line)
+            continue
+        try:
+            bench = _renew(bench, load_plugins(options, line, message["load"]["barred"]), options)
+        except Exception as error:  # as at the start
+            return _give_up(error, line)
+        line.say({"loaded": to_json(_loaded(bench.catalogue))})
+
+
+def _give_up(error: Exception, line: Line) -> int:
+    traceback.print_exc()
+    line.say({"failed": str(error) or type(error).__name__})
+    return 1
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -72,11 +101,24 @@ def _load(options: argparse.Namespace, line: Line) -> Bench:
     torch.backends.cudnn.allow_tf32 = False  # features must be the same to a hair wherever they were computed
     catalogue = load_plugins(options, line)
     spec = from_json(BackboneSpec, json.loads(options.backbone))
-    meta = options.plugins and options.plugins / "meta"
-    backbone = load_backbone(spec, options.device, catalogue.backbones, meta, _log)
+    backbone = load_backbone(spec, options.device, catalogue.backbones, _meta(options), _log)
     shape = (1, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
     backbone.embed(torch.zeros(shape, dtype=torch.uint8))
     return Bench(with_fitting_meta(backbone, catalogue.algorithms, _log), catalogue, _threads(), _log)
+
+
+def _renew(bench: Bench, catalogue: Catalogue, options: argparse.Namespace) -> Bench:
+    """The bench with other plugins, and what is now meta-learnt for its network, which stays as it is."""
+    from learnd.learning.checkpoints import attached
+    from learnd.learning.metalearner import with_fitting_meta
+
+    old = bench.backbone
+    backbone = replace(old, meta=attached(old.hash, old.module, old.device, _meta(options), _log))
+    return replace(bench, catalogue=catalogue, backbone=with_fitting_meta(backbone, catalogue.algorithms, _log))
+
+
+def _meta(options: argparse.Namespace) -> Path | None:
+    return None if options.plugins is None else Path(options.plugins) / META
 
 
 def _log(text: str) -> None:
@@ -101,17 +143,23 @@ def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
     }
+    loaded = _loaded(bench.catalogue)
     device = options.device if ":" in options.device else f"{options.device}:{options.index}"
     return Hello(
         device=device,
         pid=os.getpid(),
         backbone=bench.backbone.name,
         backbone_hash=bench.backbone.hash,
-        plugins=bench.catalogue.plugins,
+        plugins=loaded.plugins,
         versions=versions,
-        readers=tuple(sorted(bench.catalogue.readers)),
-        observers=tuple(observer.name for observer in bench.catalogue.observers),
+        readers=loaded.readers,
+        observers=loaded.observers,
     )
+
+
+def _loaded(catalogue: Catalogue) -> Loaded:
+    observers = tuple(observer.name for observer in catalogue.observers)
+    return Loaded(catalogue.plugins, tuple(sorted(catalogue.readers)), observers)
 
 
 def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line) -> None:
