@@ -265,7 +265,7 @@ def test_a_folder_that_comes_while_it_runs_is_learned(house: House, tmp_path: Pa
     house.crew.learns("cats")
     good_task(tmp_path / "aside")
     ready = "cpu:0 is ready: conv4, plugins in use: 0"
-    learned = "learned cats: prototypes, accuracy 0.900 (cross-validation), version 1"
+    learned = "learned cats: protonet, accuracy 0.900 (cross-validation), version 1"
     house.when = {
         ready: lambda: os.rename(tmp_path / "aside", house.settings.tasks / "cats"),
         learned: interrupt,
