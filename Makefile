@@ -45,7 +45,7 @@ run: $(READY)
 	@exec $(LEARND) run $(ARGS)
 
 test: $(READY)
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 lint: $(READY)
 	@$(PYTHON) -m ruff check .

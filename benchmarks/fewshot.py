@@ -56,7 +56,8 @@ SOURCES: dict[str, tuple[str, str, Callable[[Backbone], Images]]] = {
 
 def episodes(options: argparse.Namespace, algorithm: Algorithm) -> tuple[Score, Backbone]:
     name, checkpoint, classes_of = SOURCES[options.data]
-    backbone = load_backbone(BackboneSpec(name, str(options.backbone or CHECKPOINTS / checkpoint)))
+    file = str(options.backbone or CHECKPOINTS / checkpoint)
+    backbone = load_backbone(BackboneSpec(name, file), meta=CHECKPOINTS / "meta")
     test = classes_of(backbone)
     queries = options.queries or QUERIES.get(options.way, 5)
     setting = Setting(options.way, options.shot, queries, options.episodes, options.seed)

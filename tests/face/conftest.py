@@ -50,12 +50,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def learnd(home: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+def learnd(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """learnd("tasks", "--json") runs the command in the home folder."""
 
     def run(*arguments: str | Path) -> Said:
         capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
+        given = [str(argument) for argument in arguments]
+        monkeypatch.setattr("sys.argv", ["learnd", *given])
+        code = main(given)
         return Said(code, *capsys.readouterr())
 
     return run

@@ -60,7 +60,7 @@ def test_a_new_backbone_and_what_goes_with_it(glyphs: Path, home: Path, learnd: 
     assert load_backbone(BackboneSpec("conv4", file=str(mine), hash=backbone.hash)).hash == backbone.hash
     _, note = checkpoints.read(out)
     assert json.loads(note["recipe"])["steps"] == 4
-    assert note["command"].startswith("learnd ")
+    assert note["command"].startswith("learnd meta-train --algorithm nearest ")
     assert mine.stat().st_size < 900_000  # float16
     assert not list(home.glob("*.training.safetensors"))
 

@@ -99,7 +99,7 @@ def test_weights_that_were_meta_learnt_are_used_and_stay_in_the_state(learner: H
 def test_cross_validation_needs_no_pixels_unless_the_weights_are_its_own(learner: HeadLearner) -> None:
     backbone = tiny_backbone()
     support = tiny_support(backbone, noise=20)
-    folds = make_folds(support.labels, 5, context())
+    folds = make_folds(support, 5, context())
     blind = replace(support, images=torch.zeros_like(support.images))
     seen, unseen = (
         cross_validate(learner.name, learner, backbone, each, folds, context()) for each in (support, blind)
