@@ -23,7 +23,7 @@ from learnd.learning.backbones import Backbone
 from learnd.learning.measure import Folds, Measurement, cross_validate, make_folds
 from learnd.wire import RoutingSpec
 
-TRIFLE = 0.05  # of the budget: what costs less to measure is measured, however good the others are
+TRIFLE = 0.01  # of the budget: what costs less to measure is measured, however good the others are
 PATIENCE = 3.0  # by the clock, a routing is cut short only after so many times its budget
 
 NO_MEMORY = "out of memory"  # an outcome, and the machine's fault rather than the plugin's
