@@ -35,9 +35,9 @@ def read_results() -> list[dict[str, Any]]:
 def print_table() -> int:
     """Print every committed result beside the paper's figure; 1 where there is none."""
     results = read_results()
-    console = Console()
+    console = Console(width=120)
     for data, columns in COLUMNS.items():
-        table = Table(title=f"{data}: paper | ours, per cent, inductive = transductive")
+        table = Table(title=f"{data}: paper | ours, per cent, inductive = transductive; -: not measured yet")
         table.add_column("algorithm")
         for ways, shots in columns:
             table.add_column(f"{ways}-way {shots}-shot", justify="right")
@@ -58,7 +58,7 @@ def print_table() -> int:
 def _cell(paper: float | None, result: dict[str, Any] | None) -> str:
     left = "-" if paper is None else f"{paper:.1f}"
     if result is None:
-        return f"{left} | not measured"
+        return f"{left} | -"
     ours = 100 * result["accuracy"]
     verdict = "" if paper is None or ours >= paper else " (below)"
     return f"{left} | {ours:.1f} ± {100 * result['interval']:.1f}{verdict}"
