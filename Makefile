@@ -1,6 +1,6 @@
 # Every target sets itself up: the first call makes .venv (about 5 GB, some minutes), later calls find it ready.
 #   make run     start the daemon on tasks/, with a few example tasks if there are none yet
-#   make test    all tests           make lint    ruff and mypy           make bench   the numbers of docs/results.md
+#   make test    all tests           make lint    ruff and mypy           make bench   speed and first light
 # ARGS is handed on, e.g. make run ARGS=--once, make test ARGS="-k intake".
 
 PYTHON := .venv/bin/python

@@ -13,7 +13,7 @@ from torch import Tensor
 from learnd.errors import PluginError
 from learnd.learning.algorithm import Algorithm, Bid, Context, State, Support
 from learnd.learning.backbones import Backbone
-from learnd.learning.evaluation import Setting, by_batch, draw, evaluate, pool, score_of
+from learnd.learning.evaluation import Setting, draw, evaluate, pool, score_of
 from tests.learning.benches import NearestMean
 from tests.tiny import striped, tiny_backbone
 
@@ -95,10 +95,3 @@ def test_progress_is_told_after_every_episode() -> None:
     told: list[int] = []
     evaluate(NearestMean(), BACKBONE, POOL, SMALL, lambda done, accuracy: told.append(done))
     assert told == list(range(1, 21))
-
-
-def test_by_batch_makes_queries_depend_on_each_other_and_leaves_the_backbone_alone() -> None:
-    batched = by_batch(BACKBONE)
-    together, alone = batched.embed(IMAGES[:8]), batched.embed(IMAGES[:2])
-    assert not torch.allclose(together[:2], alone, atol=1e-3)
-    assert torch.allclose(BACKBONE.embed(IMAGES[:8])[:2], BACKBONE.embed(IMAGES[:2]), atol=1e-5)

@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -222,7 +222,7 @@ def _all_files(root: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]
     try:
         with zipfile.ZipFile(root) as archive:
             for name in sorted(archive.namelist()):
-                yield PurePosixPath(name), lambda name=name: archive.read(name)  # type: ignore[misc]
+                yield PurePosixPath(name), partial(archive.read, name)
     except (OSError, zipfile.BadZipFile) as error:
         what = f"cannot be read ({error.strerror if isinstance(error, OSError) else error})"
         raise LearndError(what, where=str(root), remedy="point at a folder or a .zip of images") from error

@@ -110,17 +110,3 @@ def _answer(
         state = check_state(algorithm.adapt(backbone.private(), given, ctx), algorithm.name)
         logits = algorithm.predict(backbone, state, classes.images[query].to(backbone.device))
     return check_logits(logits, len(query), ways, algorithm.name)
-
-
-def by_batch(backbone: Backbone) -> Backbone:
-    """The backbone as many papers run it: batch norm with the statistics of whatever is in the batch.
-
-    Queries then help each other (Nichol et al. 2018, section 6.1, call it transductive), so a score with it is to be
-    compared with theirs alone.
-    """
-    private = backbone.private()
-    for module in private.module.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.track_running_stats, module.running_mean, module.running_var = False, None, None
-    return private
-

@@ -30,13 +30,13 @@ def learnd_readers() -> dict[str, Reader]:
 
     An extension is lower-case, begins with its only dot, and is none of those in learnd.domain.EXTENSIONS.
     """
-    raise NotImplementedError
+    raise NotImplementedError  # a specification, as above
 
 
 @hookspec
 def learnd_event(event: Event) -> None:
     """Something happened.  Called in a process of its own, event by event, while the daemon runs."""
-    raise NotImplementedError
+    raise NotImplementedError  # a specification, as above
 
 
 @hookspec
@@ -46,4 +46,4 @@ def learnd_backbones() -> dict[str, Builder]:
     A name is a lower-case identifier.  The network takes float32 (N, C, S, S), as its preprocessing says, and hands
     back features (N, D); its weights are in place.
     """
-    raise NotImplementedError
+    raise NotImplementedError  # a specification, as above
