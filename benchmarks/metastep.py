@@ -3,9 +3,10 @@
     python -m benchmarks.metastep [--repeats 5] [--threads 1]
 
 One meta-step is the gradient of MAML's loss over a batch of tasks with respect to all of conv4.  Every side has the
-same network, images, inner steps and rate, and their gradients are compared before the clock starts.  The sides take
-turns; a figure is the median of its repeats.  `higher` (Grefenstette et al. 2019, arXiv:1910.01727) is no dependency:
-`pip install higher`; where it is not there, it is left out and said so.
+same weights, images, inner steps and rate, and their gradients are compared before the clock starts.  The sides take
+turns; a figure is the median of its repeats.  `higher` (Grefenstette et al. 2019, arXiv:1910.01727) runs the network
+twice: as learnd's own module, and layer by layer as the papers write it.  It is no dependency: `pip install higher`;
+where it is not there, it is left out and said so.
 """
 
 from __future__ import annotations
@@ -77,9 +78,24 @@ def ours(backbone: Backbone, setting: Setting, episodes: Episodes, chunk: int) -
     return step
 
 
-def theirs(higher: ModuleType, backbone: Backbone, setting: Setting, episodes: Episodes) -> Side:
+def layer_by_layer(backbone: Backbone) -> nn.Module:
+    """The same conv4 with the same weights, as the papers write it."""
+    own = backbone.module.state_dict()
+    layers: list[nn.Module] = []
+    for level in range(4):
+        outputs, inputs = own[f"blocks.{level}.0.weight"].shape[:2]
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if level < 3 else []
+    width, side = own["pool.weight"].shape[0], own["pool.weight"].shape[2]
+    layers += [nn.Conv2d(width, width, side, groups=width, bias=False), nn.BatchNorm2d(width), nn.Flatten()]
+    network = nn.Sequential(*layers)
+    network.load_state_dict(dict(zip(network.state_dict(), own.values(), strict=True)))
+    return network
+
+
+def theirs(higher: ModuleType, body: nn.Module, backbone: Backbone, setting: Setting, episodes: Episodes) -> Side:
     """The same meta-step by `higher`, written as its documentation shows."""
-    body = copy.deepcopy(backbone.module).requires_grad_(True)
+    body = copy.deepcopy(body).requires_grad_(True)
     head = nn.Linear(backbone.features, setting.ways)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
@@ -140,7 +156,8 @@ def main() -> int:
             "learnd, one task after the other": ours(backbone, setting, episodes, 1),
         }
         if higher is not None:
-            sides["higher"] = theirs(higher, backbone, setting, episodes)
+            sides["higher, our network"] = theirs(higher, backbone.module, backbone, setting, episodes)
+            sides["higher, layer by layer"] = theirs(higher, layer_by_layer(backbone), backbone, setting, episodes)
         agree(sides)
         seconds = in_turn(sides, options.repeats)
         slowest = list(seconds.values())[-1]

@@ -6,11 +6,18 @@ Four 3x3 convolutions as in Vinyals et al. 2016 ("Matching Networks for One Shot
 2017 ("Prototypical Networks for Few-shot Learning"), widened from 64 to 32-64-128-256 channels.  The last pooling
 is replaced by a learned one (depthwise over the whole last map, 3x3 or 4x4, as in MobileFaceNets, Chen et al. 2018),
 which keeps where a stroke is and gives 256 features.
+
+Two things are for speed alone: a map is pooled before its negative values are cut off, which commutes and leaves a
+quarter of the work; and out of training batch norm is folded into the convolution before it, so that second derivatives
+have a layer less to go through.
 """
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from learnd.learning.images import Preprocess
 
@@ -19,15 +26,52 @@ COLOUR = Preprocess(size=32, channels=3, mean=(0.507, 0.487, 0.441), std=(0.267,
 WIDTHS = (32, 64, 128, 256)
 
 
-def _block(inputs: int, outputs: int, pool: bool) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(),
-    ]
-    if pool:
-        layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers)
+class Convolution(nn.Conv2d):
+    """3x3 with padding 1 and no bias, whose kernels may be scaled: (N, I, H, W), scale (O,) -> (N, O, H, W)."""
+
+    def forward(self, maps: Tensor, scale: Tensor | None = None) -> Tensor:
+        weight = self.weight if scale is None else self.weight * scale[:, None, None, None]
+        return F.conv2d(maps, weight, padding=1)
+
+
+class Block(nn.Sequential):
+    """Convolution, batch norm, a pooling that halves the map where there is one, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, pool: bool) -> None:
+        super().__init__(Convolution(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))
+        self.pool = pool
+
+    def forward(self, maps: Tensor) -> Tensor:
+        convolution, norm = self
+        if norm.training:
+            return F.relu(self._pooled(norm(convolution(maps))))
+        scale, shift = folded(cast(nn.BatchNorm2d, norm))  # both (O,)
+        return F.relu(self._pooled(convolution(maps, scale)) + shift[:, None, None])
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        return F.max_pool2d(maps, 2) if self.pool else maps
+
+
+def folded(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Batch norm with the statistics of its training is x * scale + shift; both float32 (channels,)."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return scale, norm.bias - norm.running_mean * scale
+
+
+class LearntPool(nn.Module):
+    """float32 (N, D, S, S) -> (N, D): every channel's map weighted by a map of its own, and summed.
+
+    A depthwise convolution over the whole map says the same; a product and a sum have quicker second derivatives.
+    """
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.Conv2d(channels, channels, side, groups=channels, bias=False).weight.detach())
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return (maps * self.weight[:, 0]).sum((2, 3))  # (N, D)
 
 
 class Conv4(nn.Module):
@@ -38,14 +82,14 @@ class Conv4(nn.Module):
         pooled = len(widths) - 1  # every block but the last halves the map
         self.blocks = nn.Sequential(
             *(
-                _block(i, o, pool=level < pooled)
+                Block(i, o, pool=level < pooled)
                 for level, (i, o) in enumerate(zip((channels, *widths[:-1]), widths, strict=True))
             )
         )
-        self.pool = nn.Conv2d(widths[-1], widths[-1], side >> pooled, groups=widths[-1], bias=False)
-        self.norm = nn.BatchNorm2d(widths[-1])
+        self.pool = LearntPool(widths[-1], side >> pooled)
+        self.norm = nn.BatchNorm1d(widths[-1])
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.blocks(images)  # (N, D, S, S), S = side / 8
-        features: Tensor = self.norm(self.pool(maps)).flatten(1)  # (N, D)
+        features: Tensor = self.norm(self.pool(maps))  # (N, D)
         return features
