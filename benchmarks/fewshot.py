@@ -5,9 +5,9 @@
     python -m benchmarks.fewshot lake [--algorithm protonet]                         # 20 within-alphabet one-shot runs
     python -m benchmarks.fewshot --table                                             # from benchmarks/results/fewshot
 
-Nothing that an episode tests was trained on; validation classes chose every setting.  Scores are inductive: what is
-said of a query does not depend on the other queries (the networks normalise with the statistics of their training, so
-the transductive score of the same checkpoint is the same number).  A run with --save adds its result file.
+Nothing that an episode tests was trained on; validation classes (--classes validation) chose every setting.  Scores are
+inductive unless --norm batch is given: what is said of a query does not depend on the other queries.  A run with --save
+adds its result file.
 """
 
 from __future__ import annotations
@@ -20,53 +20,56 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks.datasets import Images, cifar_fs, omniglot
 from benchmarks.splits import read_split
-from benchmarks.tables import RESULTS, print_table
+from benchmarks.tables import CHECKPOINTS, RESULTS, made_by, print_table
 from learnd.learning.algorithm import Algorithm, Context, Support
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.catalogue import load_catalogue
-from learnd.learning.evaluation import Score, Setting, evaluate, pool, score_of
+from learnd.learning.evaluation import NORMS, Score, Setting, combined, evaluate, pool, score_of
 from learnd.learning.images import load_batch
 from learnd.wire import BackboneSpec
 from tests.data import data_folder
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
 QUERIES = {5: 15, 20: 5}  # of each class, by ways
 
 
-def random_characters(backbone: Backbone) -> Images:
-    return omniglot(backbone.preprocess).only(read_split("omniglot-random")["test"])
+def characters(backbone: Backbone, part: str) -> Images:
+    return omniglot(backbone.preprocess).only(read_split("omniglot-random")[part])
 
 
-def cifar_test(backbone: Backbone) -> Images:
-    return cifar_fs(backbone.preprocess, "test")
+def photographs(backbone: Backbone, part: str) -> Images:
+    return cifar_fs(backbone.preprocess, {"test": "test", "validation": "val"}[part])
 
 
-# data set -> the backbone's name, its committed checkpoint, and the classes to test on
-SOURCES: dict[str, tuple[str, str, Callable[[Backbone], Images]]] = {
-    "omniglot": ("conv4", "conv4-omniglot-random.safetensors", random_characters),
-    "cifar-fs": ("conv4-rgb", "conv4-rgb-cifar-fs.safetensors", cifar_test),
+# data set -> the backbone with its committed checkpoint, and the classes of a part
+SOURCES: dict[str, tuple[str, Callable[[Backbone, str], Images]]] = {
+    "omniglot": (f"conv4@{CHECKPOINTS / 'conv4-omniglot-random.safetensors'}", characters),
+    "cifar-fs": (f"conv4-rgb@{CHECKPOINTS / 'conv4-rgb-cifar-fs.safetensors'}", photographs),
 }
 
 
 def episodes(options: argparse.Namespace, algorithm: Algorithm) -> tuple[Score, Backbone]:
-    name, checkpoint, classes_of = SOURCES[options.data]
-    file = str(options.backbone or CHECKPOINTS / checkpoint)
-    backbone = load_backbone(BackboneSpec(name, file), meta=CHECKPOINTS / "meta")
-    test = classes_of(backbone)
+    """The score over all seeds, each with as many episodes."""
+    name, classes_of = SOURCES[options.data]
+    backbone = load_backbone(BackboneSpec(options.backbone or name), meta=CHECKPOINTS / "meta")
+    classes = classes_of(backbone, options.classes)
+    embedded = pool(backbone, classes.images, classes.rows)
     queries = options.queries or QUERIES.get(options.way, 5)
-    setting = Setting(options.way, options.shot, queries, options.episodes, options.seed)
-    return evaluate(algorithm, backbone, pool(backbone, test.images, test.rows), setting, _progress), backbone
+    scores = []
+    for seed in options.seeds:
+        setting = Setting(options.way, options.shot, queries, options.episodes, seed, options.norm)
+        scores.append(evaluate(algorithm, backbone, embedded, setting, _progress))
+    return combined(scores), backbone
 
 
 def lake(options: argparse.Namespace, algorithm: Algorithm) -> tuple[Score, Backbone]:
     """The 20 runs of 20 trials of Lake et al. 2015, "Human-level concept learning" (Science 350)."""
-    backbone = load_backbone(BackboneSpec("conv4", str(options.backbone) if options.backbone else None))
+    backbone = load_backbone(BackboneSpec(options.backbone or "conv4"))
     accuracies = []
     with zipfile.ZipFile(data_folder() / "omniglot/all_runs.zip") as archive:
         for run in range(1, 21):
@@ -79,7 +82,8 @@ def lake(options: argparse.Namespace, algorithm: Algorithm) -> tuple[Score, Back
                 raise errors[0]
             ways = len(training)
             support = Support(images[:ways], backbone.embed(images[:ways]), torch.arange(ways), ways)
-            state = algorithm.adapt(backbone.private(), support, Context(torch.Generator().manual_seed(options.seed)))
+            generator = torch.Generator().manual_seed(options.seeds[0])
+            state = algorithm.adapt(backbone.private(), support, Context(generator))
             told = algorithm.predict(backbone, state, images[ways:]).argmax(1).tolist()
             right = [training[k] == train for k, (_, train) in zip(told, pairs, strict=True)]
             accuracies.append(sum(right) / len(right))
@@ -91,6 +95,33 @@ def _progress(done: int, accuracy: float) -> None:
         print(f"{done} episodes: {accuracy:.4f}", file=sys.stderr, flush=True)
 
 
+def save(
+    options: argparse.Namespace, score: Score, backbone: Backbone, minutes: float, given: list[str]
+) -> dict[str, Any]:
+    """Write the result file, which says all that is needed to get the same again."""
+    result = {
+        "row": options.row or options.algorithm,
+        "data": options.data,
+        "algorithm": options.algorithm,
+        "ways": options.way,
+        "shots": options.shot,
+        "norm": options.norm,
+        **asdict(score),
+        "seeds": options.seeds,
+        "options": json.loads(options.options),
+        "meta_learnt": options.algorithm in backbone.meta,
+        "backbone": backbone.hash,
+        "training": made_by(options.algorithm, backbone),
+        "minutes": round(minutes, 2),
+        "command": f"python -m benchmarks.fewshot {shlex.join(part for part in given if part != '--save')}",
+    }
+    row = str(result["row"]).replace(" ", "-")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{options.data}-{row}-{options.way}w{options.shot}s-{options.norm}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", choices=[*SOURCES, "lake"])
@@ -99,14 +130,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--way", type=int, default=20)
     parser.add_argument("--shot", type=int, default=1)
     parser.add_argument("--queries", type=int, help="of each class; default: 15 at 5 ways, 5 at 20")
-    parser.add_argument("--episodes", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--backbone", type=Path, help="a backbone file instead of the committed one")
+    parser.add_argument("--episodes", type=int, default=1000, help="of each seed")
+    parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[1])
+    parser.add_argument("--norm", choices=NORMS, default="training", help="whose statistics batch norm takes")
+    parser.add_argument("--classes", choices=["test", "validation"], default="test")
+    parser.add_argument("--backbone", help="NAME@FILE, instead of the committed one")
     parser.add_argument("--options", default="{}", help="the algorithm's options, as JSON")
+    parser.add_argument("--row", help="the name of its row in the table; default: the algorithm's")
     parser.add_argument("--save", action="store_true", help=f"write a result file into {RESULTS.name}/")
     options = parser.parse_args(arguments)
     if options.table or options.data is None:
         return print_table()
+    if options.save and options.classes != "test":
+        parser.error("--save is for the test classes")
     catalogue = load_catalogue(None, {options.algorithm: json.loads(options.options)})
     if options.algorithm not in catalogue.algorithms:
         parser.error(f"no algorithm {options.algorithm!r}; there is {', '.join(sorted(catalogue.algorithms))}")
@@ -117,23 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     size = "20 runs" if options.data == "lake" else f"{options.way}-way {options.shot}-shot"
     print(f"{options.data} {options.algorithm} {size}: {score} % ({score.episodes} episodes, {minutes:.1f} min)")
     if options.save:
-        given = [part for part in (arguments or sys.argv[1:]) if part != "--save"]
-        result = {
-            "data": options.data,
-            "algorithm": options.algorithm,
-            "ways": options.way,
-            "shots": options.shot,
-            **asdict(score),
-            "seed": options.seed,
-            "options": json.loads(options.options),
-            "meta_learnt": options.algorithm in backbone.meta,
-            "backbone": backbone.hash,
-            "minutes": round(minutes, 2),
-            "command": f"python -m benchmarks.fewshot {shlex.join(given)}",
-        }
-        name = f"{options.data}-{options.algorithm}-{options.way}w{options.shot}s.json"
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n")
+        save(options, score, backbone, minutes, arguments or sys.argv[1:])
     return 0
 
 

@@ -9,10 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from learnd.learning.backbones import Backbone
+from learnd.learning.zoo import read_tensors
+
 RESULTS = Path(__file__).parent / "results" / "fewshot"
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
 COLUMNS = {"omniglot": ((5, 1), (5, 5), (20, 1), (20, 5)), "cifar-fs": ((5, 1), (5, 5))}
 
-# Per cent, as published; Omniglot on a random split of 1,200 / 423 characters.  "t": measured transductively.
+# Per cent, as published; Omniglot on a random split of 1,200 / 423 characters.
 PAPERS: dict[str, dict[str, tuple[float | None, ...]]] = {
     "omniglot": {
         "matching": (98.1, 98.9, 93.8, 98.5),
@@ -21,47 +25,89 @@ PAPERS: dict[str, dict[str, tuple[float | None, ...]]] = {
         "fomaml": (98.3, 99.2, 89.4, 97.9),
         "reptile": (97.7, 99.5, 89.4, 97.1),
         "metasgd": (99.5, 99.9, 95.9, 99.0),
+        "our best": (None, None, 98.1, None),
     },
     "cifar-fs": {"protonet": (55.5, 72.0), "maml": (58.9, 71.5), "ridge": (60.0, 76.1)},
 }
 TRANSDUCTIVE = frozenset({"maml", "fomaml", "reptile", "metasgd"})  # so were the papers' figures measured
 LAKE = {"Prototypical Networks": 13.7, "Siamese networks": 8.0, "people": 4.5, "BPL": 3.3}
+INDUCTIVE, TRANSDUCTIVELY = "training", "batch"  # the norm of a result file
+
+Result = dict[str, Any]
 
 
-def read_results() -> list[dict[str, Any]]:
+def made_by(algorithm: str, backbone: Backbone) -> dict[str, Any]:
+    """The command and the minutes that made what an algorithm uses, from the metadata of the checkpoints: of its own
+    meta-learning, where there was any, and of the network below."""
+    notes = [(path, read_tensors(path)[1]) for path in sorted(CHECKPOINTS.rglob("*.safetensors"))]
+    mine = (algorithm, backbone.hash) if algorithm in backbone.meta else None
+    own = [note for _, note in notes if (note.get("algorithm"), note.get("backbone_hash")) == mine]
+    below = [note for path, note in notes if backbone.name.endswith(f"@{path}")]
+    return {
+        "commands": [note["command"] for note in (*below, *own) if "command" in note],
+        "minutes": sum(float(note.get("minutes", "nan")) for note in (*below, *own)),
+    }
+
+
+def read_results() -> list[Result]:
     return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
 
 
 def print_table() -> int:
     """Print every committed result beside the paper's figure; 1 where there is none."""
     results = read_results()
-    console = Console(width=120)
+    console = Console(width=150)
     for data, columns in COLUMNS.items():
-        table = Table(title=f"{data}: paper | ours, per cent, inductive = transductive; -: not measured yet")
-        table.add_column("algorithm")
+        rows = [result for result in results if result["data"] == data]
         for ways, shots in columns:
-            table.add_column(f"{ways}-way {shots}-shot", justify="right")
-        found = {(r["algorithm"], r["ways"], r["shots"]): r for r in results if r["data"] == data}
-        for algorithm in dict.fromkeys([*PAPERS[data], *sorted({key[0] for key in found})]):
-            paper = PAPERS[data].get(algorithm, (None,) * len(columns))
-            cells = [_cell(p, found.get((algorithm, *column))) for p, column in zip(paper, columns, strict=True)]
-            table.add_row(f"{algorithm}{' (paper: transductive)' if algorithm in TRANSDUCTIVE else ''}", *cells)
-        console.print(table)
+            console.print(_column(data, (ways, shots), rows))
     for result in (r for r in results if r["data"] == "lake"):
         error = 100 * (1 - result["accuracy"])
-        console.print(f"Lake's 20 runs, {result['algorithm']}: error {error:.2f} %; published: {_published()}")
+        console.print(f"Lake's 20 runs, {result['row']}: error {error:.2f} %; published: {_published()}")
     for result in results:
-        console.print(f"{result['minutes']:6.1f} min  seed {result['seed']}  {result['command']}", soft_wrap=True)
+        console.print(f"{result['minutes']:6.1f} min  {result['command']}", soft_wrap=True)
+    for command in dict.fromkeys(command for result in results for command in result["training"]["commands"]):
+        console.print(f"trained: {command}", soft_wrap=True)
     return 0 if results else 1
 
 
-def _cell(paper: float | None, result: dict[str, Any] | None) -> str:
-    left = "-" if paper is None else f"{paper:.1f}"
-    if result is None:
-        return f"{left} | -"
-    ours = 100 * result["accuracy"]
-    verdict = "" if paper is None or ours >= paper else " (below)"
-    return f"{left} | {ours:.1f} ± {100 * result['interval']:.1f}{verdict}"
+def _column(data: str, column: tuple[int, int], results: list[Result]) -> Table:
+    """One setting of one data set: a row for each algorithm."""
+    table = Table(title=f"{data}, {column[0]}-way {column[1]}-shot, per cent")
+    table.add_column("algorithm")
+    for heading in ("paper", "transductive", "inductive", "interval", "episodes", "seeds", "training, min"):
+        table.add_column(heading, justify="right")
+    number = COLUMNS[data].index(column)
+    found = {(r["row"], r["norm"]): r for r in results if (r["ways"], r["shots"]) == column}
+    for row in dict.fromkeys([*PAPERS[data], *sorted(name for name, _ in found)]):
+        paper = PAPERS[data].get(row, (None,) * len(COLUMNS[data]))[number]
+        inductive = found.get((row, INDUCTIVE))
+        table.add_row(row, _paper(row, paper), *_cells(paper, inductive, found.get((row, TRANSDUCTIVELY))))
+    return table
+
+
+def _paper(row: str, figure: float | None) -> str:
+    return "-" if figure is None else f"{figure:.1f}{' (transductive)' if row in TRANSDUCTIVE else ''}"
+
+
+def _cells(paper: float | None, inductive: Result | None, transductive: Result | None) -> list[str]:
+    def shown(result: Result | None) -> str:
+        if result is None:
+            return "-"
+        ours = round(100 * result["accuracy"], 1)
+        return f"{ours:.1f}{'' if paper is None or ours >= paper else ' (below)'}"
+
+    if inductive is None:
+        return [shown(transductive), "-", "-", "-", "-", "-"]
+    minutes = inductive["training"]["minutes"]
+    return [
+        shown(transductive),
+        shown(inductive),
+        f"± {100 * inductive['interval']:.2f}",
+        str(inductive["episodes"]),
+        ",".join(map(str, inductive["seeds"])),
+        "?" if minutes != minutes else f"{minutes:.0f}",
+    ]
 
 
 def _published() -> str:

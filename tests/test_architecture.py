@@ -71,6 +71,7 @@ LEARNING = [
     # files -> tensors -> features
     "learnd.learning.images",
     "learnd.learning.readers",
+    "learnd.learning.augment",
     "learnd.learning.conv4",
     "learnd.learning.adapters",
     "learnd.learning.zoo",
@@ -104,6 +105,7 @@ LEARNING = [
     "learnd.learning.adapting",
     "learnd.learning.learner",
     "learnd.learning.predictor",
+    "learnd.learning.normalisation",
     "learnd.learning.evaluation",
     "learnd.learning.process",
     "learnd.learning.worker",
@@ -120,7 +122,6 @@ LEARNING = [
     "learnd.learning.conformance.__main__",
     # over many tasks: meta-training
     "learnd.learning.corpus",
-    "learnd.learning.augment",
     "learnd.learning.episodes",
     "learnd.learning.batching",
     "learnd.learning.snapshots",

@@ -86,8 +86,8 @@ def complaint(text: str = "", *, flags: Mapping[str, str] = NONE, environ: Mappi
         ('tasks: "a\\0b"\n', "config.yaml:1: tasks must be a path"),
         (
             "backbone: lite-0\n",
-            "config.yaml:1: backbone must be conv4, conv4-rgb, lite0, lite0-meta, timm:<model>, plugin:<name> or "
-            "<one of them>@<file>, "
+            "config.yaml:1: backbone must be conv4, conv4-views, conv4-rgb, lite0, lite0-meta, timm:<model>, "
+            "plugin:<name> or <one of them>@<file>, "
             "not lite-0\n"
             "  -> did you mean lite0?",
         ),

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class BackboneSpec:
     """Which shared CNN to load.
 
-    name: "conv4" | "conv4-rgb" | "lite0" | "lite0-meta" | "timm:<model>", or one of them and "@<file>".
+    name: "conv4" | "conv4-views" | "conv4-rgb" | "lite0" | "lite0-meta" | "timm:<model>", or one of them and "@<file>".
     file and hash are those of the state's own copy; both None until the state has one.
     """
 

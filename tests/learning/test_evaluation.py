@@ -12,8 +12,8 @@ from torch import Tensor
 
 from learnd.errors import PluginError
 from learnd.learning.algorithm import Algorithm, Bid, Context, State, Support
-from learnd.learning.backbones import Backbone
-from learnd.learning.evaluation import Setting, draw, evaluate, pool, score_of
+from learnd.learning.backbones import Backbone, fresh_backbone
+from learnd.learning.evaluation import Score, Setting, combined, draw, evaluate, pool, score_of
 from tests.learning.benches import NearestMean
 from tests.tiny import striped, tiny_backbone
 
@@ -21,6 +21,12 @@ BACKBONE = tiny_backbone()
 WAYS, EACH = 6, 8
 IMAGES, LABELS = striped(WAYS, EACH, noise=30)
 POOL = pool(BACKBONE, IMAGES, tuple(LABELS.eq(k).nonzero()[:, 0] for k in range(WAYS)))
+CONV4 = fresh_backbone("conv4", seed=1)
+CONV4_POOL = pool(
+    CONV4,
+    torch.randint(256, (WAYS * EACH, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8),
+    tuple(torch.arange(k * EACH, (k + 1) * EACH) for k in range(WAYS)),
+)
 SMALL = Setting(ways=3, shots=2, queries=4, episodes=20, seed=3)
 
 
@@ -59,6 +65,24 @@ def test_the_interval_is_that_of_a_mean() -> None:
     deviation = math.sqrt((0.04 + 0.04) / 3)
     assert score.interval == pytest.approx(1.96 * deviation / 2)
     assert str(score) == "70.0 ± 16.0"
+
+
+def test_several_seeds_are_one_score_with_a_narrower_interval() -> None:
+    score = combined([Score(0.8, 0.03, 100), Score(0.9, 0.04, 100)])
+    assert (score.accuracy, score.episodes) == (pytest.approx(0.85), 200)
+    assert score.interval == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize("norm", ["support", "batch"])
+def test_batch_norm_by_the_episodes_own_images(norm: str) -> None:
+    score = evaluate(NearestMean(), CONV4, CONV4_POOL, replace(SMALL, episodes=3, norm=norm))
+    plain = evaluate(NearestMean(), CONV4, CONV4_POOL, replace(SMALL, episodes=3))
+    assert score != plain
+
+
+def test_what_is_no_norm_is_refused() -> None:
+    with pytest.raises(ValueError, match="norm must be one of training, support, batch"):
+        replace(SMALL, norm="layer")
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,19 @@ def test_conv4_for_colour_has_no_weights_of_its_own(tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(loaded.module.parameters(), fresh.module.parameters(), strict=True))
 
 
+def test_conv4_views_is_conv4_that_looks_again() -> None:
+    glyphs = torch.rand(6, 1, 28, 28, generator=torch.Generator().manual_seed(3))
+    once, often = (build_network(name).module.eval() for name in ("conv4", "conv4-views"))
+    assert {*often.state_dict()} == {*once.state_dict()}
+    first, mean = once(glyphs), often(glyphs)
+    assert mean.shape == (6, 256)
+    assert not torch.allclose(mean, first, atol=0.1)
+    assert torch.allclose(often(glyphs[2:3]), mean[2:3], atol=1e-5)  # an image is told by itself alone
+    often.train()
+    once.train()
+    assert torch.equal(often(glyphs), once(glyphs))  # what is trained is conv4
+
+
 def test_fresh_weights_are_the_same_for_the_same_seed_and_leave_random_numbers_alone() -> None:
     state = torch.get_rng_state()
     one, same, other = (next(fresh_network("conv4", seed).module.parameters()) for seed in (1, 1, 2))

@@ -18,7 +18,7 @@ COMPLETE = "_LEARND_COMPLETE"  # the variable in which a shell asks for completi
 FIRST = {  # the keys that learnd --help shows; `learnd config show` lists all
     "tasks": ("DIR", "The watched folder."),
     "state": ("DIR", "Where what is learnt is kept."),
-    "backbone": ("NAME", "The CNN that all tasks share: conv4, lite0, lite0-meta, timm:<model>; @<file>: its weights."),
+    "backbone": ("NAME", "The CNN that all tasks share: conv4, lite0, lite0-meta, timm:<model>...; @<file>: weights."),
     "devices": ("LIST", "Where the workers run: auto, cpu, cuda:0 or [cuda:0, cuda:1]."),
 }
 EPILOG = "Also: --config FILE, and any key of config.yaml, e.g. --watch-backend polling (see: learnd config show)."

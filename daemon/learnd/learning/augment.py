@@ -19,17 +19,21 @@ def augment(kind: str, images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def jitter(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A random affine map for each image: turn +-12 degrees, scale +-15 %, shear, shift +-2 px of 28."""
-    n = len(images)
-    angle, shear = _uniform(n, 0.21, generator), _uniform(n, 0.2, generator)
-    scale_x, scale_y = 1 + _uniform(n, 0.15, generator), 1 + _uniform(n, 0.15, generator)
+    """A random affine map for each image."""
+    return warp(images, affine(len(images), generator), "border")
+
+
+def affine(n: int, generator: torch.Generator, amount: float = 1.0) -> Tensor:
+    """Random maps (n, 2, 3): turn +-12 degrees, scale +-15 %, shear, shift +-2 px of 28; amount: share of all that."""
+    angle, shear = _uniform(n, 0.21 * amount, generator), _uniform(n, 0.2 * amount, generator)
+    scale_x, scale_y = 1 + _uniform(n, 0.15 * amount, generator), 1 + _uniform(n, 0.15 * amount, generator)
     theta = torch.zeros(n, 2, 3)
     theta[:, 0, 0] = angle.cos() * scale_x
     theta[:, 0, 1] = -angle.sin() + shear
     theta[:, 1, 0] = angle.sin()
     theta[:, 1, 1] = angle.cos() * scale_y
-    theta[:, 0, 2], theta[:, 1, 2] = _uniform(n, 0.14, generator), _uniform(n, 0.14, generator)
-    return _warp(images, theta, "border")
+    theta[:, 0, 2], theta[:, 1, 2] = _uniform(n, 0.14 * amount, generator), _uniform(n, 0.14 * amount, generator)
+    return theta
 
 
 def photograph(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -41,7 +45,7 @@ def photograph(images: Tensor, generator: torch.Generator) -> Tensor:
     theta[:, 0, 0], theta[:, 1, 1] = side * mirror, side
     room = 1 - side + 0.05  # a little over the edge, too
     theta[:, 0, 2], theta[:, 1, 2] = _uniform(n, 1.0, generator) * room, _uniform(n, 1.0, generator) * room
-    moved = _warp(images, theta, "reflection")
+    moved = warp(images, theta, "reflection")
     bright, contrast, colour = (
         (1 + _uniform(n, 0.2, generator)).to(images.device).view(-1, 1, 1, 1) for _ in range(3)
     )
@@ -55,7 +59,7 @@ def _uniform(n: int, limit: float, generator: torch.Generator) -> Tensor:
     return (torch.rand(n, generator=generator) * 2 - 1) * limit
 
 
-def _warp(images: Tensor, theta: Tensor, padding: str) -> Tensor:
+def warp(images: Tensor, theta: Tensor, padding: str) -> Tensor:
     """theta (N, 2, 3): from the coordinates of the result, in [-1, 1], to those of the images."""
     grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)

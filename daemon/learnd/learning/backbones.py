@@ -167,7 +167,7 @@ def _freeze(name: str, network: Network, device: torch.device) -> Backbone:
         macs, features = _measure(module, torch.zeros(1, network.preprocess.channels, side, side))
         return Backbone(
             name,
-            module.to(device, memory_format=torch.channels_last),  # in which a CPU trains conv4 twice as fast
+            module.to(device).to(memory_format=torch.channels_last),  # in which a CPU is twice as fast
             network.preprocess,
             features,
             digest,

@@ -8,7 +8,7 @@ the episodes with the 95 % interval of a mean.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,17 +16,29 @@ from torch import Tensor
 
 from learnd.learning.algorithm import Algorithm, Context, HeadAlgorithm, Support, check_logits, check_state
 from learnd.learning.backbones import Backbone
+from learnd.learning.normalisation import normalised_by
+
+NORMS = ("training", "support", "batch")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """ways: classes an episode.  shots, queries: images of each.  episodes: how many; seed: of all that is drawn."""
+    """ways: classes an episode.  shots, queries: images of each.  episodes: how many; seed: of all that is drawn.
+
+    norm: whose statistics batch norm takes: "training"; "support": of the episode's support (MetaBN); "batch": when it
+    learns of the support, when it is asked of the queries together, which is transductive and what many papers report.
+    """
 
     ways: int
     shots: int
     queries: int = 15
     episodes: int = 1000
     seed: int = 1
+    norm: str = "training"
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise ValueError(f"norm must be one of {', '.join(NORMS)}")
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,12 @@ def score_of(accuracies: list[float]) -> Score:
     return Score(float(values.mean()), 1.96 * spread / math.sqrt(len(values)), len(values))
 
 
+def combined(scores: Sequence[Score]) -> Score:
+    """Scores of as many episodes each, as one: the mean, and the interval of a mean of independent means."""
+    spread = math.sqrt(sum(score.interval**2 for score in scores)) / len(scores)
+    return Score(sum(score.accuracy for score in scores) / len(scores), spread, sum(score.episodes for score in scores))
+
+
 def evaluate(
     algorithm: Algorithm,
     backbone: Backbone,
@@ -79,7 +97,7 @@ def evaluate(
     for number in range(setting.episodes):
         support, query = draw(classes.rows, setting, generator)  # (W, S), (W, Q)
         ctx = Context(torch.Generator().manual_seed(setting.seed * 1_000_003 + number))
-        logits = _answer(algorithm, backbone, classes, support, query.flatten(), ctx)  # (W * Q, W)
+        logits = _answer(algorithm, backbone, classes, support, query.flatten(), setting.norm, ctx)  # (W * Q, W)
         labels = torch.arange(setting.ways, device=logits.device).repeat_interleave(setting.queries)
         accuracies.append(float((logits.argmax(1) == labels).double().mean()))
         progress(number + 1, sum(accuracies) / len(accuracies))
@@ -97,16 +115,23 @@ def draw(rows: tuple[Tensor, ...], setting: Setting, generator: torch.Generator)
 
 
 def _answer(
-    algorithm: Algorithm, backbone: Backbone, classes: Pool, support: Tensor, query: Tensor, ctx: Context
+    algorithm: Algorithm, backbone: Backbone, classes: Pool, support: Tensor, query: Tensor, norm: str, ctx: Context
 ) -> Tensor:
     ways, shots = support.shape
     rows = support.flatten()
     labels = torch.arange(ways, device=classes.features.device).repeat_interleave(shots)
-    given = Support(classes.images[rows].to(backbone.device), classes.features[rows], labels, ways)
-    if isinstance(algorithm, HeadAlgorithm) and type(algorithm).predict is HeadAlgorithm.predict:
-        state = check_state(algorithm.adapt(backbone, given, ctx), algorithm.name)
-        logits = algorithm.score(state, classes.features[query])
+    images = classes.images[rows].to(backbone.device)
+    if norm == "training":
+        given = Support(images, classes.features[rows], labels, ways)
+        if isinstance(algorithm, HeadAlgorithm) and algorithm.reads_features(backbone):
+            state = check_state(algorithm.adapt(backbone, given, ctx), algorithm.name)
+            logits = algorithm.score(state, classes.features[query])
+            return check_logits(logits, len(query), ways, algorithm.name)
     else:
-        state = check_state(algorithm.adapt(backbone.private(), given, ctx), algorithm.name)
-        logits = algorithm.predict(backbone, state, classes.images[query].to(backbone.device))
-    return check_logits(logits, len(query), ways, algorithm.name)
+        backbone = normalised_by(backbone, images)
+        given = Support(images, backbone.embed(images), labels, ways)
+    state = check_state(algorithm.adapt(backbone.private(), given, ctx), algorithm.name)
+    asked = classes.images[query].to(backbone.device)
+    if norm == "batch":
+        backbone = normalised_by(backbone, asked)
+    return check_logits(algorithm.predict(backbone, state, asked), len(query), ways, algorithm.name)

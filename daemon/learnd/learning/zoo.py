@@ -1,4 +1,4 @@
-"""Where the networks come from: conv4, lite0 and lite0-meta carry their weights, timm builds the others.
+"""Where the networks come from: conv4, conv4-views, lite0 and lite0-meta carry their weights, timm builds the others.
 
 Any of them takes other weights from a file ("conv4@mine.safetensors"), or starts fresh to be trained.
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from learnd.errors import LearndError
 from learnd.identity import sha256_of
 from learnd.learning.adapters import Adapter, unpack
-from learnd.learning.conv4 import COLOUR, GLYPHS, Conv4
+from learnd.learning.conv4 import COLOUR, GLYPHS, Conv4, Views
 from learnd.learning.images import Preprocess
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -65,7 +65,7 @@ def build_network(name: str, file: Path | None = None, others: Mapping[str, Buil
     empty = _empty(architecture)
     if file is not None:
         return _load(empty, file)
-    if architecture == "conv4":
+    if architecture in ("conv4", "conv4-views"):
         return _load(empty, _packaged("learnd", "weights", "conv4-omniglot.safetensors"))
     if architecture == "lite0":
         return _lite0(empty)
@@ -88,6 +88,8 @@ def fresh_network(name: str, seed: int) -> Network:
 def _empty(architecture: str) -> Network:
     if architecture == "conv4":
         return Network(architecture, Conv4(), GLYPHS)
+    if architecture == "conv4-views":
+        return Network(architecture, Views(), GLYPHS)
     if architecture == "conv4-rgb":
         return Network(architecture, Conv4(COLOUR.channels, COLOUR.size), COLOUR)
     if architecture in ("lite0", "lite0-meta"):
@@ -95,7 +97,7 @@ def _empty(architecture: str) -> Network:
     if architecture.startswith("timm:"):
         module = _empty_timm(architecture.removeprefix("timm:"))
         return Network(architecture, module, _timm_preprocess(module))
-    remedy = 'choose "conv4", "conv4-rgb", "lite0", "lite0-meta", "timm:<model>" or "plugin:<name>"'
+    remedy = 'choose "conv4", "conv4-views", "conv4-rgb", "lite0", "lite0-meta", "timm:<model>" or "plugin:<name>"'
     raise LearndError(f"there is no backbone {architecture!r}", where="backbone", remedy=remedy)
 
 
