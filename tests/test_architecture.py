@@ -68,6 +68,7 @@ CONTROL = [
 ]
 LEARNING = [
     "learnd.learning",
+    "learnd.learning.blame",
     # files -> tensors -> features
     "learnd.learning.images",
     "learnd.learning.readers",

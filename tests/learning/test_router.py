@@ -161,6 +161,10 @@ def _exit() -> None:
     raise SystemExit(3)
 
 
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def _divide() -> float:
     return 1 / 0
 
@@ -170,15 +174,34 @@ def _divide() -> float:
     [
         (_divide, "ZeroDivisionError: division by zero"),
         (_exit, "SystemExit: 3"),
+        (_interrupt, "KeyboardInterrupt"),
         (lambda: None, "adapt handed back NoneType"),
         (lambda: {"mean": torch.full((3, 8), float("nan"))}, "state['mean'] is not finite"),
         (lambda: {"mean": torch.zeros(2, 8)}, "predict handed back (3, 2) of torch.float32"),
     ],
 )
+@pytest.mark.usefixtures("deaf_to_ctrl_c")
 def test_a_broken_plugin_is_blamed_and_the_others_go_on(bad: Callable[[], Any], reason: str) -> None:
     result = go({"broken": Breaking(0.9, bad=bad), "good": Mean(0.2)})
     assert result.ranking == ("good",)
     assert (scores(result)["broken"].outcome, scores(result)["broken"].reason) == ("failed", reason)
+
+
+@pytest.mark.usefixtures("deaf_to_ctrl_c")
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit, SystemExit])
+def test_whatever_a_bid_raises_is_the_plugins_fault(kind: type[BaseException]) -> None:
+    class Rude(Mean):
+        def bid(self, task: Task) -> Bid:
+            raise kind
+
+    result = go({"rude": Rude(), "good": Mean(0.2)})
+    assert (result.algorithm, scores(result)["rude"].outcome) == ("good", "failed")
+    assert scores(result)["rude"].reason == kind.__name__
+
+
+def test_where_ctrl_c_is_heard_it_is_nobodys_fault() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        go({"broken": Breaking(0.9, bad=_interrupt), "good": Mean(0.2)})
 
 
 def _allocate() -> Any:
