@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from learnd.domain import Report, TaskOptions
+from learnd.domain import PluginInfo, Report, TaskOptions
 from learnd.learning import memory
 from learnd.learning.algorithm import Algorithm
 from learnd.learning.bench import Bench
@@ -25,7 +26,7 @@ STATISTICS = "statistics.safetensors"
 FILES = {"adapted.safetensors", STATISTICS, "exemplars.zip", "report.json"}
 
 
-def silent(stage: str, done: int, total: int) -> None: ...
+def silent(stage: str, done: int, total: int, algorithm: str = "", /) -> None: ...
 
 
 def learnt(tmp_path: Path, *algorithms: Algorithm, options: TaskOptions | None = None) -> tuple[Outcome, Bench]:
@@ -154,6 +155,15 @@ def test_an_algorithm_that_there_is_not(tmp_path: Path) -> None:
     outcome, _ = learnt(tmp_path, options=TaskOptions(algorithm="nearest_meen"))
     assert outcome.status == "failed"
     assert "nearest_mean" in outcome.reason
+
+
+def test_an_algorithm_that_is_quarantined_is_called_that(tmp_path: Path) -> None:
+    worker = bench(tmp_path)
+    wild = PluginInfo("wild", "wild.py", "quarantined", "was at work when a worker was lost\n  trace")
+    spec = learn_spec(stripes_task(tmp_path / "task"), tmp_path / "out", TaskOptions(algorithm="wild"))
+    outcome = learn(spec, replace(worker, catalogue=worker.catalogue.adding(wild)), silent)
+    why = "'wild', which task.yaml asks for, is quarantined (was at work when a worker was lost)"
+    assert (outcome.status, outcome.reason) == ("failed", f"letters: {why}\n  -> learnd plugins info wild")
 
 
 def test_a_folder_that_changed_is_said_so(tmp_path: Path) -> None:

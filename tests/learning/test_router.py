@@ -15,7 +15,7 @@ from learnd.domain import CandidateScore, Task
 from learnd.errors import PluginError, TaskError
 from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, Support
 from learnd.learning.measure import make_folds
-from learnd.learning.router import Route, fall_back, route
+from learnd.learning.router import LEFT_OUT, Route, fall_back, route
 from learnd.wire import RoutingSpec
 from tests.tiny import context, routing, tiny_backbone, tiny_support, tiny_task
 
@@ -146,6 +146,23 @@ def test_a_pinned_algorithm_is_used_even_where_measuring_it_costs_too_much() -> 
 def test_a_pin_of_an_unknown_algorithm_says_which_there_are() -> None:
     with pytest.raises(TaskError, match="did you mean 'ridge'"):
         go({"ridge": Mean(), "protonet": Mean()}, pin="rigde")
+
+
+def test_what_is_left_out_is_not_even_asked_for_a_bid_and_the_report_says_so() -> None:
+    class Wild(Mean):
+        def bid(self, task: Task) -> Bid:
+            raise AssertionError("it was asked")
+
+    result = go({"wild": Wild(), "good": Mean(0.2)}, replace(routing(), without=("wild", "gone")))
+    assert result.ranking == ("good",)
+    assert (scores(result)["wild"].outcome, scores(result)["wild"].reason) == ("failed", LEFT_OUT)
+    with pytest.raises(PluginError, match=f"no algorithm can learn this task .wild: {LEFT_OUT}"):
+        go({"wild": Wild()}, replace(routing(), without=("wild",)))
+
+
+def test_what_task_yaml_asks_for_is_tried_to_the_last() -> None:
+    result = go({"wild": Mean(0.0), "good": Mean(0.2)}, replace(routing(), without=("wild",)), pin="wild")
+    assert result.ranking == ("wild",)
 
 
 def test_one_shot_cannot_be_measured_so_the_highest_bid_wins() -> None:
@@ -336,8 +353,8 @@ def test_learning_noise_by_heart_is_not_accuracy() -> None:
 
 
 def test_progress_names_the_algorithm_that_is_called_next() -> None:
-    told: list[tuple[str, int, int]] = []
+    told: list[tuple[Any, ...]] = []
     algorithms = {"a": Mean(), "b": Mean(seconds=0.1)}
     route(tiny_task(EASY), BACKBONE, EASY, algorithms, routing(), context(), lambda *step: told.append(step))
-    bids = [("bid of a", 0, 2), ("bid of b", 1, 2)]
-    assert told == [*bids, ("route a", 0, 2), ("route b", 1, 2), ("route", 2, 2)]
+    bids = [("bid of a", 0, 2, "a"), ("bid of b", 1, 2, "b")]
+    assert told == [*bids, ("route a", 0, 2, "a"), ("route b", 1, 2, "b"), ("route", 2, 2)]

@@ -165,11 +165,22 @@ class Dispatcher:
             files=tuple(from_json(ImageFile, item) for item in lease.spec["files"]),
             digest=lease.digest,
             options=from_json(TaskOptions, lease.spec["options"]),
-            routing=RoutingSpec(routing.budget_seconds, routing.folds, routing.shortlist, routing.good_enough),
+            routing=RoutingSpec(
+                routing.budget_seconds,
+                routing.folds,
+                routing.shortlist,
+                routing.good_enough,
+                self._left_out(lease),
+            ),
             exemplars_per_class=self._settings.knowledge.exemplars_per_class,
             seed=int(lease.digest[:8], 16),  # the same content is learnt the same way, whenever it comes
             out=str(out),
         )
+
+    def _left_out(self, lease: Lease) -> tuple[str, ...]:
+        """The last attempt does without the algorithms that were at work when workers were lost to this job."""
+        last = lease.attempts + 1 >= self._settings.worker.attempts
+        return tuple(sorted(set(lease.spec.get("culprits", ())))) if last else ()
 
     # --- what workers say -----------------------------------------------------------------------------------------
 
@@ -215,13 +226,16 @@ class Dispatcher:
 
     def _lose(self, slot: Slot, outcome: str, reason: str) -> None:
         """The worker is lost, or must be: end it, and decide on its job."""
-        lease, stage = slot.lease, slot.progress.get("stage")
-        if stage and outcome != "broken":  # it names the algorithm that was called
-            reason = f"{reason}, at: {stage}"
+        lease, culprit = slot.lease, None
+        if slot.progress and outcome != "broken":
+            reason = f"{reason}, at: {slot.progress['stage']}"
+            culprit = slot.progress.get("algorithm") or None
+        if lease is not None and culprit is not None:
+            self._pool.strike(slot, culprit, f"{reason}, while learning {lease.name}")
         self._notice("warning", f"{slot.name}: {reason}" + (f" while learning {lease.name}" if lease else ""))
         tail = self._pool.end(slot, reason)
         if lease is not None:
-            self._results.lost(lease, outcome, reason, tail)
+            self._results.lost(lease, outcome, reason, tail, culprit)
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -247,6 +261,8 @@ class Dispatcher:
             self._export_came(outcome, out, slot.hello.backbone_hash if slot.hello else "")
         else:
             self._results.settle(lease, outcome, out)
+            if outcome.report is not None:
+                self._pool.forgive(outcome.report)
         shutil.rmtree(out.parent, ignore_errors=True)
 
     def _export_came(self, outcome: Outcome, out: Path, digest: str) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 from learnd.control.generations import Generations
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
-from learnd.control.strikes import AT_IMPORT, Strikes
+from learnd.control.strikes import AT_IMPORT, AT_WORK, Strikes
 from learnd.control.workers import Child, Inbox, devices, start_worker
-from learnd.domain import PluginInfo
+from learnd.domain import PluginInfo, Report
 from learnd.errors import LearndError
 from learnd.plugindir import fingerprint
 from learnd.settings import Settings
@@ -117,7 +117,7 @@ class Pool:
 
     def _start(self, slot: Slot) -> None:
         slot.files = fingerprint(self._settings.plugins_dir)  # before it looks: what changes meanwhile is seen later
-        backbone, barred = self._generations.backbone(self._settings.backbone), self._strikes.barred(AT_IMPORT)
+        backbone, barred = self._generations.backbone(self._settings.backbone), self._barred()
         try:
             slot.child = start_worker(
                 slot.name, slot.device, slot.index, backbone, self._settings, self._inbox, barred
@@ -173,7 +173,26 @@ class Pool:
                 slot.ready, slot.files = False, files
                 slot.deadline = time.monotonic() + self._settings.worker.start_seconds
                 self._journal.set_worker(slot.name, "starting")
-                slot.child.send({"load": {"barred": to_json_all(self._strikes.barred(AT_IMPORT))}})
+                slot.child.send({"load": {"barred": to_json_all(self._barred())}})
+
+    def _barred(self) -> tuple[PluginInfo, ...]:
+        return self._strikes.barred(AT_IMPORT, AT_WORK)
+
+    def strike(self, slot: Slot, algorithm: str, reason: str) -> None:
+        """A worker was lost while this algorithm was at work on a job: once too often, and no worker has it any more.
+
+        To be called before `end`, which forgets what the worker has said.
+        """
+        for plugin in slot.hello.plugins if slot.hello is not None else ():
+            if (plugin.name, plugin.state) == (algorithm, "ok"):
+                self._strikes.add(algorithm, plugin.source, f"was at work when a worker was lost: {reason}", AT_WORK)
+        if algorithm in (plugin.name for plugin in self._barred()):
+            for other in self.slots:
+                other.files = ""  # so that it loads the plugins anew
+
+    def forgive(self, report: Report) -> None:
+        """What the algorithms that have worked on this task may have to answer for was no habit of theirs."""
+        self._strikes.forgive([one.algorithm for one in report.candidates if one.outcome in ("chosen", "measured")])
 
     def refused(self, slot: Slot, reason: str) -> None:
         """It says itself that it cannot start.  Raises LearndError where none ever could."""

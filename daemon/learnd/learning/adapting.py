@@ -42,7 +42,7 @@ def adapt_best(
     """Adapt the chosen algorithm; where it fails, the next best.  Raises as route does when none is left."""
     while True:
         algorithm = bench.catalogue.algorithms[chosen.algorithm]
-        progress(f"adapt {algorithm.name}", 0, 1)
+        progress(f"adapt {algorithm.name}", 0, 1, algorithm.name)
         try:
             with watch.stage("adapt"):
                 state = adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))

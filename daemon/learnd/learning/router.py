@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from learnd.domain import CandidateScore, Task
@@ -23,6 +23,7 @@ from learnd.learning.measure import Folds, Measurement, cross_validate, make_fol
 from learnd.wire import RoutingSpec
 
 TRIFLE = 0.01  # of the budget: what costs less to measure is measured, however good the others are
+LEFT_OUT = "was at work when an earlier attempt lost its worker"
 PATIENCE = 3.0  # by the clock, a routing is cut short only after so many times its budget
 
 
@@ -90,13 +91,13 @@ def route(
     A plugin that raises or breaks its contract is "failed", and the others go on.  Raises TaskError where
     task.yaml asks for an algorithm that there is not, and PluginError where no candidate is left; MemoryError where
     one of them might have learnt it with more memory: that is the machine's, and may pass.
-    The stage that is told names the algorithm that is called next: should it end the process, that is its last word.
+    Those of spec.without are left out, but for one that task.yaml asks for: without it nothing could come of this.
     """
     pin = task.options.algorithm
     if pin is not None and pin not in algorithms:
         what = f"there is no algorithm {pin!r}, which task.yaml asks for"
         raise TaskError(what, where=task.name, remedy=did_you_mean(pin, list(algorithms)))
-    entered = list(_enter(task, algorithms, ctx, progress))
+    entered = list(_enter(task, algorithms, set(spec.without) - {pin}, ctx, progress))
     shortlisted = _shortlist(entered, pin, spec.shortlist)
     folds = make_folds(support, spec.folds, ctx)
     measured = list(_measure(shortlisted, backbone, support, folds, spec, ctx, progress))
@@ -122,10 +123,13 @@ def fall_back(before: Route, reason: str, outcome: str = "failed") -> Route:
 
 
 def _enter(
-    task: Task, algorithms: Mapping[str, Algorithm], ctx: Context, progress: Progress
+    task: Task, algorithms: Mapping[str, Algorithm], without: Collection[str | None], ctx: Context, progress: Progress
 ) -> Iterator[_Candidate]:
     for number, (name, algorithm) in enumerate(algorithms.items()):
-        progress(f"bid of {name}", number, len(algorithms))
+        if name in without:
+            yield _Candidate(name, algorithm, Bid(0.0, "", 0.0), "failed", LEFT_OUT)
+            continue
+        progress(f"bid of {name}", number, len(algorithms), name)
         yield _bid(name, algorithm, task, ctx)
 
 
@@ -173,7 +177,7 @@ def _measure(
     spent = 0.0  # expected, not measured
     best: _Candidate | None = None
     for number, candidate in enumerate(running):
-        progress(f"route {candidate.name}", number, len(running))
+        progress(f"route {candidate.name}", number, len(running), candidate.name)
         cost = folds.count * candidate.bid.seconds
         reason = _not_worth_it(candidate, best, cost, spent, spec)
         if reason is not None:
