@@ -18,7 +18,8 @@ import pytest
 from learnd.control.dispatch import Dispatcher
 from learnd.control.generations import Generations
 from learnd.control.journal import Journal
-from learnd.control.pool import SECOND_LOOK, SILENCE_SECONDS, Slot
+from learnd.control.pool import SILENCE_SECONDS
+from learnd.control.slots import SECOND_LOOK, Slot
 from learnd.control.strikes import AT_WORK, Strikes
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import GONE, Child, Inbox
@@ -656,7 +657,7 @@ def test_a_worker_that_cannot_start_again_is_given_another_try_later(yard: Yard)
     yard.queue("cats")
     yard.start()
     yard.crew.first_words = [{"failed": "the device is gone"}]
-    yard.until(lambda: "cpu:0: the device is gone" in yard.stages_said("warning"))
+    yard.until(lambda: any("next one starts in" in text for text in yard.stages_said("warning")))
     yard.crew.learns("cats")
     starts = len(yard.crew.started)
 
@@ -681,7 +682,47 @@ def test_a_worker_that_says_nothing_is_replaced_and_the_pause_grows(make_yard: M
         yard.dispatcher.tick()
         assert yard.slots[0].child is not None
     yard.until(lambda: yard.slots[0].ready)
-    assert yard.stages_said("warning") == ["cpu:0: the worker did not start within 30 s"] * 2
+    why = "the worker did not start within 30 s"
+    assert yard.stages_said("warning") == [
+        f"cpu:0: {why}",
+        f"cpu:0 was lost, the next one starts in 2 s ({why})",
+        f"cpu:0: {why}",
+        f"cpu:0 was lost 2 times since a job came back, the next one starts in 4 s ({why})",
+    ]
+
+
+def die_idle(yard: Yard) -> None:
+    """Something ends a worker that has nothing to do."""
+    yard.until(lambda: yard.slots[0].ready)
+    yard.child().kill()
+    yard.until(lambda: yard.slots[0].child is None)
+
+
+def test_one_that_dies_idle_again_and_again_starts_ever_later_until_a_job_comes_back(yard: Yard) -> None:
+    yard.start()
+    for pause in (2, 4, 8, 16, 32, 60, 60):
+        die_idle(yard)
+        assert [worker.state for worker in yard.journal.workers()] == ["restarting"]
+        assert f"the next one starts in {pause} s" in yard.stages_said("warning")[-1]
+        assert "was killed by SIGKILL" in yard.stages_said("warning")[-1]
+        yard.clock.ahead += pause - 1
+        yard.dispatcher.tick()
+        assert yard.slots[0].child is None
+        yard.clock.ahead += 1
+    yard.crew.learns("cats")
+    yard.queue("cats")
+    yard.until_state("cats", TaskState.LEARNED)
+    die_idle(yard)
+    assert "cpu:0 was lost, the next one starts in 2 s" in yard.stages_said("warning")[-1]
+
+
+def test_one_that_dies_at_a_job_is_replaced_at_once(yard: Yard) -> None:
+    yard.crew.will("cats", "die")
+    yard.queue("cats")
+    yard.start()
+    yard.until_state("cats", TaskState.FAILED)
+    yard.dispatcher.tick()
+    assert yard.slots[0].child is not None
 
 
 def test_a_worker_with_another_backbone_than_the_states_own_ends_the_daemon(yard: Yard, tmp_path: Path) -> None:

@@ -49,6 +49,16 @@ def test_status_of_a_state(learnd: Command, state: Path) -> None:
     assert "mine is quarantined: SyntaxError: never closed" in text
 
 
+def test_status_says_of_a_lost_worker_that_the_next_one_waits(learnd: Command, state: Path) -> None:
+    journal = Journal(state / JOURNAL)
+    journal.jobs.recover()
+    journal.set_worker("cpu:0", "restarting")
+    journal.close()
+    with hold(state):
+        assert learnd("status", "--json").json["devices"][0]["state"] == "restarting"
+        assert "restarting: its worker was lost, and the next one waits" in learnd("status").out
+
+
 def test_status_of_a_daemon_that_runs_names_it_and_what_each_device_does(learnd: Command, state: Path) -> None:
     with hold(state):
         data = learnd("status", "--json").json

@@ -16,8 +16,9 @@ from typing import Any
 from learnd.control.generations import Generations
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
-from learnd.control.pool import OVERDUE, SILENCE_SECONDS, Pool, Slot
+from learnd.control.pool import OVERDUE, SILENCE_SECONDS, Pool
 from learnd.control.results import NO_ROOM_SECONDS, Results
+from learnd.control.slots import Slot
 from learnd.control.workers import GONE, Child, Inbox, explain_exit
 from learnd.domain import SCHEMA, ImageFile, TaskOptions
 from learnd.errors import StateError
@@ -257,12 +258,11 @@ class Dispatcher:
             self._lose(slot, "broken", outcome.reason)
             return
         slot.clear()
+        self._pool.came_back(slot, outcome.report)
         if lease is None:
             self._export_came(outcome, out, slot.hello.backbone_hash if slot.hello else "")
         else:
             self._results.settle(lease, outcome, out)
-            if outcome.report is not None:
-                self._pool.forgive(outcome.report)
         shutil.rmtree(out.parent, ignore_errors=True)
 
     def _export_came(self, outcome: Outcome, out: Path, digest: str) -> None:
