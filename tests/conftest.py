@@ -13,6 +13,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from tests.control.rights import Unprivileged
 from tests.data import ARCHIVES, data_folder, missing_reason
 
 
@@ -21,6 +22,13 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("LEARND_") and name != "LEARND_DATA":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Unprivileged]:
+    rights = Unprivileged()
+    yield rights
+    rights.clean()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.domain import AdapterScore, TaskState
 from learnd.identity import label
+from tests.control.rights import Unprivileged
 from tests.face.conftest import Command, learn, lease, mark, queue
 
 COUNTS = {"waiting", "queued", "running", "learned", "failed", "rejected", "duplicate"}
@@ -32,6 +34,27 @@ def test_status_without_a_state_is_stopped_and_zero(learnd: Command, home: Path)
     assert data["devices"] == data["plugins"] == []
     assert not (home / "state").exists()
     assert "nothing learnt yet" in learnd("status").out
+
+
+def test_a_state_that_nobody_can_write_is_read_like_any_other(
+    learnd: Command, state: Path, unprivileged: Unprivileged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = [("status", "--json"), ("tasks", "--json"), ("show", "birds", "--json")]
+    place = unprivileged.place / "state"
+    shutil.copytree(state, place)
+    with hold(place):
+        pass  # as a daemon has left it
+    for path in (place, *place.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    monkeypatch.chdir(unprivileged.place)
+    before = [learnd(*command, "--state", state).json for command in commands]
+    with unprivileged:
+        said = [learnd(*command, "--state", place) for command in commands]
+        assert [(one.code, one.err) for one in said] == [(0, "")] * 3
+        assert [one.json for one in said] == before
+        said = learnd("retry", "bugs", "--state", place)
+    assert said.code == 1
+    assert "the journal cannot be read or written now (attempt to write a readonly database)" in said.err
 
 
 def test_status_of_a_state(learnd: Command, state: Path) -> None:
