@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +13,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from tests.control.rights import Unprivileged
 from tests.data import ARCHIVES, data_folder, missing_reason
 
 
@@ -19,6 +22,21 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("LEARND_") and name != "LEARND_DATA":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Unprivileged]:
+    rights = Unprivileged()
+    yield rights
+    rights.clean()
+
+
+@pytest.fixture
+def deaf_to_ctrl_c() -> Iterator[None]:
+    """As in a worker: no signal raises KeyboardInterrupt."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

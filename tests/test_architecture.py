@@ -57,6 +57,7 @@ CONTROL = [
     "learnd.control.generations",
     "learnd.control.results",
     "learnd.control.strikes",
+    "learnd.control.slots",
     "learnd.control.pool",
     "learnd.control.observers",
     "learnd.control.dispatch",
@@ -68,6 +69,7 @@ CONTROL = [
 ]
 LEARNING = [
     "learnd.learning",
+    "learnd.learning.blame",
     # files -> tensors -> features
     "learnd.learning.images",
     "learnd.learning.readers",

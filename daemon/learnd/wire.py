@@ -30,12 +30,16 @@ class BackboneSpec:
 
 @dataclass(frozen=True)
 class RoutingSpec:
-    """Limits of the routing; see config.yaml."""
+    """Limits of the routing; see config.yaml.
+
+    without: the algorithms that are left out, as they were at work when workers were lost to this job.
+    """
 
     budget_seconds: float
     folds: int
     shortlist: int
     good_enough: float
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

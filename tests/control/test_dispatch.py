@@ -18,11 +18,12 @@ import pytest
 from learnd.control.dispatch import Dispatcher
 from learnd.control.generations import Generations
 from learnd.control.journal import Journal
-from learnd.control.pool import SECOND_LOOK, SILENCE_SECONDS, Slot
-from learnd.control.strikes import Strikes
+from learnd.control.pool import SILENCE_SECONDS
+from learnd.control.slots import SECOND_LOOK, Slot
+from learnd.control.strikes import AT_WORK, Strikes
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import GONE, Child, Inbox
-from learnd.domain import ImageFile, PluginInfo, Problem, TaskOptions, TaskState
+from learnd.domain import CandidateScore, ImageFile, PluginInfo, Problem, TaskOptions, TaskState
 from learnd.errors import LearndError, StateError
 from learnd.settings import Settings, load
 from learnd.wire import BackboneSpec, LearnSpec, from_json, to_json
@@ -54,9 +55,13 @@ for line in sys.stdin:
     with open(order["run"]) as file:
         spec = json.load(file)
     plan = os.path.join(plans, spec.get("name", spec["kind"]))
-    say({"progress": {"stage": spec["kind"], "done": 0, "total": 1}})
+    with open(os.path.join(plan, "at")) as file:
+        at = file.read()
+    say({"progress": {"stage": spec["kind"], "done": 0, "total": 1, "algorithm": at}})
     with open(os.path.join(plan, "then")) as file:
         then = file.read()
+    if at in spec.get("routing", {}).get("without", []):
+        then = "done"
     if then == "die":
         print("Traceback: out of ideas", file=sys.stderr, flush=True)
         os._exit(7)
@@ -82,10 +87,11 @@ class Crew:
         self.barred: list[tuple[PluginInfo, ...]] = []  # with each start
         self.leaves("export", {"status": "done"}, {"backbone.safetensors": b"weights"})
 
-    def will(self, job: str, then: str) -> None:
-        """then: "done" | "die" | "hang"."""
+    def will(self, job: str, then: str, at: str = "") -> None:
+        """then: "done" | "die" | "hang", at the call of an algorithm; where that one is left out, it is done."""
         (self.plans / job).mkdir(parents=True, exist_ok=True)
         (self.plans / job / "then").write_text(then)
+        (self.plans / job / "at").write_text(at)
 
     def leaves(self, job: str, result: Any, files: dict[str, bytes]) -> None:
         out = self.plans / job / "out"
@@ -106,6 +112,12 @@ class Crew:
         (out / "result.json").write_text(json.dumps(to_json(outcome)))
         self.will(job, "done")
 
+    def learns_without(self, algorithm: str, *jobs: str) -> None:
+        """It dies at the call of this algorithm; where that is left out, it comes back with a good candidate."""
+        for job in jobs:
+            self.learns(job)
+            self.will(job, "die", at=algorithm)
+
     def start_worker(
         self,
         name: str,
@@ -118,6 +130,9 @@ class Crew:
     ) -> Child:
         self.barred.append(barred)
         words = self.first_words.pop(0) if self.first_words else hello(device)
+        if "hello" in words:
+            kept = [one for one in words["hello"]["plugins"] if one["name"] not in {plugin.name for plugin in barred}]
+            words = {"hello": {**words["hello"], "plugins": kept}}
         self.started.append((name, backbone))
         command = [sys.executable, "-I", "-S", "-c", WORKER, json.dumps(words), str(self.plans)]
         return Child(name, command, settings.state / "logs" / f"{name}.log", inbox)
@@ -642,7 +657,7 @@ def test_a_worker_that_cannot_start_again_is_given_another_try_later(yard: Yard)
     yard.queue("cats")
     yard.start()
     yard.crew.first_words = [{"failed": "the device is gone"}]
-    yard.until(lambda: "cpu:0: the device is gone" in yard.stages_said("warning"))
+    yard.until(lambda: any("next one starts in" in text for text in yard.stages_said("warning")))
     yard.crew.learns("cats")
     starts = len(yard.crew.started)
 
@@ -667,7 +682,47 @@ def test_a_worker_that_says_nothing_is_replaced_and_the_pause_grows(make_yard: M
         yard.dispatcher.tick()
         assert yard.slots[0].child is not None
     yard.until(lambda: yard.slots[0].ready)
-    assert yard.stages_said("warning") == ["cpu:0: the worker did not start within 30 s"] * 2
+    why = "the worker did not start within 30 s"
+    assert yard.stages_said("warning") == [
+        f"cpu:0: {why}",
+        f"cpu:0 was lost, the next one starts in 2 s ({why})",
+        f"cpu:0: {why}",
+        f"cpu:0 was lost 2 times since a job came back, the next one starts in 4 s ({why})",
+    ]
+
+
+def die_idle(yard: Yard) -> None:
+    """Something ends a worker that has nothing to do."""
+    yard.until(lambda: yard.slots[0].ready)
+    yard.child().kill()
+    yard.until(lambda: yard.slots[0].child is None)
+
+
+def test_one_that_dies_idle_again_and_again_starts_ever_later_until_a_job_comes_back(yard: Yard) -> None:
+    yard.start()
+    for pause in (2, 4, 8, 16, 32, 60, 60):
+        die_idle(yard)
+        assert [worker.state for worker in yard.journal.workers()] == ["restarting"]
+        assert f"the next one starts in {pause} s" in yard.stages_said("warning")[-1]
+        assert "was killed by SIGKILL" in yard.stages_said("warning")[-1]
+        yard.clock.ahead += pause - 1
+        yard.dispatcher.tick()
+        assert yard.slots[0].child is None
+        yard.clock.ahead += 1
+    yard.crew.learns("cats")
+    yard.queue("cats")
+    yard.until_state("cats", TaskState.LEARNED)
+    die_idle(yard)
+    assert "cpu:0 was lost, the next one starts in 2 s" in yard.stages_said("warning")[-1]
+
+
+def test_one_that_dies_at_a_job_is_replaced_at_once(yard: Yard) -> None:
+    yard.crew.will("cats", "die")
+    yard.queue("cats")
+    yard.start()
+    yard.until_state("cats", TaskState.FAILED)
+    yard.dispatcher.tick()
+    assert yard.slots[0].child is not None
 
 
 def test_a_worker_with_another_backbone_than_the_states_own_ends_the_daemon(yard: Yard, tmp_path: Path) -> None:
@@ -795,6 +850,105 @@ def test_where_every_worker_dies_before_its_hello_the_daemon_says_so_and_ends(ma
     yard.child().kill()
     with pytest.raises(LearndError, match=r"no worker can start on cpu: .*SIGKILL \(2 attempts\)"):
         yard.until(lambda: False)
+
+
+# --- algorithms that take a worker with them --------------------------------------------------------------------------
+
+WILD = {"name": "wild", "source": "/plugins/evil.py", "state": "ok"}
+
+
+def with_wild(make_yard: MakeYard, workers: int = 1, **flags: str) -> Yard:
+    """A yard whose workers have all loaded the algorithm "wild", unless it is kept from them."""
+    yard = make_yard(devices=f"[{', '.join(['cpu'] * workers)}]", **flags)
+    yard.crew.first_words = [hello("cpu", plugins=(WILD,)) for _ in range(20)]
+    yard.crew.says_of_plugins(loaded())
+    return yard
+
+
+def test_the_last_attempt_leaves_out_the_algorithm_at_which_the_worker_died(make_yard: MakeYard) -> None:
+    yard = with_wild(make_yard)
+    yard.crew.learns_without("wild", "cats")
+    yard.queue("cats")
+    yard.start()
+    yard.until_state("cats", TaskState.LEARNED)
+
+    outcomes = [row["outcome"] for row in yard.journal.db.all("SELECT outcome FROM attempts ORDER BY epoch")]
+    assert outcomes == ["died", "died", "done"]
+    (strike,) = Strikes(yard.journal).all()
+    assert (strike.name, strike.source, strike.role, strike.standing) == ("wild", "/plugins/evil.py", AT_WORK, 2)
+    how = "the worker ended with exit code 7, at: learn, while learning cats"
+    assert strike.reason == f"was at work when a worker was lost: {how}"
+    assert set(yard.crew.barred) == {()}
+
+
+def test_one_that_hangs_is_left_out_like_one_that_dies(make_yard: MakeYard) -> None:
+    yard = with_wild(make_yard, worker__attempts="2", worker__job_seconds="30")
+    yard.crew.learns("cats")
+    yard.crew.will("cats", "hang", at="wild")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    yard.clock.ahead = 31
+    yard.until_state("cats", TaskState.LEARNED)
+
+
+def test_what_the_next_daemon_does_is_the_same(make_yard: MakeYard) -> None:
+    yard = with_wild(make_yard, worker__attempts="2")
+    yard.crew.learns_without("wild", "cats")
+    yard.queue("cats")
+    yard.start()
+    yard.until(lambda: "attempt 1" in yard.row("cats").reason)
+    yard.dispatcher.stop()
+    lease = yard.journal.jobs.lease("cpu:0")
+    assert lease is not None
+    assert (lease.attempts, lease.spec["culprits"]) == (1, ["wild"])
+
+
+def test_the_third_time_it_is_kept_from_every_worker(make_yard: MakeYard) -> None:
+    yard = with_wild(make_yard, workers=2)
+    yard.crew.learns_without("wild", "cats", "dogs", "eels")
+    for number, task in enumerate(("cats", "dogs", "eels")):
+        yard.queue(task, digest=f"0000000{number}")
+    yard.start()
+    for task in ("cats", "dogs", "eels"):
+        yard.until_state(task, TaskState.LEARNED)
+    yard.until(lambda: all(slot.ready for slot in yard.slots))
+
+    (barred,) = yard.crew.barred[-1]
+    assert (barred.name, barred.source, barred.state) == ("wild", "/plugins/evil.py", "quarantined")
+    assert "wild" not in [plugin.name for slot in yard.slots if slot.hello for plugin in slot.hello.plugins]
+
+
+def test_one_that_works_in_between_is_forgiven(make_yard: MakeYard) -> None:
+    yard = with_wild(make_yard)
+    score = CandidateScore("wild", 0.9, "", 0.1, "measured", accuracy=0.8)
+    yard.start()
+    for number in range(3):  # at each, somebody ends the worker once
+        task = f"task{number}"
+        yard.crew.learns(task)
+        report = yard.crew.plans / task / "out" / "result.json"
+        outcome = json.loads(report.read_text())
+        outcome["report"]["candidates"] = [to_json(score)]
+        report.write_text(json.dumps(outcome))
+        yard.crew.will(task, "die", at="wild")
+        yard.queue(task, digest=f"0000000{number}")
+        yard.until(lambda task=task: "attempt 1" in yard.row(task).reason)  # type: ignore[misc]
+        yard.crew.will(task, "done")
+        yard.until_state(task, TaskState.LEARNED)
+
+    (strike,) = Strikes(yard.journal).all()
+    assert (strike.count, strike.standing) == (3, 0)
+    assert set(yard.crew.barred) == {()}
+
+
+def test_a_broken_job_is_no_algorithms_fault(make_yard: MakeYard) -> None:
+    yard = with_wild(make_yard, worker__attempts="2")
+    yard.crew.leaves("cats", {"status": "broken", "reason": "MemoryError: "}, {})
+    yard.crew.will("cats", "done", at="wild")
+    yard.queue("cats")
+    yard.start()
+    yard.until_state("cats", TaskState.FAILED)
+    assert Strikes(yard.journal).all() == []
 
 
 # --- plugins that come and go while it runs ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from learnd.control.journal import Journal
 from learnd.domain import TaskState
 from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.wire import Hello
+from tests.control.rights import Unprivileged
 
 
 def test_it_is_opened_so_that_a_commit_survives_a_power_cut(tmp_path: Path) -> None:
@@ -121,3 +123,60 @@ def test_skip_and_retry_of_what_cannot_be_say_so(tmp_path: Path) -> None:
     journal.jobs.accept("cats", "cats", fingerprint="f1", digest="d", ways=2, images=4, priority=0, spec={})
     with pytest.raises(TaskError, match="'cats' is queued and cannot be retried"):
         journal.tasks.retry("cats")
+
+
+# --- where nothing can be written ------------------------------------------------------------------------------------
+
+
+def left_by(folder: Path, *, killed: bool) -> Path:
+    """The journal of a daemon that knew a version 7 and ended, or was killed."""
+    folder.mkdir()
+    path = folder / "j.sqlite"
+    journal = Journal(path, create=True)
+    journal.put("head", "7")
+    if killed:
+        for file in folder.iterdir():
+            shutil.copy(file, folder / f"as it was {file.name}")
+    journal.close()
+    if killed:
+        for file in folder.glob("as it was *"):
+            file.rename(folder / file.name.removeprefix("as it was "))
+    return path
+
+
+def write_protect(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("name", ["state", "50% of all? #1"])
+def test_it_can_be_read_where_nothing_can_be_written(unprivileged: Unprivileged, killed: bool, name: str) -> None:
+    path = left_by(unprivileged.place / name, killed=killed)
+    before = sorted(file.name for file in path.parent.iterdir())
+    assert len(before) == (3 if killed else 1)
+    write_protect(path.parent)
+    with unprivileged:
+        journal = Journal(path)
+        assert journal.head == 7
+        with pytest.raises(StateUnavailable, match="readonly"):
+            journal.put("head", "8")
+        journal.close()
+    assert sorted(file.name for file in path.parent.iterdir()) == before
+
+
+def test_commits_that_can_be_read_only_elsewhere_are_named_and_never_left_out(unprivileged: Unprivileged) -> None:
+    path = left_by(unprivileged.place / "state", killed=True)
+    (path.parent / "j.sqlite-shm").unlink()  # as a backup leaves it out
+    write_protect(path.parent)
+    with unprivileged, pytest.raises(StateUnavailable, match=r"j\.sqlite-wal holds commits") as error:
+        Journal(path)
+    assert "copy the whole state folder" in (error.value.remedy or "")
+
+
+def test_one_that_may_not_be_read_is_still_called_that(unprivileged: Unprivileged) -> None:
+    path = left_by(unprivileged.place / "state", killed=False)
+    path.chmod(0o000)
+    with unprivileged, pytest.raises(StateUnavailable, match="unable to open"):
+        Journal(path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from learnd.control.journal import Journal
-from learnd.control.strikes import AT_EVENT, AT_IMPORT, Strikes
+from learnd.control.strikes import AT_EVENT, AT_IMPORT, AT_WORK, Strikes
 
 
 @pytest.fixture
@@ -61,3 +61,41 @@ def test_what_a_plugin_did_as_an_observer_is_held_against_the_observer_alone(jou
     strikes.add("evil", str(evil), "killed the observers", AT_EVENT)
     assert strikes.barred(AT_IMPORT) == ()
     assert [plugin.name for plugin in strikes.barred(AT_IMPORT, AT_EVENT)] == ["evil"]
+
+
+def at_work(journal: Journal) -> list[str]:
+    return [plugin.name for plugin in Strikes(journal).barred(AT_WORK)]
+
+
+def test_at_work_it_takes_three_in_a_row(journal: Journal, evil: Path) -> None:
+    strikes = Strikes(journal)
+    for number in range(2):
+        strikes.add("wild", str(evil), f"killed worker {number}", AT_WORK)
+    assert at_work(journal) == []
+    strikes.forgive(["wild", "tame"])
+    for number in range(3):
+        assert at_work(journal) == []
+        strikes.add("wild", str(evil), f"killed worker {number}", AT_WORK)
+    assert at_work(journal) == ["wild"]
+    strikes.forgive(["wild"])  # by a worker that had loaded it before
+    assert at_work(journal) == ["wild"]
+    strikes.pardon()
+    assert at_work(journal) == []
+    assert [strike.count for strike in strikes.all()] == [5]
+
+
+def test_strikes_of_another_content_do_not_add_up(journal: Journal, evil: Path) -> None:
+    strikes = Strikes(journal)
+    for number in range(4):
+        evil.write_text(f"version = {number // 2}")
+        strikes.add("wild", str(evil), "killed the worker", AT_WORK)
+    assert at_work(journal) == []
+
+
+def test_what_an_earlier_learnd_has_written_still_counts(journal: Journal, evil: Path) -> None:
+    strikes = Strikes(journal)
+    strikes.add("evil", str(evil), "killed the worker")
+    written = (journal.db.get("plugin_strikes") or "").replace('"standing": 1', '"standing": true')
+    assert "true" in written
+    journal.put("plugin_strikes", written)
+    assert barred(journal) == ["evil"]

@@ -90,6 +90,47 @@ def test_a_plugin_that_ends_the_worker_is_kept_away_and_an_observer_hears_what_f
         assert live.stop() == 0
 
 
+WILD = """
+import os
+from dataclasses import dataclass
+from typing import ClassVar
+from learnd.learning.algorithm import Bid
+from learnd.learning.hooks import hookimpl
+from learnd_plugins.protonet import ProtoNet
+
+@dataclass(frozen=True)
+class Wild(ProtoNet):
+    name: ClassVar[str] = "wild"
+    summary: ClassVar[str] = "crashes, as native code does"
+
+    def bid(self, task):
+        return Bid(1.0, "trust me", 0.0)
+
+    def fit(self, features, labels, ways, ctx):
+        os.abort()
+
+@hookimpl
+def learnd_algorithms():
+    return [Wild]
+"""
+
+
+def test_a_task_at_which_an_algorithm_ends_the_worker_is_learnt_by_another(tmp_path: Path, make_task: MakeTask) -> None:
+    flags = {"watch__quiet_seconds": "0.3", "routing__budget_seconds": "1", "worker__retry_seconds": "0"}
+    with LiveDaemon(tmp_path / "home", "conv4", worker__attempts="2", **flags) as live:
+        (live.home / "plugins").mkdir()
+        (live.home / "plugins" / "crashes.py").write_text(WILD)
+        make_task("digits").rename(live.tasks / "digits")
+        live.start()
+        live.wait_state("digits", TaskState.LEARNED, timeout=110)
+        shown = live.json("show", "digits")
+        (wild,) = [one for one in shown["revisions"][0]["report"]["candidates"] if one["algorithm"] == "wild"]
+        assert (wild["outcome"], wild["reason"]) == ("failed", "was at work when an earlier attempt lost its worker")
+        (told,) = [event["message"] for event in shown["events"] if event["kind"] == "requeued"]
+        assert "was killed by SIGABRT, at: route wild" in told
+        assert live.stop() == 0
+
+
 def entry(live: LiveDaemon, name: str) -> Any:
     """What the journal says of a plugin, as JSON data; None where it is unknown."""
     journal = live.journal()

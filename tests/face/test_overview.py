@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.domain import AdapterScore, TaskState
 from learnd.identity import label
+from tests.control.rights import Unprivileged
 from tests.face.conftest import Command, learn, lease, mark, queue
 
 COUNTS = {"waiting", "queued", "running", "learned", "failed", "rejected", "duplicate"}
@@ -34,6 +36,27 @@ def test_status_without_a_state_is_stopped_and_zero(learnd: Command, home: Path)
     assert "nothing learnt yet" in learnd("status").out
 
 
+def test_a_state_that_nobody_can_write_is_read_like_any_other(
+    learnd: Command, state: Path, unprivileged: Unprivileged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = [("status", "--json"), ("tasks", "--json"), ("show", "birds", "--json")]
+    place = unprivileged.place / "state"
+    shutil.copytree(state, place)
+    with hold(place):
+        pass  # as a daemon has left it
+    for path in (place, *place.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    monkeypatch.chdir(unprivileged.place)
+    before = [learnd(*command, "--state", state).json for command in commands]
+    with unprivileged:
+        said = [learnd(*command, "--state", place) for command in commands]
+        assert [(one.code, one.err) for one in said] == [(0, "")] * 3
+        assert [one.json for one in said] == before
+        said = learnd("retry", "bugs", "--state", place)
+    assert said.code == 1
+    assert "the journal cannot be read or written now (attempt to write a readonly database)" in said.err
+
+
 def test_status_of_a_state(learnd: Command, state: Path) -> None:
     data = learnd("status", "--json").json
 
@@ -47,6 +70,16 @@ def test_status_of_a_state(learnd: Command, state: Path) -> None:
     text = learnd("status").out
     assert "version 1: 5 classes of 1 task, 1.5 MB, backbone conv4" in text
     assert "mine is quarantined: SyntaxError: never closed" in text
+
+
+def test_status_says_of_a_lost_worker_that_the_next_one_waits(learnd: Command, state: Path) -> None:
+    journal = Journal(state / JOURNAL)
+    journal.jobs.recover()
+    journal.set_worker("cpu:0", "restarting")
+    journal.close()
+    with hold(state):
+        assert learnd("status", "--json").json["devices"][0]["state"] == "restarting"
+        assert "restarting: its worker was lost, and the next one waits" in learnd("status").out
 
 
 def test_status_of_a_daemon_that_runs_names_it_and_what_each_device_does(learnd: Command, state: Path) -> None:

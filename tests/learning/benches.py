@@ -53,6 +53,8 @@ class Fragile(Algorithm):
         # Cross-validation shows it a part of the support and is answered well; the whole support breaks it.
         if self.breaks_in == "adapt" and len(support.labels) == 15:
             raise ZeroDivisionError("by nought")
+        if self.breaks_in == "interrupt" and len(support.labels) == 15:
+            raise KeyboardInterrupt
         if self.breaks_in == "memory" and len(support.labels) == 15:
             raise torch.OutOfMemoryError("no room")
         size = float("nan") if self.breaks_in == "state" and len(support.labels) == 15 else 1.0

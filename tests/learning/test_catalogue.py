@@ -207,6 +207,14 @@ def test_a_plugin_that_is_barred_is_not_imported_and_listed_with_the_reason(tmp_
     assert "mine" in catalogue.algorithms
 
 
+def test_an_algorithm_that_is_barred_is_left_out_of_what_its_plugin_brings(tmp_path: Path) -> None:
+    (tmp_path / "several.py").write_text(GOOD)
+    wild = PluginInfo("mine", str(tmp_path / "several.py"), "quarantined", "was at work when a worker was lost")
+    catalogue = load_catalogue(tmp_path, {}, [wild])
+    assert catalogue.unfit("mine") == info(catalogue, "mine") == wild
+    assert (catalogue.unfit("ridge"), catalogue.unfit("nobody")) == (None, None)
+
+
 def test_options_for_nobody_are_an_entry_of_their_own() -> None:
     unknown = info(load_catalogue(None, {"rigde": {"strength": 1.0}}), "rigde")
     assert (unknown.state, unknown.source) == ("quarantined", "config.yaml")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from learnd.domain import Report, TaskOptions
+from learnd.domain import PluginInfo, Report, TaskOptions
 from learnd.learning import memory
 from learnd.learning.algorithm import Algorithm
 from learnd.learning.bench import Bench
@@ -25,7 +26,7 @@ STATISTICS = "statistics.safetensors"
 FILES = {"adapted.safetensors", STATISTICS, "exemplars.zip", "report.json"}
 
 
-def silent(stage: str, done: int, total: int) -> None: ...
+def silent(stage: str, done: int, total: int, algorithm: str = "", /) -> None: ...
 
 
 def learnt(tmp_path: Path, *algorithms: Algorithm, options: TaskOptions | None = None) -> tuple[Outcome, Bench]:
@@ -120,7 +121,8 @@ def test_the_same_job_gives_the_same_knowledge_bit_for_bit(tmp_path: Path) -> No
     assert len({(out / "exemplars.zip").read_bytes() for out in outs}) == 1
 
 
-@pytest.mark.parametrize("where", ["adapt", "state", "predict"])
+@pytest.mark.usefixtures("deaf_to_ctrl_c")
+@pytest.mark.parametrize("where", ["adapt", "interrupt", "state", "predict"])
 def test_where_the_chosen_one_fails_the_next_best_learns(where: str, tmp_path: Path) -> None:
     report = report_of(learnt(tmp_path, Fragile(breaks_in=where), NearestMean())[0])
     assert report.algorithm == "nearest_mean"
@@ -138,14 +140,14 @@ def test_with_all_algorithms_broken_the_job_fails_with_every_reason(tmp_path: Pa
 
 
 def test_with_no_memory_for_any_algorithm_the_machine_is_to_blame_and_the_job_is_not_over(tmp_path: Path) -> None:
-    with pytest.raises(MemoryError, match="fragile: OutOfMemoryError: no room"):
+    with pytest.raises(MemoryError, match=r"fragile: torch\.OutOfMemoryError: no room"):
         learnt(tmp_path, Fragile(breaks_in="memory"))
 
 
 def test_where_one_runs_out_of_memory_the_next_best_learns(tmp_path: Path) -> None:
     report = report_of(learnt(tmp_path, Fragile(breaks_in="memory"), NearestMean())[0])
     told = {candidate.algorithm: (candidate.outcome, candidate.reason) for candidate in report.candidates}
-    assert told["fragile"] == ("out of memory", "OutOfMemoryError: no room")
+    assert told["fragile"] == ("out of memory", "torch.OutOfMemoryError: no room")
     assert told["nearest_mean"] == ("chosen", "fragile ran out of memory")
 
 
@@ -153,6 +155,15 @@ def test_an_algorithm_that_there_is_not(tmp_path: Path) -> None:
     outcome, _ = learnt(tmp_path, options=TaskOptions(algorithm="nearest_meen"))
     assert outcome.status == "failed"
     assert "nearest_mean" in outcome.reason
+
+
+def test_an_algorithm_that_is_quarantined_is_called_that(tmp_path: Path) -> None:
+    worker = bench(tmp_path)
+    wild = PluginInfo("wild", "wild.py", "quarantined", "was at work when a worker was lost\n  trace")
+    spec = learn_spec(stripes_task(tmp_path / "task"), tmp_path / "out", TaskOptions(algorithm="wild"))
+    outcome = learn(spec, replace(worker, catalogue=worker.catalogue.adding(wild)), silent)
+    why = "'wild', which task.yaml asks for, is quarantined (was at work when a worker was lost)"
+    assert (outcome.status, outcome.reason) == ("failed", f"letters: {why}\n  -> learnd plugins info wild")
 
 
 def test_a_folder_that_changed_is_said_so(tmp_path: Path) -> None:

@@ -52,6 +52,10 @@ def test_a_reader_gets_the_bytes_under_the_files_own_name_and_never_the_file(tmp
     assert not seen[0].exists()
 
 
+def _interrupts(path: Path) -> Tensor:
+    raise KeyboardInterrupt
+
+
 def _raises(path: Path) -> Tensor:
     raise KeyError("no header")
 
@@ -61,12 +65,14 @@ def _raises(path: Path) -> Tensor:
     [
         (_raises, "KeyError: 'no header'"),
         (lambda path: exit(3), "SystemExit: 3"),
+        (_interrupts, "KeyboardInterrupt: "),
         (lambda path: None, "handed back NoneType, not uint8"),
         (lambda path: torch.zeros(3, 8, 8), r"handed back \(3, 8, 8\) of torch.float32"),
         (lambda path: torch.zeros(8, 8, 3, dtype=torch.uint8), r"handed back \(8, 8, 3\)"),
         (lambda path: torch.zeros(3, 0, 8, dtype=torch.uint8), r"handed back \(3, 0, 8\)"),
     ],
 )
+@pytest.mark.usefixtures("deaf_to_ctrl_c")
 def test_a_reader_that_fails_is_named_with_the_file(read: Reader, says: str) -> None:
     with pytest.raises(ImageError, match=f"a.dat: cannot be read by the plugin mine .*{says}") as caught:
         FileReader("mine", read)(b"x", "a.dat")

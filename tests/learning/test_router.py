@@ -15,7 +15,7 @@ from learnd.domain import CandidateScore, Task
 from learnd.errors import PluginError, TaskError
 from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, Support
 from learnd.learning.measure import make_folds
-from learnd.learning.router import Route, fall_back, route
+from learnd.learning.router import LEFT_OUT, Route, fall_back, route
 from learnd.wire import RoutingSpec
 from tests.tiny import context, routing, tiny_backbone, tiny_support, tiny_task
 
@@ -148,6 +148,23 @@ def test_a_pin_of_an_unknown_algorithm_says_which_there_are() -> None:
         go({"ridge": Mean(), "protonet": Mean()}, pin="rigde")
 
 
+def test_what_is_left_out_is_not_even_asked_for_a_bid_and_the_report_says_so() -> None:
+    class Wild(Mean):
+        def bid(self, task: Task) -> Bid:
+            raise AssertionError("it was asked")
+
+    result = go({"wild": Wild(), "good": Mean(0.2)}, replace(routing(), without=("wild", "gone")))
+    assert result.ranking == ("good",)
+    assert (scores(result)["wild"].outcome, scores(result)["wild"].reason) == ("failed", LEFT_OUT)
+    with pytest.raises(PluginError, match=f"no algorithm can learn this task .wild: {LEFT_OUT}"):
+        go({"wild": Wild()}, replace(routing(), without=("wild",)))
+
+
+def test_what_task_yaml_asks_for_is_tried_to_the_last() -> None:
+    result = go({"wild": Mean(0.0), "good": Mean(0.2)}, replace(routing(), without=("wild",)), pin="wild")
+    assert result.ranking == ("wild",)
+
+
 def test_one_shot_cannot_be_measured_so_the_highest_bid_wins() -> None:
     support = tiny_support(BACKBONE, shots=1)
     algorithms = {"low": Mean(0.3), "high": Mean(0.8, seconds=1.0), "too dear": Mean(0.9, seconds=30.0)}
@@ -161,6 +178,10 @@ def _exit() -> None:
     raise SystemExit(3)
 
 
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def _divide() -> float:
     return 1 / 0
 
@@ -170,15 +191,34 @@ def _divide() -> float:
     [
         (_divide, "ZeroDivisionError: division by zero"),
         (_exit, "SystemExit: 3"),
+        (_interrupt, "KeyboardInterrupt"),
         (lambda: None, "adapt handed back NoneType"),
         (lambda: {"mean": torch.full((3, 8), float("nan"))}, "state['mean'] is not finite"),
         (lambda: {"mean": torch.zeros(2, 8)}, "predict handed back (3, 2) of torch.float32"),
     ],
 )
+@pytest.mark.usefixtures("deaf_to_ctrl_c")
 def test_a_broken_plugin_is_blamed_and_the_others_go_on(bad: Callable[[], Any], reason: str) -> None:
     result = go({"broken": Breaking(0.9, bad=bad), "good": Mean(0.2)})
     assert result.ranking == ("good",)
     assert (scores(result)["broken"].outcome, scores(result)["broken"].reason) == ("failed", reason)
+
+
+@pytest.mark.usefixtures("deaf_to_ctrl_c")
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, GeneratorExit, SystemExit])
+def test_whatever_a_bid_raises_is_the_plugins_fault(kind: type[BaseException]) -> None:
+    class Rude(Mean):
+        def bid(self, task: Task) -> Bid:
+            raise kind
+
+    result = go({"rude": Rude(), "good": Mean(0.2)})
+    assert (result.algorithm, scores(result)["rude"].outcome) == ("good", "failed")
+    assert scores(result)["rude"].reason == kind.__name__
+
+
+def test_where_ctrl_c_is_heard_it_is_nobodys_fault() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        go({"broken": Breaking(0.9, bad=_interrupt), "good": Mean(0.2)})
 
 
 def _allocate() -> Any:
@@ -313,8 +353,8 @@ def test_learning_noise_by_heart_is_not_accuracy() -> None:
 
 
 def test_progress_names_the_algorithm_that_is_called_next() -> None:
-    told: list[tuple[str, int, int]] = []
+    told: list[tuple[Any, ...]] = []
     algorithms = {"a": Mean(), "b": Mean(seconds=0.1)}
     route(tiny_task(EASY), BACKBONE, EASY, algorithms, routing(), context(), lambda *step: told.append(step))
-    bids = [("bid of a", 0, 2), ("bid of b", 1, 2)]
-    assert told == [*bids, ("route a", 0, 2), ("route b", 1, 2), ("route", 2, 2)]
+    bids = [("bid of a", 0, 2, "a"), ("bid of b", 1, 2, "b")]
+    assert told == [*bids, ("route a", 0, 2, "a"), ("route b", 1, 2, "b"), ("route", 2, 2)]

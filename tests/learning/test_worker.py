@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
-from learnd.domain import PluginInfo
+from learnd.domain import PluginInfo, TaskOptions
 from learnd.learning import checkpoints
 from learnd.learning.worker import short_of_room
 from learnd.wire import BackboneSpec, ExportSpec, LearnSpec, Outcome, PredictSpec, from_json, to_json
@@ -173,6 +173,32 @@ def test_a_defect_breaks_the_job_and_not_the_worker(folder: Path) -> None:
     assert outcome.status == "broken"
     assert "Error" in outcome.reason
     assert worker.run(learn_spec(folder / "task", folder / "second")).status == "done"
+    worker.close()
+
+
+def test_a_plugin_that_raises_what_no_plugin_should_does_not_end_the_worker(folder: Path) -> None:
+    """In bid and fit another learns; where it alone is asked, the job has failed and the next one is done."""
+    worker = Worker(folder, spec_of(folder))
+    worker.hear("hello")
+    for rude in ('return Bid(0.9, "here", 0.0)', 'print("fitting")'):
+        (folder / "plugins" / "noisy.py").write_text(NOISY.replace(rude, "raise KeyboardInterrupt"))
+        worker.load()
+        outcome = worker.run(learn_spec(stripes_task(folder / "task"), folder / "other"))
+        assert outcome.report is not None, outcome.reason
+        (noisy,) = [score for score in outcome.report.candidates if score.algorithm == "noisy"]
+        assert (noisy.outcome, noisy.reason) == ("failed", "KeyboardInterrupt")
+
+    (folder / "plugins" / "noisy.py").write_text(NOISY)
+    worker.load()
+    spec = learn_spec(folder / "task", folder / "out", TaskOptions(algorithm="noisy"))
+    assert worker.run(spec).status == "done"
+    score = 'return -torch.cdist(features, state["means"])'
+    (folder / "plugins" / "noisy.py").write_text(NOISY.replace(score, "raise KeyboardInterrupt"))
+    worker.load()
+    images = sorted((folder / "task").rglob("*.png"))
+    asked = worker.run(predict_spec(images, [member_of(spec)], folder / "answer", spec.name))
+    assert (asked.status, asked.reason) == ("broken", "KeyboardInterrupt: ")
+    assert worker.run(predict_spec(images, [member_of(spec)], folder / "again")).status == "done"
     worker.close()
 
 

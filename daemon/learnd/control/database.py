@@ -33,6 +33,7 @@ class Database:
 
     Every method raises StateError where the file is absent (unless create), damaged, or of another schema, and
     StateUnavailable where it cannot be read or written now: a full disk, missing rights, a lock that is held.
+    One that lies where nothing can be written can be read all the same, as its last daemon left it.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -40,13 +41,24 @@ class Database:
             raise _absent(path)
         self._path = path
         try:
-            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
+            self._open(path.absolute().as_uri())
+        except StateUnavailable as unavailable:
+            if create or not _wants_to_write(unavailable):
+                raise
+            if _unmerged(path):
+                raise _left_behind(path) from unavailable
+            # Nobody writes it now, or SQLite would have found the files of whoever does.
+            self._open(f"{path.absolute().as_uri()}?immutable=1")
+        self._migrate(path, create)
+
+    def _open(self, address: str) -> None:
+        try:
+            self._connection = sqlite3.connect(address, timeout=30, isolation_level=None, uri=True)
         except sqlite3.DatabaseError as error:
-            raise _trouble(error, path) from error
+            raise _trouble(error, self._path) from error
         self._connection.row_factory = sqlite3.Row
         self.run("PRAGMA journal_mode=WAL")
         self.run("PRAGMA synchronous=FULL")
-        self._migrate(path, create)
 
     def _migrate(self, path: Path, create: bool) -> None:
         if self.one("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None:
@@ -141,6 +153,24 @@ class Database:
         """Changes when another process has committed; costs microseconds."""
         row = self.one("PRAGMA data_version")
         return 0 if row is None else int(row[0])
+
+
+def _wants_to_write(error: StateUnavailable) -> bool:
+    """Whether SQLite cannot open a journal, as it would have to put files of its own beside it first."""
+    code = getattr(error.__cause__, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+
+def _unmerged(path: Path) -> bool:
+    """Whether a daemon that was killed has left commits that are not in the journal itself yet."""
+    beside = path.with_name(f"{path.name}-wal")
+    return beside.exists() and beside.stat().st_size > 0
+
+
+def _left_behind(path: Path) -> StateUnavailable:
+    what = f"{path.name}-wal holds commits that can be read only where files can be written"
+    remedy = "copy the whole state folder to such a place, and ask there (--state DIR)"
+    return StateUnavailable(what, where=str(path), remedy=remedy)
 
 
 def _absent(path: Path) -> StateError:

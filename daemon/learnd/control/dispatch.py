@@ -16,8 +16,9 @@ from typing import Any
 from learnd.control.generations import Generations
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
-from learnd.control.pool import OVERDUE, SILENCE_SECONDS, Pool, Slot
+from learnd.control.pool import OVERDUE, SILENCE_SECONDS, Pool
 from learnd.control.results import NO_ROOM_SECONDS, Results
+from learnd.control.slots import Slot
 from learnd.control.workers import GONE, Child, Inbox, explain_exit
 from learnd.domain import SCHEMA, ImageFile, TaskOptions
 from learnd.errors import StateError
@@ -165,11 +166,22 @@ class Dispatcher:
             files=tuple(from_json(ImageFile, item) for item in lease.spec["files"]),
             digest=lease.digest,
             options=from_json(TaskOptions, lease.spec["options"]),
-            routing=RoutingSpec(routing.budget_seconds, routing.folds, routing.shortlist, routing.good_enough),
+            routing=RoutingSpec(
+                routing.budget_seconds,
+                routing.folds,
+                routing.shortlist,
+                routing.good_enough,
+                self._left_out(lease),
+            ),
             exemplars_per_class=self._settings.knowledge.exemplars_per_class,
             seed=int(lease.digest[:8], 16),  # the same content is learnt the same way, whenever it comes
             out=str(out),
         )
+
+    def _left_out(self, lease: Lease) -> tuple[str, ...]:
+        """The last attempt does without the algorithms that were at work when workers were lost to this job."""
+        last = lease.attempts + 1 >= self._settings.worker.attempts
+        return tuple(sorted(set(lease.spec.get("culprits", ())))) if last else ()
 
     # --- what workers say -----------------------------------------------------------------------------------------
 
@@ -215,13 +227,16 @@ class Dispatcher:
 
     def _lose(self, slot: Slot, outcome: str, reason: str) -> None:
         """The worker is lost, or must be: end it, and decide on its job."""
-        lease, stage = slot.lease, slot.progress.get("stage")
-        if stage and outcome != "broken":  # it names the algorithm that was called
-            reason = f"{reason}, at: {stage}"
+        lease, culprit = slot.lease, None
+        if slot.progress and outcome != "broken":
+            reason = f"{reason}, at: {slot.progress['stage']}"
+            culprit = slot.progress.get("algorithm") or None
+        if lease is not None and culprit is not None:
+            self._pool.strike(slot, culprit, f"{reason}, while learning {lease.name}")
         self._notice("warning", f"{slot.name}: {reason}" + (f" while learning {lease.name}" if lease else ""))
         tail = self._pool.end(slot, reason)
         if lease is not None:
-            self._results.lost(lease, outcome, reason, tail)
+            self._results.lost(lease, outcome, reason, tail, culprit)
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -243,6 +258,7 @@ class Dispatcher:
             self._lose(slot, "broken", outcome.reason)
             return
         slot.clear()
+        self._pool.came_back(slot, outcome.report)
         if lease is None:
             self._export_came(outcome, out, slot.hello.backbone_hash if slot.hello else "")
         else:

@@ -212,15 +212,28 @@ class Jobs:
             self._db.note(state, reason, lease.name)
 
     def put_back(
-        self, lease: Lease, outcome: str, reason: str, delay: float = 0.0, *, counts: bool = True
+        self,
+        lease: Lease,
+        outcome: str,
+        reason: str,
+        delay: float = 0.0,
+        *,
+        counts: bool = True,
+        culprit: str | None = None,
     ) -> None:
-        """Queue a job again after delay seconds; counts says whether this attempt is held against it."""
+        """Queue a job again after delay seconds; counts says whether this attempt is held against it.
+
+        culprit: the algorithm at work when its worker was lost; it joins the job's "culprits".
+        """
         with self._db.transaction():
             self._end(lease, "queued", outcome, reason)
             self._db.run(
                 "UPDATE jobs SET not_before = ?, attempts = attempts + ? WHERE id = ?",
                 *(time.time() + delay, int(counts), lease.job),
             )
+            if culprit is not None:
+                spec = {**lease.spec, "culprits": [*lease.spec.get("culprits", []), culprit]}
+                self._db.run("UPDATE jobs SET spec = ? WHERE id = ?", json.dumps(spec), lease.job)
             self._book.mark_state(lease.id, lease.revision, TaskState.QUEUED, reason)
             self._db.note("requeued", reason, lease.name)
 

@@ -23,7 +23,10 @@ JOURNAL = "journal.sqlite"  # in the state folder
 
 @dataclass(frozen=True)
 class WorkerRow:
-    """A worker as other processes see it.  state: starting | ready | stopped; task: the one it works on."""
+    """A worker as other processes see it.  task: the one it works on.
+
+    state: starting | ready | restarting (lost, and the next one waits a while) | stopped.
+    """
 
     name: str
     state: str

@@ -5,71 +5,24 @@ Durations are measured by the monotonic clock alone: nobody is killed because a 
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from learnd.control.generations import Generations
-from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
-from learnd.control.strikes import AT_IMPORT, Strikes
-from learnd.control.workers import Child, Inbox, devices, start_worker
-from learnd.domain import PluginInfo
+from learnd.control.slots import SECOND_LOOK, Slot, slot_names
+from learnd.control.strikes import AT_IMPORT, AT_WORK, Strikes
+from learnd.control.workers import Inbox, devices, start_worker
+from learnd.domain import PluginInfo, Report
 from learnd.errors import LearndError
 from learnd.plugindir import fingerprint
 from learnd.settings import Settings
 from learnd.wire import Hello, Loaded, to_json_all
 
 SILENCE_SECONDS = 60.0  # a worker beats every 2 s; one that is silent for this long hangs
-SECOND_LOOK = 0.2  # seconds that what an overdue worker said meanwhile has to come in, after the daemon was held up
 OVERDUE = "overdue"  # the message that comes after all that was said before the second look
 _SLOWEST_RESTART = 60.0
-
-
-@dataclass
-class Slot:
-    """The place of one worker: its device, the process in it, and what that process works on.
-
-    Moments are seconds of time.monotonic().
-    """
-
-    name: str
-    device: str
-    index: int
-    child: Child | None = None
-    files: str = ""  # the fingerprint of the plugins folder when it was last told to load them
-    importing: tuple[str, str] | None = None  # name and source of the plugin that it said it imports next
-    ready: bool = False
-    hello: Hello | None = None
-    lease: Lease | None = None
-    out: Path | None = None  # of the job in hand, a lease's or the backbone's export
-    deadline: float | None = None  # of the job in hand, or of the start
-    silent_at: float = 0.0  # when a job's worker counts as hung unless it beats again
-    doubted_at: float | None = None  # when it was first seen overdue
-    start_at: float = 0.0  # of the next start, after a failed one
-    failures: int = 0
-    progress: dict[str, Any] = field(default_factory=dict)
-
-    def clear(self) -> None:
-        """Nothing is in hand any more."""
-        self.lease, self.out, self.deadline, self.doubted_at, self.progress = None, None, None, None, {}
-
-    def discard(self) -> None:
-        """The same, and what was in hand goes."""
-        if self.out is not None:
-            shutil.rmtree(self.out.parent, ignore_errors=True)
-        self.clear()
-
-    def due(self) -> float | None:
-        """When it is overdue with what it does, or is to be looked at again."""
-        if self.doubted_at is not None:
-            return self.doubted_at + SECOND_LOOK
-        moments = [] if self.deadline is None else [self.deadline]
-        return min([*moments, self.silent_at] if self.lease is not None else moments, default=None)
 
 
 class Pool:
@@ -117,14 +70,13 @@ class Pool:
 
     def _start(self, slot: Slot) -> None:
         slot.files = fingerprint(self._settings.plugins_dir)  # before it looks: what changes meanwhile is seen later
-        backbone, barred = self._generations.backbone(self._settings.backbone), self._strikes.barred(AT_IMPORT)
+        backbone, barred = self._generations.backbone(self._settings.backbone), self._barred()
         try:
             slot.child = start_worker(
                 slot.name, slot.device, slot.index, backbone, self._settings, self._inbox, barred
             )
         except OSError as error:  # no memory, no processes left, no room for the log
-            self._delay(slot)
-            self._notice("error", f"{slot.name} cannot be started: {error}")
+            self._delay(slot, f"it cannot be started: {error}")
             return
         slot.deadline = time.monotonic() + self._settings.worker.start_seconds
         self._journal.set_worker(slot.name, "starting")
@@ -146,7 +98,7 @@ class Pool:
         self._tell_quarantined(plugin for plugin in now.plugins if plugin not in before.plugins)
 
     def _can_work(self, slot: Slot, hello: Hello) -> None:
-        slot.ready, slot.hello, slot.importing, slot.failures = True, hello, None, 0
+        slot.ready, slot.hello, slot.importing = True, hello, None
         slot.clear()
         self._ever_ready = True
         self._journal.set_worker(slot.name, "ready", hello)
@@ -173,7 +125,29 @@ class Pool:
                 slot.ready, slot.files = False, files
                 slot.deadline = time.monotonic() + self._settings.worker.start_seconds
                 self._journal.set_worker(slot.name, "starting")
-                slot.child.send({"load": {"barred": to_json_all(self._strikes.barred(AT_IMPORT))}})
+                slot.child.send({"load": {"barred": to_json_all(self._barred())}})
+
+    def _barred(self) -> tuple[PluginInfo, ...]:
+        return self._strikes.barred(AT_IMPORT, AT_WORK)
+
+    def strike(self, slot: Slot, algorithm: str, reason: str) -> None:
+        """A worker was lost while this algorithm was at work on a job: once too often, and no worker has it any more.
+
+        To be called before `end`, which forgets what the worker has said.
+        """
+        for plugin in slot.hello.plugins if slot.hello is not None else ():
+            if (plugin.name, plugin.state) == (algorithm, "ok"):
+                self._strikes.add(algorithm, plugin.source, f"was at work when a worker was lost: {reason}", AT_WORK)
+        if algorithm in (plugin.name for plugin in self._barred()):
+            for other in self.slots:
+                other.files = ""  # so that it loads the plugins anew
+
+    def came_back(self, slot: Slot, report: Report | None) -> None:
+        """A job was done to its end: the worker's earlier losses, and those of the algorithms used, were no habit."""
+        slot.failures = 0
+        if report is not None:
+            used = [one.algorithm for one in report.candidates if one.outcome in ("chosen", "measured")]
+            self._strikes.forgive(used)
 
     def refused(self, slot: Slot, reason: str) -> None:
         """It says itself that it cannot start.  Raises LearndError where none ever could."""
@@ -183,31 +157,34 @@ class Pool:
     def end(self, slot: Slot, reason: str) -> str:
         """The worker is lost, or must be: end it and plan its successor.  Returns the tail of its log.
 
-        A plugin that it was just importing gets a strike.  Raises LearndError where no worker has ever started and
-        as many as a job has attempts did not.
+        A plugin that it was just importing gets a strike.  Where neither that nor the attempts of a job put a bound
+        to it, the successor waits, the longer the more often that happens until a job comes back.
+        Raises LearndError where no worker has ever started and as many as a job has attempts did not.
         """
         assert slot.child is not None  # only a slot with a process can lose it
         slot.child.kill()
         tail = slot.child.log_tail()
+        plugin, was_ready, had_job = slot.importing, slot.ready, slot.lease is not None
         slot.discard()
-        plugin, was_ready = slot.importing, slot.ready
         slot.child, slot.ready, slot.hello, slot.importing = None, False, None, None
         slot.start_at = time.monotonic()
         self._journal.set_worker(slot.name, "starting")
         if plugin is not None:
             self._strikes.add(*plugin, f"killed the worker while being imported: {reason}")
-        elif was_ready:
-            slot.failures = 0
-        else:
-            self._delay(slot)
-            if slot.failures >= self._settings.worker.attempts:
-                last = f": {tail.splitlines()[-1]}" if tail else ""
-                self.refused(slot, f"{reason}{last} ({slot.failures} attempts)")
+        elif not had_job:
+            last = f": {tail.splitlines()[-1]}" if tail else ""
+            if not was_ready and slot.failures + 1 >= self._settings.worker.attempts:
+                self.refused(slot, f"{reason}{last} ({slot.failures + 1} attempts)")
+            self._delay(slot, f"{reason}{last}")
         return tail
 
-    def _delay(self, slot: Slot) -> None:
+    def _delay(self, slot: Slot, reason: str) -> None:
         slot.failures += 1
-        slot.start_at = time.monotonic() + min(_SLOWEST_RESTART, 2.0**slot.failures)
+        pause = min(_SLOWEST_RESTART, 2.0**slot.failures)
+        slot.start_at = time.monotonic() + pause
+        self._journal.set_worker(slot.name, "restarting")
+        often = f" {slot.failures} times since a job came back" if slot.failures > 1 else ""
+        self._notice("warning", f"{slot.name} was lost{often}, the next one starts in {pause:g} s ({reason})")
 
     # --- what takes too long ----------------------------------------------------------------------------------------
 
@@ -237,21 +214,3 @@ class Pool:
 
 def _in_use(hello: Hello) -> int:
     return sum(plugin.state == "ok" for plugin in hello.plugins)
-
-
-def slot_names(names: Sequence[str]) -> list[str]:
-    """A name for the worker on each device: CPU workers are numbered ("cpu:0", "cpu:1"), GPUs keep their names.
-
-    The second worker on one GPU is "cuda:0#2".
-    """
-    taken: Counter[str] = Counter()
-    found: list[str] = []
-    for device in names:
-        if device == "cpu":
-            found.append(f"cpu:{taken['cpu']}")
-        else:
-            full = device if ":" in device else f"{device}:0"  # "cuda" is the first one
-            found.append(f"{full}#{taken[full] + 1}" if taken[full] else full)
-            device = full
-        taken[device] += 1
-    return found

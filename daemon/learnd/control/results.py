@@ -72,8 +72,11 @@ class Results:
             measured = "" if report.accuracy is None else f", accuracy {report.accuracy:.3f} ({report.measured_on})"
             self._notice("info", f"learned {lease.name}: {report.algorithm}{measured}, version {generation.number}")
 
-    def lost(self, lease: Lease, outcome: str, reason: str, tail: str) -> None:
-        """The worker died, broke, hung or overran with this job: try again, or fail with the tail of its log."""
+    def lost(self, lease: Lease, outcome: str, reason: str, tail: str, culprit: str | None) -> None:
+        """The worker died, broke, hung or overran with this job: try again, or fail with the tail of its log.
+
+        culprit: the algorithm that was at work.
+        """
         if not self._journal.jobs.holds(lease):
             return
         attempt, allowed = lease.attempts + 1, self._worker.attempts
@@ -81,7 +84,7 @@ class Results:
             if attempt < allowed:
                 delay = self._worker.retry_seconds * attempt
                 again = f"attempt {attempt} of {allowed}: {reason}; tried again in {delay:g} s"
-                self._journal.jobs.put_back(lease, outcome, again, delay)
+                self._journal.jobs.put_back(lease, outcome, again, delay, culprit=culprit)
             else:
                 self._fail(lease, outcome, f"{reason} ({allowed} attempts)", tail)
 

@@ -1,30 +1,36 @@
 """Plugins that took a worker with them: counted, and kept away from the next worker.
 
-A strike stands until the plugin's file is another one, or a daemon starts anew.  The counts stay in the journal.
+One at the import, or at an event, is enough: it would do it again.  At work it may have been a task too large for the
+machine, or a person with `kill -9`: there it takes three with no task learnt between them.  A strike stands until the
+plugin's file is another one, or a daemon starts anew.  The counts stay in the journal.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from learnd.control.journal import Journal
 from learnd.domain import PluginInfo
 from learnd.identity import sha256_of
-from learnd.wire import from_json, to_json
+from learnd.wire import from_json, to_json_all
 
 AT_IMPORT = "import"
 AT_EVENT = "event"
+AT_WORK = "work"
+ENOUGH = {AT_IMPORT: 1, AT_EVENT: 1, AT_WORK: 3}  # strikes that must stand to keep it away
 
 
 @dataclass(frozen=True)
 class Strike:
     """All strikes of one plugin.  content: the sha256 of its file at the last one, "" where it is no file.
 
-    reason: of the last one; at: Unix seconds.  standing: it is kept away while its content is the same.
-    role: what it did it as, AT_IMPORT or AT_EVENT (and then it may still bring algorithms).
+    reason: of the last one; at: Unix seconds.  standing: so many of them count against it, while its content is the
+    same.  role: what it did it as, AT_IMPORT, AT_EVENT (and then it may still bring algorithms) or AT_WORK (and then
+    name is the algorithm's).
     """
 
     name: str
@@ -33,8 +39,12 @@ class Strike:
     reason: str
     at: float
     count: int = 1
-    standing: bool = True
+    standing: int = 1
     role: str = AT_IMPORT
+
+    @property
+    def enough(self) -> bool:
+        return self.standing >= ENOUGH[self.role]
 
 
 class Strikes:
@@ -50,25 +60,36 @@ class Strikes:
         """One more strike against a plugin, and an event that says so."""
         known = {(strike.name, strike.source, strike.role): strike for strike in self.all()}
         before = known.get((name, source, role))
-        count = 1 + (before.count if before else 0)
         content = _content_of(source)
-        known[name, source, role] = Strike(name, source, content, reason, time.time(), count, role=role)
+        count = standing = 1
+        if before is not None:
+            count += before.count
+            standing += before.standing if before.content == content else 0
+        known[name, source, role] = Strike(name, source, content, reason, time.time(), count, standing, role)
         with self._journal.db.transaction():
-            self._journal.db.put("plugin_strikes", json.dumps([to_json(strike) for strike in known.values()]))
+            self._journal.db.put("plugin_strikes", json.dumps(to_json_all(known.values())))
             self._journal.db.note("strike", f"plugin {name} ({source}): {reason}")
 
     def pardon(self) -> None:
         """A new daemon tries every plugin again."""
-        if any(strike.standing for strike in self.all()):
-            pardoned = [replace(strike, standing=False) for strike in self.all()]
-            self._journal.put("plugin_strikes", json.dumps([to_json(strike) for strike in pardoned]))
+        self._forgive(lambda strike: True)
+
+    def forgive(self, names: Collection[str]) -> None:
+        """These algorithms have done their work: what lies behind them was no habit.  Those kept away stay so."""
+        self._forgive(lambda strike: strike.role == AT_WORK and strike.name in names and not strike.enough)
+
+    def _forgive(self, whom: Callable[[Strike], bool]) -> None:
+        strikes = self.all()
+        after = [replace(strike, standing=0) if whom(strike) else strike for strike in strikes]
+        if after != strikes:
+            self._journal.put("plugin_strikes", json.dumps(to_json_all(after)))
 
     def barred(self, *roles: str) -> tuple[PluginInfo, ...]:
-        """The plugins that the next process must not import, as it is to report them: those struck in these roles."""
+        """The plugins that the next process must do without, as it is to report them: those struck in these roles."""
         return tuple(
             PluginInfo(strike.name, strike.source, "quarantined", strike.reason)
             for strike in self.all()
-            if strike.role in roles and strike.standing and strike.content == _content_of(strike.source)
+            if strike.role in roles and strike.enough and strike.content == _content_of(strike.source)
         )
 
 

@@ -48,6 +48,9 @@ class OneShot:
                 return message[wanted]
             if "failed" in message:
                 raise LearndError(str(message["failed"]), remedy="learnd doctor looks closer")
+            if "unwritten" in message:  # there will be no answer
+                remedy = f"make room in {self.room.parent}, or name another folder: TMPDIR=DIR learnd predict ..."
+                raise LearndError(f"the answer cannot be written ({message['unwritten']})", remedy=remedy)
             if GONE in message:
                 raise self._died(explain_exit(message[GONE]))
             if "importing" in message:

@@ -10,6 +10,7 @@ from learnd.identity import printable
 
 Json = dict[str, Any]
 
+RESTARTING = "restarting: its worker was lost, and the next one waits a while; see the log of the daemon"
 COLOURS = {
     "learned": "green",
     "ok": "green",
@@ -60,7 +61,7 @@ def knowledge_line(knowledge: Json) -> str:
 def device_line(device: Json) -> str:
     if device["busy"]:
         return f"learning {printable(device['task'])}"
-    return "idle" if device["state"] == "ready" else str(device["state"])
+    return {"ready": "idle", "restarting": RESTARTING}.get(device["state"], str(device["state"]))
 
 
 def counted(number: int, one: str, many: str = "") -> str:

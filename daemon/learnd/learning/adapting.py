@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from learnd.errors import LearndError
 from learnd.learning.algorithm import (
     Algorithm,
     Context,
@@ -20,9 +18,10 @@ from learnd.learning.algorithm import (
     check_state,
 )
 from learnd.learning.backbones import CHUNK, Backbone
-from learnd.learning.bench import Bench, Stopwatch
+from learnd.learning.bench import Bench, Progress, Stopwatch
+from learnd.learning.blame import accuse, explain, outcome_of
 from learnd.learning.reading import Part
-from learnd.learning.router import Progress, Route, fall_back, outcome_of
+from learnd.learning.router import Route, fall_back
 
 PROBE = 2  # support images that a new state must be able to predict where there is no query
 
@@ -43,17 +42,16 @@ def adapt_best(
     """Adapt the chosen algorithm; where it fails, the next best.  Raises as route does when none is left."""
     while True:
         algorithm = bench.catalogue.algorithms[chosen.algorithm]
-        progress(f"adapt {algorithm.name}", 0, 1)
+        progress(f"adapt {algorithm.name}", 0, 1, algorithm.name)
         try:
             with watch.stage("adapt"):
                 state = adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))
             with watch.stage("evaluate"):
                 hits = _mark(algorithm, bench.backbone, state, support, query)
             return Adapted(chosen, algorithm, state, hits)
-        except (Exception, SystemExit) as error:  # a plugin may raise anything, and is to blame alone
-            bench.log("".join(traceback.format_exception(error)))
-            reason = error.what if isinstance(error, LearndError) else f"{type(error).__name__}: {error}"
-            chosen = fall_back(chosen, reason, outcome_of(error))
+        except BaseException as error:  # a plugin may raise anything, and is to blame alone
+            accuse(error)
+            chosen = fall_back(chosen, explain(algorithm.name, error, ctx.log), outcome_of(error))
 
 
 def adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Context) -> State:

@@ -6,11 +6,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from learnd.learning.backbones import Backbone
 from learnd.learning.catalogue import Catalogue
 
-Progress = Callable[[str, int, int], None]  # stage, done, total
+
+class Progress(Protocol):
+    """How far a job is: its stage, and done of total.  algorithm: the one that is called next, where one is.
+
+    Should that end the process, this was its last word.
+    """
+
+    def __call__(self, stage: str, done: int, total: int, algorithm: str = "", /) -> None: ...
 
 
 @dataclass(frozen=True)

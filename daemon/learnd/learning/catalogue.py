@@ -26,6 +26,7 @@ from learnd.learning.zoo import Builder
 from learnd.wire import legible
 
 Options = Mapping[str, Mapping[str, Any]]  # algorithm -> option -> value, as in config.yaml under `plugins`
+Barred = Mapping[tuple[str, str], PluginInfo]  # by name and source
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ class Catalogue:
     observers: tuple[Observer, ...] = ()
     backbones: dict[str, Builder] = field(default_factory=dict)
 
+    def unfit(self, name: str) -> PluginInfo | None:
+        """The entry of an algorithm that was found and cannot be used; None where it can be, or is not there."""
+        if name in self.algorithms:
+            return None
+        return next((info for info in self.plugins if info.name == name and info.state != "ok"), None)
+
     def adding(self, info: PluginInfo, algorithm: Algorithm | None = None) -> Catalogue:
         """This catalogue and one more plugin."""
         more = {} if algorithm is None else {info.name: algorithm}
@@ -74,9 +81,10 @@ def load_catalogue(
     """Load every plugin: built-in, entry points of the group "learnd", and the `*.py` of the user's folder.
 
     Never raises for a plugin's sake; see the `state` and `reason` of Catalogue.plugins.  Options for a name
-    that no plugin has are an entry of their own, quarantined, with the source "config.yaml".  barred: plugins that
-    are not imported, as they are to be listed.  importing(name, source) is called before each import: a plugin can
-    end the process, and then that is the last word of it.
+    that no plugin has are an entry of their own, quarantined, with the source "config.yaml".  barred: as they are to
+    be listed, plugins that are not imported, and algorithms that are left out of what a plugin brings.
+    importing(name, source) is called before each import: a plugin can end the process, and then that is the last
+    word of it.
     """
     kept_away = {(info.name, info.source): info for info in barred}
     manager = pluggy.PluginManager(hooks.PROJECT)
@@ -90,7 +98,7 @@ def load_catalogue(
             catalogue = catalogue.adding(PluginInfo(found.name, found.source, "disabled"))
         else:
             importing(found.name, found.source)
-            catalogue = _add_plugin(catalogue, manager, found, options)
+            catalogue = _add_plugin(catalogue, manager, found, options, kept_away)
     for name in _nobodys(catalogue, options):
         remedy = did_you_mean(name, list(catalogue.algorithms))
         error = PluginError("there is no algorithm of this name", where=f"plugins.{name}", remedy=remedy)
@@ -113,14 +121,16 @@ class _Brought:
     backbones: dict[str, Builder] = field(default_factory=dict)
 
 
-def _add_plugin(catalogue: Catalogue, manager: pluggy.PluginManager, found: Found, options: Options) -> Catalogue:
+def _add_plugin(
+    catalogue: Catalogue, manager: pluggy.PluginManager, found: Found, options: Options, kept_away: Barred
+) -> Catalogue:
     try:
         brought = _load(manager, found)
         _check_untaken(catalogue, found, brought)
     except BaseException as error:  # a plugin may raise anything: KeyboardInterrupt, GeneratorExit, its own
         return catalogue.adding(_quarantined(found.name, found.source, error))
     for kind in brought.algorithms:
-        catalogue = _add_algorithm(catalogue, found, kind, options)
+        catalogue = _add_algorithm(catalogue, found, kind, options, kept_away)
     return _add_extensions(catalogue, found, brought)
 
 
@@ -191,8 +201,12 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> li
     return [caller.name for caller in callers]
 
 
-def _add_algorithm(catalogue: Catalogue, found: Found, kind: object, options: Options) -> Catalogue:
+def _add_algorithm(
+    catalogue: Catalogue, found: Found, kind: object, options: Options, kept_away: Barred
+) -> Catalogue:
     name = str(getattr(kind, "name", found.name))
+    if (barred := kept_away.get((legible(name), legible(found.source)))) is not None:
+        return catalogue.adding(barred)
     taken = {info.name: info.source for info in catalogue.plugins if info.state == "ok"}
     try:
         checked = check_class(kind)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from learnd.domain import SCHEMA, Report, Task
-from learnd.errors import LearndError
+from learnd.errors import LearndError, TaskError
 from learnd.identity import sha256_of
 from learnd.learning import exemplars, memory
 from learnd.learning.adapters import IDENTITY
@@ -22,6 +22,7 @@ from learnd.learning.adapting import Adapted, adapt_best
 from learnd.learning.algorithm import Context, Support, options_of
 from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Progress, Stopwatch
+from learnd.learning.catalogue import Catalogue
 from learnd.learning.choosing import Choice, choose_adapter
 from learnd.learning.reading import Changed, Reading, Rejected, read_task
 from learnd.learning.router import route
@@ -60,15 +61,27 @@ def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
             adapted_too = memory.statistics(support.features, support.labels, reading.classes)
             known = replace(known, adapted=replace(adapted_too, adapter=choice.adapter))
     task = _task(spec, reading, backbone)
+    _check_pin(spec, bench.catalogue)
     with watch.stage("route"):
         chosen = route(task, backbone, support, bench.catalogue.algorithms, spec.routing, ctx, progress)
     adapted = adapt_best(chosen, replace(bench, backbone=backbone), support, reading.query, ctx, watch, progress)
+    progress("save", 0, 1)
     with watch.stage("save"):
         files = _save(spec, reading, known, bench, adapted)
     report = _report(spec, task, reading, backbone, choice, adapted, watch)
     (Path(spec.out) / "report.json").write_text(json.dumps(to_json(report), indent=1))
     files["report.json"] = sha256_of(Path(spec.out) / "report.json")
     return Outcome("done", report=report, files=files)
+
+
+def _check_pin(spec: LearnSpec, catalogue: Catalogue) -> None:
+    """Raises TaskError where the algorithm that task.yaml asks for is there and cannot be used."""
+    pin = spec.options.algorithm
+    unfit = None if pin is None else catalogue.unfit(pin)
+    if unfit is not None:
+        why = f" ({unfit.reason.splitlines()[0]})" if unfit.reason else ""
+        what = f"{pin!r}, which task.yaml asks for, is {unfit.state}{why}"
+        raise TaskError(what, where=spec.name, remedy=f"learnd plugins info {pin}")
 
 
 def _support(reading: Reading, backbone: Backbone, progress: Progress) -> Support:

@@ -106,9 +106,8 @@ def _learner(spec: MetaTrainSpec, catalogue: Catalogue) -> MetaLearner:
     """The algorithm of this name with the options of config.yaml and, over them, those of the command."""
     found = catalogue.algorithms.get(spec.algorithm)
     if not isinstance(found, MetaLearner):
-        broken = [info for info in catalogue.plugins if info.name == spec.algorithm and info.state != "ok"]
-        if broken:
-            raise LearndError(f"is {broken[0].state}: {broken[0].reason}", where=f"--algorithm {spec.algorithm}")
+        if (unfit := catalogue.unfit(spec.algorithm)) is not None:
+            raise LearndError(f"is {unfit.state}: {unfit.reason}", where=f"--algorithm {spec.algorithm}")
         able = [name for name, algorithm in catalogue.algorithms.items() if isinstance(algorithm, MetaLearner)]
         what = "has no outer loop" if found else "there is no algorithm of this name"
         remedy = did_you_mean(spec.algorithm, [*able, PRETRAIN])

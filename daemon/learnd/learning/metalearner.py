@@ -16,6 +16,7 @@ from torch import Tensor
 
 from learnd.learning.algorithm import Algorithm, Context
 from learnd.learning.backbones import Backbone
+from learnd.learning.blame import accuse
 from learnd.learning.inner import Tensors
 
 BACKBONE = "backbone."  # prefix of those meta-parameters that stand in for the network's own
@@ -82,7 +83,8 @@ def with_fitting_meta(
             continue
         try:
             wanted = learner.meta_parameters(backbone)
-        except Exception as error:  # a plugin may raise anything, and no worker ends by that
+        except BaseException as error:  # a plugin may raise anything, and no worker ends by that
+            accuse(error)
             log(f"what was meta-learnt for {name} is left out: its meta_parameters raised {error!r}")
             del kept[name]
             continue

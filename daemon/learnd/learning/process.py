@@ -42,15 +42,15 @@ class Line:
     def importing(self, name: str, source: str) -> None:
         self.say({"importing": {"name": name, "source": source}})
 
-    def progress(self, stage: str, done: int, total: int) -> None:
-        self.say({"progress": {"stage": stage, "done": done, "total": total}})
+    def progress(self, stage: str, done: int, total: int, algorithm: str = "", /) -> None:
+        self.say({"progress": {"stage": stage, "done": done, "total": total, "algorithm": algorithm}})
 
 
 def add_plugin_arguments(parser: argparse.ArgumentParser) -> None:
     """What load_plugins reads."""
     parser.add_argument("--plugins", type=Path, help="the user's plugin folder")
     parser.add_argument("--options", default="{}", help="plugin options as JSON")
-    parser.add_argument("--barred", default="[]", help="plugins not to import, a list of PluginInfo as JSON")
+    parser.add_argument("--barred", default="[]", help="plugins to do without, a list of PluginInfo as JSON")
 
 
 def connect() -> tuple[Line, queue.SimpleQueue[dict[str, Any]]]:
@@ -75,7 +75,7 @@ def connect() -> tuple[Line, queue.SimpleQueue[dict[str, Any]]]:
 def load_plugins(options: argparse.Namespace, line: Line, barred: list[Any] | None = None) -> Catalogue:
     """Every plugin.  The parent hears of each before it is imported: should this process die, it knows by whom.
 
-    barred: plugins not to import, as JSON data, where they are no longer those of the options.
+    barred: plugins and algorithms to do without, as JSON data, where they are no longer those of the options.
     """
     from learnd.learning.catalogue import load_catalogue
 

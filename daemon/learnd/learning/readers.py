@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from learnd.errors import ImageError, PluginError
+from learnd.learning.blame import accuse
 
 Reader = Callable[[Path], Tensor]  # a file -> uint8 (3, H, W)
 
@@ -35,7 +36,8 @@ class FileReader:
             copy.write_bytes(data)
             try:
                 pixels = _check(self.read(copy), self.plugin)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                accuse(error)
                 what = f"cannot be read by the plugin {self.plugin} ({type(error).__name__}: {error})"
                 raise ImageError(what, where=where, remedy="mend the file, or the plugin, or take one away") from error
         image: Image.Image = F.to_pil_image(pixels.detach().cpu())

@@ -10,25 +10,21 @@ from __future__ import annotations
 
 import math
 import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import torch
-
 from learnd.domain import CandidateScore, Task
-from learnd.errors import LearndError, PluginError, TaskError
+from learnd.errors import PluginError, TaskError
 from learnd.learning.algorithm import Algorithm, Bid, Context, Overdue, Support, did_you_mean
 from learnd.learning.backbones import Backbone
+from learnd.learning.bench import Progress
+from learnd.learning.blame import NO_MEMORY, accuse, explain, outcome_of
 from learnd.learning.measure import Folds, Measurement, cross_validate, make_folds
 from learnd.wire import RoutingSpec
 
 TRIFLE = 0.01  # of the budget: what costs less to measure is measured, however good the others are
+LEFT_OUT = "was at work when an earlier attempt lost its worker"
 PATIENCE = 3.0  # by the clock, a routing is cut short only after so many times its budget
-
-NO_MEMORY = "out of memory"  # an outcome, and the machine's fault rather than the plugin's
-
-Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
 @dataclass(frozen=True)
@@ -95,13 +91,13 @@ def route(
     A plugin that raises or breaks its contract is "failed", and the others go on.  Raises TaskError where
     task.yaml asks for an algorithm that there is not, and PluginError where no candidate is left; MemoryError where
     one of them might have learnt it with more memory: that is the machine's, and may pass.
-    The stage that is told names the algorithm that is called next: should it end the process, that is its last word.
+    Those of spec.without are left out, but for one that task.yaml asks for: without it nothing could come of this.
     """
     pin = task.options.algorithm
     if pin is not None and pin not in algorithms:
         what = f"there is no algorithm {pin!r}, which task.yaml asks for"
         raise TaskError(what, where=task.name, remedy=did_you_mean(pin, list(algorithms)))
-    entered = list(_enter(task, algorithms, ctx, progress))
+    entered = list(_enter(task, algorithms, set(spec.without) - {pin}, ctx, progress))
     shortlisted = _shortlist(entered, pin, spec.shortlist)
     folds = make_folds(support, spec.folds, ctx)
     measured = list(_measure(shortlisted, backbone, support, folds, spec, ctx, progress))
@@ -127,10 +123,13 @@ def fall_back(before: Route, reason: str, outcome: str = "failed") -> Route:
 
 
 def _enter(
-    task: Task, algorithms: Mapping[str, Algorithm], ctx: Context, progress: Progress
+    task: Task, algorithms: Mapping[str, Algorithm], without: Collection[str | None], ctx: Context, progress: Progress
 ) -> Iterator[_Candidate]:
     for number, (name, algorithm) in enumerate(algorithms.items()):
-        progress(f"bid of {name}", number, len(algorithms))
+        if name in without:
+            yield _Candidate(name, algorithm, Bid(0.0, "", 0.0), "failed", LEFT_OUT)
+            continue
+        progress(f"bid of {name}", number, len(algorithms), name)
         yield _bid(name, algorithm, task, ctx)
 
 
@@ -141,8 +140,9 @@ def _bid(name: str, algorithm: Algorithm, task: Task, ctx: Context) -> _Candidat
         if not fits or not isinstance(bid.reason, str):
             remedy = "hand back Bid(score in [0, 1], reason, seconds >= 0)"
             raise PluginError(f"its bid is {bid!r}", where=name, remedy=remedy)
-    except (Exception, SystemExit) as error:
-        return _Candidate(name, algorithm, Bid(0.0, "", 0.0), outcome_of(error), _blame(name, error, ctx))
+    except BaseException as error:
+        accuse(error)
+        return _Candidate(name, algorithm, Bid(0.0, "", 0.0), outcome_of(error), explain(name, error, ctx.log))
     return _Candidate(name, algorithm, bid)
 
 
@@ -177,7 +177,7 @@ def _measure(
     spent = 0.0  # expected, not measured
     best: _Candidate | None = None
     for number, candidate in enumerate(running):
-        progress(f"route {candidate.name}", number, len(running))
+        progress(f"route {candidate.name}", number, len(running), candidate.name)
         cost = folds.count * candidate.bid.seconds
         reason = _not_worth_it(candidate, best, cost, spent, spec)
         if reason is not None:
@@ -220,8 +220,9 @@ def _try(candidate: _Candidate, backbone: Backbone, support: Support, folds: Fol
         measured = cross_validate(candidate.name, candidate.algorithm, backbone, support, folds, ctx)
     except Overdue as error:
         return candidate.out("over budget", f"{error.what} while it was measured")
-    except (Exception, SystemExit) as error:
-        return candidate.out(outcome_of(error), _blame(candidate.name, error, ctx))
+    except BaseException as error:
+        accuse(error)
+        return candidate.out(outcome_of(error), explain(candidate.name, error, ctx.log))
     reason = f"{measured.hits} of {measured.tries} support images right in {folds.count} folds"
     return replace(candidate, outcome="measured", reason=reason, measured=measured)
 
@@ -249,22 +250,6 @@ def _decide(candidates: list[_Candidate], budget: float) -> Route:
         decided.append(c)
     measurements = {c.name: c.measured for c in candidates if c.measured is not None}
     return Route(tuple(c.name for c in ranked), tuple(c.score() for c in decided), measurements)
-
-
-def _blame(name: str, error: BaseException, ctx: Context) -> str:
-    """One line for the report; a stranger's traceback goes to the job's log."""
-    if isinstance(error, LearndError):
-        return error.what
-    ctx.log(f"{name}:\n{''.join(traceback.format_exception(error)).rstrip()}")
-    return traceback.format_exception_only(error)[-1].strip()
-
-
-def outcome_of(error: BaseException) -> str:
-    """What becomes of a candidate that raised this: "failed" | "out of memory"."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return NO_MEMORY
-    # On a CPU, torch says so in words alone.
-    return NO_MEMORY if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error) else "failed"
 
 
 def _none_left(candidates: tuple[CandidateScore, ...]) -> PluginError | MemoryError:

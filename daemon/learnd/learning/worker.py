@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         bench = _load(options, line)
         hello = _hello(bench, options)
-    except Exception as error:  # a missing device, a damaged file, a broken installation: the parent must hear of it
+    except BaseException as error:  # a missing device, a damaged file, a broken installation: the parent hears of it
         return _give_up(error, line)
     line.say({"hello": to_json(hello)})
     from learnd.learning.predictor import load_head
@@ -68,12 +68,12 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         try:
             bench = _renew(bench, load_plugins(options, line, message["load"]["barred"]), options)
-        except Exception as error:  # as at the start
+        except BaseException as error:  # as at the start
             return _give_up(error, line)
         line.say({"loaded": to_json(_loaded(bench.catalogue))})
 
 
-def _give_up(error: Exception, line: Line) -> int:
+def _give_up(error: BaseException, line: Line) -> int:
     traceback.print_exc()
     line.say({"failed": str(error) or type(error).__name__})
     return 1
@@ -172,7 +172,7 @@ def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line) -> None:
     out.mkdir(parents=True, exist_ok=True)
     try:
         outcome = _do(data, bench, head_of, line)
-    except Exception as error:  # a defect of learnd, or of the machine: nothing is said about the task by that
+    except BaseException as error:  # of learnd, of the machine or of a plugin, and nothing is said about the task by it
         traceback.print_exc()
         status = "no_room" if short_of_room(error) else "broken"
         outcome = Outcome(status, reason=f"{type(error).__name__}: {error}")
@@ -188,7 +188,7 @@ def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line) -> None:
         line.say({"done": str(result)})
 
 
-def short_of_room(error: Exception) -> bool:
+def short_of_room(error: BaseException) -> bool:
     """Whether a disk or a quota is full; safetensors says so in words alone."""
     numbers = (errno.ENOSPC, errno.EDQUOT)
     if isinstance(error, OSError):

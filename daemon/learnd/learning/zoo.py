@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from learnd.errors import LearndError
 from learnd.identity import sha256_of
 from learnd.learning.adapters import Adapter, unpack
+from learnd.learning.blame import accuse
 from learnd.learning.conv4 import COLOUR, GLYPHS, Conv4, Views
 from learnd.learning.images import Preprocess
 
@@ -165,7 +166,8 @@ def _of_plugin(name: str, file: Path | None, others: Mapping[str, Builder]) -> N
         raise LearndError("no plugin brings this network", where=where, remedy=remedy)
     try:
         network: object = builder()
-    except Exception as error:  # a plugin may raise anything
+    except BaseException as error:  # a plugin may raise anything
+        accuse(error)
         what = f"its plugin cannot build it ({type(error).__name__}: {error})"
         raise LearndError(what, where=where, remedy="mend the plugin") from error
     if not isinstance(network, Network) or not isinstance(network.module, nn.Module):

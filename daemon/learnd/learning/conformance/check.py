@@ -15,6 +15,7 @@ from learnd.errors import LearndError, PluginError
 from learnd.learning.adapting import adapt
 from learnd.learning.algorithm import Algorithm, State, Support
 from learnd.learning.backbones import Backbone
+from learnd.learning.blame import accuse
 from learnd.learning.conformance.specimen import context, small_backbone, task_of
 from learnd.learning.conformance.world import World
 from learnd.wire import Verdict
@@ -64,7 +65,8 @@ class Check:
             told = replace(told, outcome="spared", seen=str(why))
         except LearndError as error:
             told = replace(told, outcome="failed", seen=error.what, remedy=error.remedy or "mend what it says")
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            accuse(error)
             told = replace(told, outcome="failed", seen=_raised(error, self.algorithm), remedy="mend the error there")
         finally:
             before.restore()  # whatever it did, the next check begins as this one did

@@ -8,6 +8,7 @@ from learnd.errors import LearndError
 from learnd.learning.adapting import adapt, classify
 from learnd.learning.algorithm import Algorithm, Support
 from learnd.learning.backbones import Backbone
+from learnd.learning.blame import accuse
 from learnd.learning.conformance.check import Broken, Spared, alike, gap, learn
 from learnd.learning.conformance.specimen import context, gratings, support_of, task_of
 from learnd.learning.conformance.world import World
@@ -66,7 +67,8 @@ def refusal(algorithm: Algorithm, backbone: Backbone) -> None:
         except LearndError as error:
             if not error.remedy:
                 raise Broken(f"{error.what!r} has no remedy", remedy="PluginError(what, remedy=...)") from error
-        except Exception as error:
+        except BaseException as error:
+            accuse(error)
             seen = f"{type(error).__name__}: {error}, on {support.ways} classes and {len(support.labels)} images"
             raise Broken(seen, remedy="raise PluginError(what, remedy=...) before it goes wrong") from error
 
