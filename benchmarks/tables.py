@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
@@ -37,16 +38,28 @@ Result = dict[str, Any]
 
 
 def made_by(algorithm: str, backbone: Backbone) -> dict[str, Any]:
-    """The command and the minutes that made what an algorithm uses, from the metadata of the checkpoints: of its own
-    meta-learning, where there was any, and of the network below."""
-    notes = [(path, read_tensors(path)[1]) for path in sorted(CHECKPOINTS.rglob("*.safetensors"))]
-    mine = (algorithm, backbone.hash) if algorithm in backbone.meta else None
-    own = [note for _, note in notes if (note.get("algorithm"), note.get("backbone_hash")) == mine]
-    below = [note for path, note in notes if backbone.name.endswith(f"@{path}")]
-    return {
-        "commands": [note["command"] for note in (*below, *own) if "command" in note],
-        "minutes": sum(float(note.get("minutes", "nan")) for note in (*below, *own)),
-    }
+    """The commands and the minutes that made what an algorithm uses, from the metadata of the checkpoints.
+
+    Of the network, of the one that it was trained on from, and so on; and of the algorithm's own meta-learning.
+    """
+    notes = {path.name: read_tensors(path)[1] for path in sorted(CHECKPOINTS.rglob("*.safetensors"))}
+    chain: list[dict[str, str]] = []
+    name = _file_of(backbone.name)
+    while name in notes:
+        chain.insert(0, notes[name])
+        name = _file_of(notes[name].get("backbone", ""))
+    if algorithm in backbone.meta:
+        chain += [note for note in notes.values() if _learnt_by(note) == (algorithm, backbone.hash)]
+    minutes = {note["command"]: float(note["minutes"]) for note in chain}  # a command may have made two files
+    return {"commands": list(minutes), "minutes": sum(minutes.values())}
+
+
+def _file_of(backbone: str) -> str:
+    return Path(backbone.partition("@")[2]).name
+
+
+def _learnt_by(note: dict[str, str]) -> tuple[str | None, str | None]:
+    return note.get("algorithm"), note.get("backbone_hash")
 
 
 def read_results() -> list[Result]:
@@ -73,7 +86,7 @@ def print_table() -> int:
 
 def _column(data: str, column: tuple[int, int], results: list[Result]) -> Table:
     """One setting of one data set: a row for each algorithm."""
-    table = Table(title=f"{data}, {column[0]}-way {column[1]}-shot, per cent")
+    table = Table(title=f"{data}, {column[0]}-way {column[1]}-shot, per cent", box=MARKDOWN, title_justify="left")
     table.add_column("algorithm")
     for heading in ("paper", "transductive", "inductive", "interval", "episodes", "seeds", "training, min"):
         table.add_column(heading, justify="right")
@@ -106,7 +119,7 @@ def _cells(paper: float | None, inductive: Result | None, transductive: Result |
         f"± {100 * inductive['interval']:.2f}",
         str(inductive["episodes"]),
         ",".join(map(str, inductive["seeds"])),
-        "?" if minutes != minutes else f"{minutes:.0f}",
+        f"{minutes:.0f}",
     ]
 
 
