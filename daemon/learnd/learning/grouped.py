@@ -49,17 +49,22 @@ class GroupedHead:
             answer[:, group.columns] = share + group.head.log_posterior(features[adapter])
         return answer
 
-    def unknown(self, features: Features) -> Tensor:
-        """Which images are of no known class: bool (N,).
+    def novelty(self, features: Features) -> Tensor:
+        """How strange an image is: above 0 where it is of no known class; float64 (N,).
 
-        Either the plain features say so, or those of the group to which the image more likely belongs than not.
+        The higher of what the plain features say and what those of the group say to which it more likely belongs
+        than not.
         """
         answer = self.plain.log_posterior(features[IDENTITY])  # (N, K)
-        unknown = self.plain.unknown(features[IDENTITY])  # (N,)
+        novelty = self.plain.novelty(features[IDENTITY])  # (N,)
         for adapter, group in self.groups.items():
             likely = answer[:, group.columns].exp().sum(1) > 0.5  # (N,)
-            unknown = unknown | likely & group.head.unknown(features[adapter])
-        return unknown
+            novelty = torch.where(likely, novelty.maximum(group.head.novelty(features[adapter])), novelty)
+        return novelty
+
+    def unknown(self, features: Features) -> Tensor:
+        """Which images are of no known class: bool (N,)."""
+        return self.novelty(features) > 0  # (N,)
 
 
 def grouped_head(members: Sequence[tuple[Member, Statistics]]) -> GroupedHead:

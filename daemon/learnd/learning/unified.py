@@ -51,6 +51,10 @@ class UnifiedHead:
         """Logarithms of the probabilities of the classes, all equally likely beforehand: (N, D) -> (N, K)."""
         return (self.distances(features) / (-2 * self.temperature)).log_softmax(1)  # (N, K)
 
+    def novelty(self, features: Tensor) -> Tensor:
+        """How strange an image is: above 0 where it is unknown, higher where it is farther; (N, D) -> (N,)."""
+        return self.distances(features).amin(1) - self.radius  # (N,)
+
     def unknown(self, features: Tensor) -> Tensor:
         """Whether an image is farther from every class than what is known: features (N, D) -> bool (N,).
 
@@ -58,7 +62,7 @@ class UnifiedHead:
         unknown, or 1 in N + 1 where no more than N images are known.  An image of a new class that looks like a
         known one is not told: "unknown" means "like nothing I know", never "I am not sure which".
         """
-        return self.distances(features).amin(1) > self.radius  # (N,)
+        return self.novelty(features) > 0  # (N,)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,44 @@
+"""Lifelong figures beside their bars.
+
+    python -m benchmarks.lifelong omniglot600 [--seeds 3] [--backbone conv4] [--daemon]
+    python -m benchmarks.lifelong alphabets [--orders 5]
+    python -m benchmarks.lifelong unknown [--seeds 5] [--backbone conv4]
+
+Exits with 1 where a figure falls short.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from benchmarks.figures import conclude
+from benchmarks.lifelong import alphabets, omniglot600, unknown
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.lifelong", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, module in (("omniglot600", omniglot600), ("unknown", unknown)):
+        command = commands.add_parser(name, help=(module.__doc__ or "").splitlines()[0])
+        command.add_argument("--seeds", type=int, default=module.SEEDS)
+        command.add_argument("--backbone", default="conv4", help="conv4, conv4-views, or conv4@FILE")
+        if module is omniglot600:
+            command.add_argument("--daemon", action="store_true", help="the first seed through the real daemon, too")
+    command = commands.add_parser("alphabets", help=(alphabets.__doc__ or "").splitlines()[0])
+    command.add_argument("--orders", type=int, default=alphabets.ORDERS)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    if options.command == "omniglot600":
+        figures = omniglot600.figures(options.seeds, options.backbone, through_daemon=options.daemon)
+    elif options.command == "unknown":
+        figures = unknown.figures(options.seeds, options.backbone)
+    else:
+        figures = alphabets.figures(options.orders)
+    return conclude(figures)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
