@@ -93,7 +93,7 @@ def learn_drop(drop: Drop, bench: Bench, out: Path) -> Member:
         routing=RoutingSpec(routing.budget_seconds, routing.folds, routing.shortlist, routing.good_enough),
         seed=int(spec.digest[:8], 16),
     )
-    outcome = learn(spec, bench, lambda stage, done, total: None)
+    outcome = learn(spec, bench, _unheard)
     if outcome.status != "done":
         raise RuntimeError(f"{drop.name}: {outcome.reason}")
     return member_of(spec)
@@ -102,7 +102,7 @@ def learn_drop(drop: Drop, bench: Bench, out: Path) -> Member:
 def ask(drops: Sequence[Drop], members: Sequence[Member], bench: Bench, task: str | None) -> tuple[Prediction, ...]:
     """The answers about all that was held out of the drops, sorted by file."""
     images = tuple(str(image) for drop in drops for image in sorted(drop.held_out))
-    outcome = predict(PredictSpec(images, tuple(members), task, 3, ""), bench, lambda stage, done, total: None)
+    outcome = predict(PredictSpec(images, tuple(members), task, 3, ""), bench, _unheard)
     if outcome.status != "done":
         raise RuntimeError(outcome.reason)
     return outcome.predictions
@@ -110,3 +110,7 @@ def ask(drops: Sequence[Drop], members: Sequence[Member], bench: Bench, task: st
 
 def share_right(drop: Drop, told: Sequence[Prediction]) -> float:
     return mean(one.top[0].class_name == drop.held_out[Path(one.image)] for one in told)
+
+
+def _unheard(stage: str, done: int, total: int, algorithm: str = "") -> None:
+    """Nobody watches the progress."""

@@ -81,7 +81,8 @@ def ask_daemon(characters: Characters, stream: Stream, backbone: str) -> float:
 
 def folders(characters: Characters, stream: Stream, room: Path) -> list[Drop]:
     """The stream cut into task folders of a random number of characters, in its order."""
-    sizes, drops, start = random.Random(1), [], 0
+    sizes, start = random.Random(1), 0
+    drops: list[Drop] = []
     while start < len(stream.numbers):
         end = start + sizes.randint(*FOLDERS)
         if len(stream.numbers) - end < FOLDERS[0]:
