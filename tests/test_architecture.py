@@ -49,7 +49,9 @@ CONTROL = [
     "learnd.control.lock",
     "learnd.control.database",
     "learnd.control.taskbook",
+    "learnd.control.history",
     "learnd.control.jobs",
+    "learnd.control.requests",
     "learnd.control.journal",
     # the journal -> work -> knowledge
     "learnd.control.workers",
@@ -65,6 +67,7 @@ CONTROL = [
     "learnd.control.inspections",
     "learnd.control.verdicts",
     "learnd.control.folders",
+    "learnd.control.undoing",
     "learnd.control.service",
 ]
 LEARNING = [
@@ -151,6 +154,7 @@ FACE = [
     "learnd.face.checking",
     "learnd.face.asking",
     "learnd.face.tending",
+    "learnd.face.undoing",
     "learnd.face.conformance",
     "learnd.face.plugins",
     "learnd.face.metatraining",

@@ -125,6 +125,15 @@ class KnowledgeSettings:
         default=20,
         metadata=rules("Images kept of every class, so that the backbone can improve.", min=0, max=100_000),
     )
+    retention: int = field(
+        default=0,
+        metadata=rules(
+            "Versions that learnd rollback can return to, the newest among them; what none of them needs is "
+            "removed. 0 keeps all.",
+            min=0,
+            max=10**9,
+        ),
+    )
 
 
 @dataclass(frozen=True)

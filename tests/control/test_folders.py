@@ -16,11 +16,12 @@ import pytest
 from PIL import Image
 
 from learnd.control.folders import Folders
+from learnd.control.history import Step
 from learnd.control.journal import Journal
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import Child
 from learnd.domain import TaskState
-from learnd.identity import nfc
+from learnd.identity import nfc, task_id
 from learnd.settings import load
 from tests.broken import draw, good_task
 from tests.control.test_dispatch import Clock
@@ -276,6 +277,40 @@ def test_a_copy_is_a_duplicate_until_it_differs(patient: Yard, clock: Clock) -> 
     draw(patient.tasks / "shapes" / "circles" / "more.png", seed=77)
     row = judged(patient, clock)
     assert (row.state, row.revision) == (TaskState.QUEUED, 1)
+
+
+def forget(yard: Yard, name: str) -> None:
+    yard.journal.history.forget(task_id(name), name, None, Step())
+
+
+def test_a_forgotten_folder_is_not_queued_again_by_itself_though_it_is_touched(yard: Yard) -> None:
+    folder = good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes")
+    yard.settle()
+    forget(yard, "shapes")
+    yard.folders.look("shapes")
+    assert yard.folders.settled
+    for image in folder.rglob("*.png"):
+        image.touch()
+    yard.folders.look("shapes")
+    yard.settle()
+    assert [row.state for row in yard.journal.tasks.all()] == [TaskState.FORGOTTEN]
+
+
+@pytest.mark.parametrize("by", ["change", "retry"])
+def test_a_forgotten_folder_is_queued_again_when_it_changes_or_is_retried(by: str, yard: Yard) -> None:
+    folder = good_task(yard.tasks / "shapes")
+    yard.folders.look("shapes")
+    yard.settle()
+    forget(yard, "shapes")
+    if by == "change":
+        draw(folder / "circles" / "more.png", seed=77)
+        yard.folders.look("shapes")
+    else:
+        yard.journal.tasks.retry("shapes")
+        yard.folders.tick()
+    yard.settle()
+    assert [row.state for row in yard.journal.tasks.all()] == [TaskState.FORGOTTEN, TaskState.QUEUED]
 
 
 def test_a_skipped_folder_that_is_retried_is_judged_again(patient: Yard, clock: Clock) -> None:

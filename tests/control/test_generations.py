@@ -7,38 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from learnd.control.generations import Generations
-from learnd.control.jobs import Lease, StaleEpoch
-from learnd.control.journal import Journal
-from learnd.errors import StateError
+from learnd.control.history import StaleEpoch
+from learnd.errors import StateError, StateUnavailable
 from learnd.identity import sha256_of
-from tests.control.candidates import candidate, named
-
-
-class Home:
-    """A state with a journal, and tasks learnt by hand."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state
-        self.journal = Journal(state / "journal.sqlite", create=True)
-        self.generations = Generations(state, self.journal)
-        self.generations.prepare()
-
-    def lease(self, name: str, digest: str = "d1") -> Lease:
-        self.journal.jobs.accept(
-            name, name, fingerprint=digest, digest=digest, ways=2, images=10, priority=0, spec={}
-        )
-        held = self.journal.jobs.lease("cpu:0")
-        assert held is not None
-        return held
-
-    def commit(self, held: Lease) -> int:
-        out = self.state / "work" / f"{held.job}-{held.epoch}" / "out"
-        report = named(held.name, held.revision)
-        return self.generations.commit(held, report, candidate(out, report), out).number
-
-    def learn(self, name: str, digest: str = "d1") -> int:
-        return self.commit(self.lease(name, digest))
+from tests.control.home import Home
 
 
 @pytest.fixture
@@ -164,3 +136,94 @@ def test_a_state_keeps_its_own_backbone_and_refuses_another(home: Home, tmp_path
     assert Path(spec.file or "").read_bytes() == b"weights"
     with pytest.raises(StateError, match="made with backbone 'conv4', the settings say 'lite0'"):
         home.generations.backbone("lite0")
+
+
+def test_after_a_rollback_the_knowledge_is_what_it_was_to_the_byte_and_forward_again(home: Home) -> None:
+    versions = {}
+    for name, digest in (("cats", "d1"), ("dogs", "d2"), ("cats", "d3")):
+        version = home.learn(name, digest)
+        versions[version] = home.knowledge()
+    for version in (1, 3, 2, 3, 1):
+        home.generations.roll_back(version)
+        assert home.knowledge() == versions[version]
+    assert home.journal.head == 8
+    assert home.generations.verify() == 12
+
+
+def test_a_rollback_is_a_generation_whose_manifest_says_what_it_changed(home: Home) -> None:
+    home.learn("cats", "d1")
+    home.learn("cats", "d2")
+    home.generations.roll_back(1)
+    (folder,) = home.generations.generations.glob("3-*")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["added"], manifest["restored"], manifest["removed"]) == ({}, ["cats/1"], ["cats/2"])
+    assert manifest["parent_sha256"] == home.journal.manifest(2)
+
+
+def test_a_rollback_to_what_is_damaged_changes_nothing(home: Home) -> None:
+    home.learn("cats", "d1")
+    home.learn("cats", "d2")
+    (home.generations.tasks / "cats/1/exemplars.zip").unlink()
+    with pytest.raises(StateError, match=r"exemplars\.zip: is missing"):
+        home.generations.roll_back(1)
+    assert home.journal.head == 2
+    assert home.states() == {"cats/1": "learned", "cats/2": "learned"}
+
+
+def test_of_a_forgotten_task_nothing_is_left_on_the_disk(home: Home) -> None:
+    home.learn("cats", "d1")
+    home.learn("dogs", "d2")
+    home.learn("cats", "d3")
+    home.generations.forget("cats")
+    assert {path.split("/")[0] for path in home.files()} == {"dogs"}
+    assert home.generations.verify() == 4
+    journal = b"".join(path.read_bytes() for path in home.state.glob("journal.sqlite*"))
+    assert b"dogs-image.png" in journal
+    assert b"cats-image.png" not in journal
+
+
+def test_a_task_that_was_forgotten_and_learnt_again_is_vouched_for_by_its_new_manifest(home: Home) -> None:
+    home.learn("cats", "d1")
+    home.generations.forget("cats")
+    home.journal.tasks.retry("cats")
+    home.learn("cats", "d1")
+    assert home.generations.verify() == 4
+    assert [member.revision for member in home.generations.members()] == [2]
+
+
+def test_files_that_cannot_be_removed_are_said_and_go_when_it_is_done_once_more(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.learn("cats")
+
+    def stuck(path: Path) -> None:
+        raise OSError(5, "Input/output error", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", stuck)
+        with pytest.raises(StateUnavailable, match=r"'cats' is forgotten, but .* could not all be removed"):
+            home.generations.forget("cats")
+    assert home.generations.members() == ()
+    assert home.files() >= {"cats/1"}
+    home.generations.forget("cats")
+    assert home.files() == set()
+
+
+def test_what_no_kept_version_needs_is_removed(tmp_path: Path) -> None:
+    home = Home(tmp_path, retention=2)
+    home.learn("cats", "d1")
+    home.learn("cats", "d2")
+    assert (home.generations.tasks / "cats/1").is_dir()  # of version 1, which can be returned to
+    home.learn("dogs", "d3")
+    assert not (home.generations.tasks / "cats/1").exists()
+    home.generations.roll_back(2)
+    home.learn("cats", "d4")  # versions 4 and 5 are kept, and dogs are in neither
+    assert {path for path in home.files() if path.count("/") == 1} == {"cats/2", "cats/3"}
+    assert home.generations.verify() == 8
+
+
+def test_a_daemon_that_shall_keep_fewer_versions_removes_the_rest_at_its_start(home: Home) -> None:
+    for digest in ("d1", "d2", "d3"):
+        home.learn("cats", digest)
+    assert Home(home.state, retention=1).files() >= {"cats/3"}
+    assert not {"cats/1", "cats/2"} & home.files()

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from learnd.control.jobs import Generation, Lease, StaleEpoch
+from learnd.control.history import Generation, Held, StaleEpoch, Step
+from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
 from learnd.domain import Problem, Report, TaskState
 
@@ -57,7 +58,10 @@ def report(name: str, revision: int = 1) -> Report:
 def finish(journal: Journal, held: Lease) -> None:
     head = journal.head
     journal.jobs.finish(
-        held, report(held.name, held.revision), Generation(head + 1, head, f"m{head + 1}", 1000)
+        held,
+        report(held.name, held.revision),
+        Generation(head + 1, held.epoch, head, f"m{head + 1}"),
+        Step((Held(held.id, held.revision, held.name, 2, 1000),), journal.history.current(held.id)),
     )
 
 
@@ -75,7 +79,7 @@ def test_a_finish_that_fails_midway_leaves_everything_as_it_was(journal: Journal
     accept(journal, "cats")
     held = lease(journal)
     with pytest.raises(StaleEpoch, match="head"):
-        journal.jobs.finish(held, report("cats"), Generation(8, 7, "m8", 1))
+        journal.jobs.finish(held, report("cats"), Generation(8, held.epoch, 7, "m8"), Step())
 
     assert journal.head == 0
     assert journal.jobs.holds(held)

@@ -49,12 +49,13 @@ def test_a_damaged_file_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_damage_far_inside_is_as_clear(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.sqlite", create=True)
+    (empty,) = (row[0] for row in journal.db.all("PRAGMA page_count"))
     for number in range(200):
         journal.note("test", f"a long message, so that it takes some pages {number} " * 10)
     journal.close()
     data = bytearray((tmp_path / "j.sqlite").read_bytes())
     page = 4096
-    for start in range(15 * page, len(data), page):  # past the schema, and the roots of the tables
+    for start in range(empty * page, len(data), page):  # past the schema, and the roots of the tables
         data[start : start + page] = b"\xff" * page
     (tmp_path / "j.sqlite").write_bytes(data)
 
@@ -84,6 +85,24 @@ def test_a_journal_of_a_newer_learnd_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StateError, match="schema 99"):
         Journal(tmp_path / "j.sqlite")
+
+
+def test_a_journal_of_an_older_learnd_is_brought_up_to_date_by_a_daemon_and_by_no_reader(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    journal.note("test", "from before")
+    with journal.db.transaction():
+        for table in ("requests", "forgotten"):  # those that schema 2 has brought
+            journal.db.run(f"DROP TABLE {table}")
+        journal.db.put("schema_version", "1")
+    journal.close()
+
+    with pytest.raises(StateError, match="schema 1") as error:
+        Journal(tmp_path / "j.sqlite")
+    assert "start the daemon once" in (error.value.remedy or "")
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    assert journal.requests.pending() == []
+    assert journal.history.without(1) == ()
+    assert [event.message for event in Journal(tmp_path / "j.sqlite").db.events()] == ["from before"]
 
 
 def test_another_process_is_noticed_by_the_data_version_and_oneself_is_not(tmp_path: Path) -> None:

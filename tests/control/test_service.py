@@ -20,6 +20,7 @@ from learnd.control.folders import Folders
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.service import Bell, Service
 from learnd.control.taskbook import TaskRow
+from learnd.control.undoing import ask
 from learnd.control.watcher import Ring
 from learnd.control.workers import Child, Inbox
 from learnd.domain import PluginInfo, TaskState
@@ -259,6 +260,36 @@ def test_what_another_process_wishes_is_seen_without_being_told(house: House) ->
     house.when = {"learn": lambda: house.skip("cats")}
     assert house.run() == 0
     assert house.states() == {"cats": TaskState.SKIPPED}
+
+
+def test_what_a_command_asks_for_is_carried_out_between_two_commits(house: House) -> None:
+    for number, name in enumerate(("cats", "dogs")):
+        good_task(house.settings.tasks / name, shots=4 + number)
+        house.crew.learns(name)
+    house.run()
+    wishes = (("rollback", "1"), ("forget", "dogs"))
+    asked = [threading.Thread(target=ask, args=(house.settings, *wish)) for wish in wishes]
+    house.when = {
+        "cpu:0 is ready: conv4, plugins in use: 0": asked[0].start,
+        "rollback 1, as asked: the knowledge is version 3": asked[1].start,
+        "forget dogs, as asked: the knowledge is version 3": interrupt,
+    }
+    assert house.run(once=False) == 0
+    for command in asked:
+        command.join()
+    assert house.states() == {"cats": TaskState.LEARNED, "dogs": TaskState.FORGOTTEN}
+    assert sorted(path.name[:4] for path in (house.settings.state / "tasks").iterdir()) == ["cats"]
+
+
+def test_what_was_asked_of_a_daemon_that_was_killed_is_done_by_the_next_before_anything_else(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    house.crew.learns("cats")
+    house.run()
+    journal = house.journal()
+    journal.requests.add("forget", "cats")
+    journal.close()
+    assert house.run() == 0
+    assert house.states() == {"cats": TaskState.FORGOTTEN}
 
 
 def test_a_folder_that_comes_while_it_runs_is_learned(house: House, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from learnd.control.history import Step
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
 from learnd.control.taskbook import RETRIABLE, SKIPPABLE, TaskBook
@@ -57,6 +58,8 @@ def bring(journal: Journal, state: TaskState) -> None:
         journal.tasks.skip("cats")
     elif state == TaskState.LEARNED:
         journal.tasks.mark_state("cats", 1, TaskState.LEARNED, "")
+    elif state == TaskState.FORGOTTEN:
+        journal.history.forget("cats", "cats", None, Step())
 
 
 def events(journal: Journal) -> list[tuple[str, str]]:
@@ -163,10 +166,8 @@ def test_content_that_a_task_no_longer_has_makes_no_twin(journal: Journal, book:
 
 # --- what people ask for ----------------------------------------------------------------------------------------------
 
-REACHABLE = [state for state in TaskState if state != TaskState.FORGOTTEN]
 
-
-@pytest.mark.parametrize("state", REACHABLE)
+@pytest.mark.parametrize("state", list(TaskState))
 def test_retry_opens_what_ended_badly_and_nothing_else(journal: Journal, book: TaskBook, state: TaskState) -> None:
     bring(journal, state)
     if state not in RETRIABLE:
@@ -175,12 +176,12 @@ def test_retry_opens_what_ended_badly_and_nothing_else(journal: Journal, book: T
         assert book.all()[0].state == state
         return
     assert book.retry("cats").state == state  # what it was
-    (row,) = book.all()
+    row = book.all()[-1]
     assert (row.state, row.fingerprint, row.digest) == (TaskState.WAITING, "", "")
     assert events(journal)[-1] == ("retry", "asked for by a person")
 
 
-@pytest.mark.parametrize("state", REACHABLE)
+@pytest.mark.parametrize("state", list(TaskState))
 def test_skip_sets_aside_whatever_is_not_learned(journal: Journal, book: TaskBook, state: TaskState) -> None:
     bring(journal, state)
     if state not in SKIPPABLE:
@@ -197,6 +198,18 @@ def test_a_wish_about_a_task_that_is_not_there_says_where_to_look(book: TaskBook
     with pytest.raises(TaskError, match="there is no task 'cats'") as error:
         getattr(book, wish)("cats")
     assert error.value.remedy == "`learnd tasks` lists them"
+
+
+def test_what_is_forgotten_is_declined_until_it_is_retried(journal: Journal, book: TaskBook) -> None:
+    bring(journal, TaskState.FORGOTTEN)
+    judge(book, "cats", TaskState.WAITING, "touched")
+    declined = book.declined("cats")
+    assert declined is not None
+    assert (declined.revision, declined.digest) == (1, "d1")
+    book.unchanged("cats", "g")
+    book.retry("cats")
+    assert book.declined("cats") is None
+    assert [(row.revision, row.state) for row in book.all()] == [(1, TaskState.FORGOTTEN), (2, TaskState.WAITING)]
 
 
 def test_a_wish_is_about_the_newest_revision(journal: Journal, book: TaskBook) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from learnd.control.journal import JOURNAL, Journal
+from learnd.errors import StateError
+from learnd.face import asking
 from learnd.face.examples import write_example
-from tests.face.conftest import Command
+from learnd.wire import Prediction
+from tests.face.conftest import Command, learn
 from tests.live import LiveDaemon
 
 
@@ -183,6 +186,29 @@ def test_where_no_image_is_there_no_worker_is_started(
         "is no regular file (a pipe, a socket or a device)",
         "cannot be read (File name too long)",
     ]
+
+
+def test_what_was_forgotten_while_it_was_asked_about_is_no_damage(
+    learnd: Command, state: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "x.png").touch()
+    asked: list[tuple[str, ...]] = []
+
+    def worker(_settings: object, known: asking._Knowledge, paths: list[str], *_: object) -> list[Prediction]:
+        asked.append(tuple(member.name for member in known.members))
+        if len(asked) == 1:
+            assert learnd("forget", "moths", "--yes").code == 0
+            raise StateError("statistics.safetensors: is missing")
+        return [Prediction(path, ()) for path in paths]
+
+    monkeypatch.setattr(asking, "_ask_worker", worker)
+    journal = Journal(state / JOURNAL)
+    while (held := journal.jobs.lease("cpu:0")) is not None:
+        journal.jobs.give_up(held, "failed", "no way")
+    learn(journal, state, "moths")
+    journal.close()
+    assert learnd("predict", "x.png", "--backbone", "conv4", "--json").code == 0
+    assert asked == [("birds", "moths"), ("birds",)]
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any
 from learnd.domain import Event
 from learnd.errors import StateError, StateUnavailable
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # What SQLite says of a disk, its rights and its locks, and not of what is written in the file.
 _PASSING = (
@@ -61,9 +61,17 @@ class Database:
         self.run("PRAGMA synchronous=FULL")
 
     def _migrate(self, path: Path, create: bool) -> None:
-        if self.one("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is None:
-            if not create:  # a daemon is about to: a reader that wrote the schema as well would stop it
-                raise _empty(path) if self.one("SELECT 1 FROM sqlite_master") is None else _foreign(path)
+        found = 0
+        if self.one("SELECT 1 FROM sqlite_master WHERE name = 'meta'") is not None:
+            found = int(self.get("schema_version") or 0)
+        elif not create:  # a daemon is about to: a reader that wrote the schema as well would stop it
+            raise _empty(path) if self.one("SELECT 1 FROM sqlite_master") is None else _foreign(path)
+        if found > SCHEMA_VERSION or (found < SCHEMA_VERSION and not create):
+            newer = "use the learnd version that wrote it, or a newer one"
+            remedy = newer if found > SCHEMA_VERSION else "start the daemon once (learnd run): it brings it up to date"
+            what = f"the journal has schema {found}, this learnd knows {SCHEMA_VERSION}"
+            raise StateError(what, where=str(path), remedy=remedy)
+        if found < SCHEMA_VERSION:
             from importlib import resources  # it costs readers 15 ms, and only a new state needs it
 
             script = resources.files("learnd.control").joinpath("schema.sql").read_text(encoding="utf-8")
@@ -71,13 +79,6 @@ class Database:
                 for statement in script.split(";\n"):
                     self.run(statement)
                 self.put("schema_version", str(SCHEMA_VERSION))
-        found = self.get("schema_version")
-        if found != str(SCHEMA_VERSION):
-            raise StateError(
-                f"the journal has schema {found}, this learnd knows {SCHEMA_VERSION}",
-                where=str(path),
-                remedy="use the learnd version that wrote it, or a newer one",
-            )
 
     def close(self) -> None:
         self._connection.close()
@@ -148,6 +149,11 @@ class Database:
         """The next event after the one with this id, and its own id."""
         row = self.one("SELECT id, at, kind, task, message FROM events WHERE id > ? ORDER BY id LIMIT 1", number)
         return None if row is None else (row["id"], Event(row["at"], row["kind"], row["task"], row["message"]))
+
+    def scrub(self) -> None:
+        """What was deleted leaves the file and its log as well; the cost is that of writing the journal anew."""
+        self.run("VACUUM")
+        self.run("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def data_version(self) -> int:
         """Changes when another process has committed; costs microseconds."""

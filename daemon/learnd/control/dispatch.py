@@ -91,7 +91,7 @@ class Dispatcher:
         self._pool.start_due()
         for slot in self.slots:
             if slot.lease is not None and not self._journal.jobs.holds(slot.lease):
-                self._pool.end(slot, "the task was skipped")
+                self._pool.end(slot, "the task was skipped or forgotten")
             elif slot.child is not None:
                 self._pool.doubt(slot)
         self._pool.follow_plugins()  # first: a job finds the plugins that were there before it

@@ -4,6 +4,9 @@ Order of a commit: the worker's files are synced and renamed into place, the man
 transaction finishes the job, inserts the generation and moves the head.  Until that transaction nothing points at
 the new files; `sweep` removes them at the next start.  A manifest lists what its generation changes and the sha256
 of its parent's, so a commit costs the same whether ten or ten thousand tasks are known (docs/decisions/0003).
+
+A rollback and a forgetting are generations of the same kind.  Files are removed once the transaction has gone through
+after which nothing points at them (docs/decisions/0008); what a kill leaves of them is swept away, too.
 """
 
 from __future__ import annotations
@@ -15,19 +18,24 @@ from typing import Any
 
 from learnd import __version__
 from learnd.control.durable import move_durably, sync_folder, write_durably
-from learnd.control.jobs import Generation, Lease, StaleEpoch
+from learnd.control.history import Generation, Held, StaleEpoch, Step
+from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
 from learnd.domain import SCHEMA, Report
-from learnd.errors import StateError
+from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE, sha256_of, vouch
 from learnd.wire import BackboneSpec, Member, Outcome
 
 
 class Generations:
-    """The folders of a state that hold knowledge.  The daemon alone writes them."""
+    """The folders of a state that hold knowledge.  Whoever holds the state's lock writes them, and nobody else.
 
-    def __init__(self, state: Path, journal: Journal) -> None:
+    retention: how many versions can be returned to; 0: all.
+    """
+
+    def __init__(self, state: Path, journal: Journal, retention: int = 0) -> None:
         self._journal = journal
+        self._retention = retention
         self.tasks = state / "tasks"
         self.generations = state / "generations"
         self.backbones = state / "backbones"
@@ -41,6 +49,7 @@ class Generations:
         for folder in (self.tasks, self.generations, self.backbones, self.work):
             folder.mkdir(parents=True, exist_ok=True)
         self._refuse_a_strange_journal()
+        self._retire()
         return self._sweep()
 
     def _refuse_a_strange_journal(self) -> None:
@@ -63,6 +72,9 @@ class Generations:
         orphans = [orphan for orphan in orphans if orphan.is_dir()]  # a stray file is a person's, and in nobody's way
         for orphan in orphans:
             shutil.rmtree(orphan)
+        for task in filter(Path.is_dir, self.tasks.iterdir()):
+            if not any(task.iterdir()):
+                task.rmdir()
         return [str(orphan.relative_to(self.tasks.parent)) for orphan in orphans]
 
     def backbone_hash(self) -> str | None:
@@ -132,42 +144,92 @@ class Generations:
         """
         if not self._journal.jobs.holds(lease):  # or its late files could take the place of committed ones
             raise StaleEpoch(f"{lease.name}: lease {lease.epoch} no longer holds")
-        parent = self._journal.head
-        number = parent + 1
         size = sum((out / name).stat().st_size for name in outcome.files)
-        target = self.tasks / lease.id / str(lease.revision)
+        held = Held(lease.id, lease.revision, lease.name, len(report.classes), size)
+        step = Step((held,), self._journal.history.current(lease.id))
+        target = self.tasks / held.folder
         for file in out.iterdir():
             if file.name not in outcome.files:
                 file.unlink()
         if target.exists():  # left by a commit that this same daemon began and could not finish
             shutil.rmtree(target)
         move_durably(out, target)
-        manifest = {
-            "schema": SCHEMA,
-            "number": number,
-            "epoch": lease.epoch,
-            "parent": parent,
-            "parent_sha256": self._journal.manifest(parent),
-            "backbone": report.backbone_hash,
-            "learnd": __version__,
-            "seed": report.seed,
-            "added": {f"{lease.id}/{lease.revision}": dict(sorted(outcome.files.items()))},
-            "removed": self._journal.replaced_by(lease.id),
-        }
-        digest = self._write_manifest(number, lease.epoch, manifest)
-        generation = Generation(number, parent, digest, size)
-        self._journal.jobs.finish(lease, report, generation)
+        added = {held.folder: dict(sorted(outcome.files.items()))}
+        generation = self._write(step, lease.epoch, backbone=report.backbone_hash, seed=report.seed, added=added)
+        self._journal.jobs.finish(lease, report, generation, step)
+        self._retire()
         return generation
 
-    def _write_manifest(self, number: int, epoch: int, manifest: dict[str, object]) -> str:
-        path = self._manifest_path(number, epoch)
+    def roll_back(self, version: int) -> Step:
+        """Make the knowledge what it was at a version; returns what that changed, which may be nothing.
+
+        Raises TaskError where the version is not kept, and StateError, with nothing changed, where a file of what
+        would come back is damaged.
+        """
+        step = self._journal.history.way_to(version)
+        for held in step.entering:
+            for name, digest in self.committed(held.id, held.revision).items():
+                vouch(self.tasks / held.folder / name, digest)
+        if step.entering or step.leaving:
+            generation = self._write(step, self._new_epoch(), restored=[held.folder for held in step.entering])
+            self._journal.history.roll_back(version, generation, step)
+            self._retire()
+        return step
+
+    def forget(self, name: str) -> None:
+        """Remove a task for good, from every version; to do it twice finishes what was left undone.
+
+        Raises TaskError where there is no such task, and StateUnavailable where its files cannot be removed now.
+        """
+        rows = self._journal.tasks.revisions(name)
+        if not rows:
+            raise TaskError(f"there is no task {name!r}", remedy="`learnd tasks` lists them")
+        identity = rows[-1].id
+        step = Step(leaving=self._journal.history.current(identity))
+        generation = self._write(step, self._new_epoch()) if step.leaving else None
+        self._journal.history.forget(identity, name, generation, step)
+        try:
+            if (self.tasks / identity).exists():
+                shutil.rmtree(self.tasks / identity)
+            self._journal.db.scrub()
+        except (OSError, StateUnavailable) as error:
+            what = f"{name!r} is forgotten, but what was written of it could not all be removed ({error})"
+            raise StateUnavailable(what, remedy="mend that, and forget it once more") from error
+        self._retire()
+
+    def _new_epoch(self) -> int:
+        with self._journal.db.transaction():
+            return self._journal.history.draw_epoch()
+
+    def _retire(self) -> None:
+        """Remove what no version needs that can be returned to."""
+        for folder in self._journal.history.retire(self._retention) if self._retention else ():
+            shutil.rmtree(self.tasks / folder, ignore_errors=True)  # what cannot be removed is swept at the next start
+
+    def _write(self, step: Step, epoch: int, **facts: object) -> Generation:
+        """Write the manifest of the next generation; facts: what it says beyond its step and its place."""
+        parent = self._journal.head
+        manifest: dict[str, object] = {
+            "schema": SCHEMA,
+            "number": parent + 1,
+            "epoch": epoch,
+            "parent": parent,
+            "parent_sha256": self._journal.manifest(parent),
+            "backbone": self.backbone_hash(),
+            "learnd": __version__,
+            "added": {},
+            "restored": [],
+            "removed": [held.folder for held in step.leaving],
+            **facts,
+        }
+        path = self._manifest_path(parent + 1, epoch)
         path.parent.mkdir(exist_ok=True)
         write_durably(path, json.dumps(manifest, indent=1, sort_keys=True).encode())
         sync_folder(self.generations)
-        return sha256_of(path)
+        return Generation(parent + 1, epoch, parent, sha256_of(path))
 
     def verify(self) -> int:
-        """Check every manifest against the journal, its parent and the files that it lists.
+        """Check every manifest against the journal and its parent, and the files that it lists and that are kept.
 
         Returns the number of those files.  Raises StateError that names the first thing that is damaged.
         """
@@ -180,7 +242,10 @@ class Generations:
                 raise StateError("does not descend from its parent", where=str(path), remedy=RESTORE)
             parent_digest = digest
             for folder, files in manifest["added"].items():
-                for name, expected in files.items():
+                task_id, _, revision = folder.rpartition("/")
+                origin = self._journal.origin(task_id, int(revision))
+                needed = origin is not None and origin[0] == number
+                for name, expected in files.items() if needed else ():
                     vouch(self.tasks / folder / name, expected)
                     checked += 1
         return checked

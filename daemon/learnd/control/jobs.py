@@ -13,13 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from learnd.control.database import Database
+from learnd.control.history import LEARNED, Generation, History, StaleEpoch, Step
 from learnd.control.taskbook import TaskBook
 from learnd.domain import Problem, Report, TaskState
-from learnd.errors import LearndError
-
-
-class StaleEpoch(LearndError):
-    """The job was cancelled or leased again meanwhile; this result must not be used."""
 
 
 @dataclass(frozen=True)
@@ -36,22 +32,13 @@ class Lease:
     spec: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Generation:
-    """What a commit adds: its number is its parent's plus one; manifest is the sha256 of its manifest.json."""
-
-    number: int
-    parent: int
-    manifest: str
-    bytes: int
-
-
 class Jobs:
-    """The `jobs`, `attempts`, `generations` and `members` tables."""
+    """The `jobs` and `attempts` tables."""
 
-    def __init__(self, db: Database, book: TaskBook) -> None:
+    def __init__(self, db: Database, book: TaskBook, history: History) -> None:
         self._db = db
         self._book = book
+        self._history = history
 
     def accept(
         self,
@@ -114,8 +101,7 @@ class Jobs:
             )
             if row is None:
                 return None
-            epoch = int(self._db.get("epoch") or 0) + 1
-            self._db.put("epoch", str(epoch))
+            epoch = self._history.draw_epoch()
             self._db.run(
                 "UPDATE jobs SET state = 'running', epoch = ?, worker = ? WHERE id = ?",
                 *(epoch, worker, row["id"]),
@@ -156,29 +142,16 @@ class Jobs:
         )
         return found is not None
 
-    def finish(self, lease: Lease, report: Report, generation: Generation) -> None:
+    def finish(self, lease: Lease, report: Report, generation: Generation, step: Step) -> None:
         """The commit: finish the job, insert the generation and move the head, all or nothing.
 
         Raises StaleEpoch where the lease no longer holds or another commit moved the head meanwhile.
         """
         low, high = report.accuracy_ci or (None, None)
-        number, now = generation.number, time.time()
+        number = generation.number
         with self._db.transaction():
-            if int(self._db.get("head") or 0) != generation.parent:
-                raise StaleEpoch(f"the head is no longer {generation.parent}")
+            self._history.advance(generation, LEARNED + lease.name, step)
             self._end(lease, "done", "done", None)
-            self._db.run(
-                "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?)",
-                *(number, lease.epoch, generation.parent, now, generation.manifest, f"learned {lease.name}"),
-            )
-            self._db.run(
-                "UPDATE members SET last = ? WHERE task_id = ? AND last IS NULL", generation.parent, lease.id
-            )
-            self._db.run(
-                "INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, NULL)",
-                *(lease.id, lease.revision, lease.name, len(report.classes), generation.bytes, number),
-            )
-            self._db.put("head", str(number))
             self._book.mark_state(lease.id, lease.revision, TaskState.LEARNED, "")
             self._db.run(
                 "UPDATE tasks SET algorithm = ?, accuracy = ?, ci_low = ?, ci_high = ?, seconds = ?, version = ? "

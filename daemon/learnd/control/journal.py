@@ -1,8 +1,9 @@
 """The journal: the one durable record of what must be done and what was done.
 
-Three views of one database: `tasks` (what is known of each folder), `jobs` (the queue and the commit) and the
-knowledge that the head names.  Every method that writes is one transaction.  The daemon alone leases jobs and moves
-the head; commands (`retry`, `skip`) write their wish through the same guarded transactions.
+Views of one database: `tasks` (what is known of each folder), `jobs` (the queue and the commit), `history` (what every
+version held), `requests` (what commands ask of the daemon) and the knowledge that the head names.  Every method that
+writes is one transaction.  Whoever holds the state's lock leases jobs and moves the head; `retry` and `skip` write
+their wish through the same guarded transactions, `rollback` and `forget` leave a request.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learnd.control.database import Database
+from learnd.control.history import History
 from learnd.control.jobs import Jobs
+from learnd.control.requests import Requests
 from learnd.control.taskbook import TaskBook
 from learnd.domain import PluginInfo
 from learnd.wire import Hello, from_json, to_json, to_json_all
@@ -50,7 +53,9 @@ class Journal:
     def __init__(self, path: Path, *, create: bool = False) -> None:
         self.db = Database(path, create=create)
         self.tasks = TaskBook(self.db)
-        self.jobs = Jobs(self.db, self.tasks)
+        self.history = History(self.db, self.tasks)
+        self.jobs = Jobs(self.db, self.tasks, self.history)
+        self.requests = Requests(self.db)
 
     def close(self) -> None:
         self.db.close()
@@ -67,7 +72,7 @@ class Journal:
     @property
     def head(self) -> int:
         """The version of the knowledge; 0 before anything was learnt."""
-        return int(self.db.get("head") or 0)
+        return self.history.head
 
     def members(self) -> list[tuple[str, int, str]]:
         """(task id, revision, name) of all that the head holds, in the order that never changes: by task id."""
@@ -91,13 +96,8 @@ class Journal:
         return KnowledgeSize(self.head, int(row["tasks"]), int(row["classes"]), int(row["bytes"]))
 
     def known_folders(self) -> set[tuple[str, int]]:
-        """Every (task id, revision) that any version holds."""
+        """Every (task id, revision) that any kept version holds."""
         return {(row["task_id"], row["revision"]) for row in self.db.all("SELECT task_id, revision FROM members")}
-
-    def replaced_by(self, task_id: str) -> list[str]:
-        """The folders (<id>/<revision>) that leave the head when a new revision of the task enters it."""
-        rows = self.db.all("SELECT revision FROM members WHERE task_id = ? AND last IS NULL", task_id)
-        return [f"{task_id}/{row['revision']}" for row in rows]
 
     def manifest(self, number: int) -> str:
         """The sha256 of a generation's manifest; "" for 0, from which everything descends."""

@@ -27,9 +27,13 @@ class Holder:
     since: float
 
 
+class StateHeld(StateError):
+    """Another process holds the state."""
+
+
 @contextlib.contextmanager
 def hold(state: Path) -> Iterator[None]:
-    """Hold the state, or raise StateError that says who does."""
+    """Hold the state, or raise StateHeld that says who does."""
     descriptor = os.open(state / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _locked(descriptor):
@@ -74,10 +78,10 @@ def _read(state: Path) -> Holder:
         return Holder(0, "unknown", 0.0)  # its daemon is between taking the lock and writing its name
 
 
-def _held(state: Path) -> StateError:
+def _held(state: Path) -> StateHeld:
     holder = _read(state)
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder.since))
-    return StateError(
+    return StateHeld(
         f"another daemon holds this state: process {holder.pid} on {holder.host}, since {since}",
         where=str(state),
         remedy="stop it first, or give this one a state of its own (--state DIR)",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from learnd.control import gate
 from learnd.control.generations import Generations
-from learnd.control.jobs import Lease, StaleEpoch
+from learnd.control.history import StaleEpoch
+from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
 from learnd.errors import StateError
 from learnd.settings import Settings

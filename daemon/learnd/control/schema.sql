@@ -1,8 +1,9 @@
 -- The journal: what must be done, what was done, and which knowledge is the head.  Times are Unix seconds.
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+-- Each statement may run again: so the tables of a newer schema come into a journal of an older one.
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 
 -- One row a revision of a task folder.  A row without a digest is a folder that has not been accepted yet.
-CREATE TABLE tasks (
+CREATE TABLE IF NOT EXISTS tasks (
     id          TEXT    NOT NULL,
     revision    INTEGER NOT NULL,
     name        TEXT    NOT NULL,
@@ -23,11 +24,11 @@ CREATE TABLE tasks (
     updated     REAL    NOT NULL,
     PRIMARY KEY (id, revision)
 ) STRICT;
-CREATE INDEX tasks_by_digest ON tasks (digest);
-CREATE INDEX tasks_by_state ON tasks (state);
-CREATE INDEX tasks_unjudged ON tasks (id) WHERE fingerprint = '';
+CREATE INDEX IF NOT EXISTS tasks_by_digest ON tasks (digest);
+CREATE INDEX IF NOT EXISTS tasks_by_state ON tasks (state);
+CREATE INDEX IF NOT EXISTS tasks_unjudged ON tasks (id) WHERE fingerprint = '';
 
-CREATE TABLE jobs (
+CREATE TABLE IF NOT EXISTS jobs (
     id          INTEGER PRIMARY KEY,
     task_id     TEXT    NOT NULL,
     revision    INTEGER NOT NULL,
@@ -39,10 +40,10 @@ CREATE TABLE jobs (
     attempts    INTEGER NOT NULL DEFAULT 0,      -- those that counted against it
     not_before  REAL    NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX jobs_next ON jobs (state, priority DESC, id);
-CREATE INDEX jobs_by_task ON jobs (task_id, revision);
+CREATE INDEX IF NOT EXISTS jobs_next ON jobs (state, priority DESC, id);
+CREATE INDEX IF NOT EXISTS jobs_by_task ON jobs (task_id, revision);
 
-CREATE TABLE attempts (
+CREATE TABLE IF NOT EXISTS attempts (
     job_id  INTEGER NOT NULL,
     epoch   INTEGER NOT NULL PRIMARY KEY,
     worker  TEXT    NOT NULL,
@@ -52,7 +53,7 @@ CREATE TABLE attempts (
     error   TEXT
 ) STRICT;
 
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     id      INTEGER PRIMARY KEY,
     at      REAL NOT NULL,
     kind    TEXT NOT NULL,
@@ -60,7 +61,7 @@ CREATE TABLE events (
     message TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE generations (
+CREATE TABLE IF NOT EXISTS generations (
     number   INTEGER PRIMARY KEY,
     epoch    INTEGER NOT NULL,
     parent   INTEGER NOT NULL,
@@ -70,7 +71,7 @@ CREATE TABLE generations (
 ) STRICT;
 
 -- Who belongs to which version: from first to last, or until now where last is NULL.
-CREATE TABLE members (
+CREATE TABLE IF NOT EXISTS members (
     task_id  TEXT    NOT NULL,
     revision INTEGER NOT NULL,
     name     TEXT    NOT NULL,
@@ -80,6 +81,22 @@ CREATE TABLE members (
     last     INTEGER,
     PRIMARY KEY (task_id, revision, first)
 ) STRICT;
-CREATE INDEX members_now ON members (last);
+CREATE INDEX IF NOT EXISTS members_now ON members (last);
 
-CREATE TABLE workers (name TEXT PRIMARY KEY, state TEXT NOT NULL, hello TEXT) STRICT;
+CREATE TABLE IF NOT EXISTS workers (name TEXT PRIMARY KEY, state TEXT NOT NULL, hello TEXT) STRICT;
+
+-- Which versions held a task that was forgotten since: a rollback to one of them goes without it.
+CREATE TABLE IF NOT EXISTS forgotten (
+    task_id TEXT    NOT NULL,
+    name    TEXT    NOT NULL,
+    first   INTEGER NOT NULL,
+    last    INTEGER NOT NULL
+) STRICT;
+
+-- What a command asks of the daemon that runs.
+CREATE TABLE IF NOT EXISTS requests (
+    id       INTEGER PRIMARY KEY,
+    kind     TEXT    NOT NULL,                   -- rollback | forget
+    argument TEXT    NOT NULL,
+    answer   TEXT                                -- JSON of undoing.Undone; NULL until it is carried out
+) STRICT;

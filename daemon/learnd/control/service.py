@@ -19,6 +19,7 @@ from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.control.observers import Observers
 from learnd.control.scan import task_folders
+from learnd.control.undoing import Undoing
 from learnd.control.watcher import Ring, Watcher
 from learnd.control.workers import Child
 from learnd.domain import TaskState
@@ -104,12 +105,13 @@ class Service:
 
     def _serve(self, journal: Journal, once: bool) -> int:
         settings = self._settings
-        generations = Generations(settings.state, journal)
+        generations = Generations(settings.state, journal, settings.knowledge.retention)
         self._recover(journal, generations)
         generations.backbone(settings.backbone)  # or say at once that this state was made with another
         folders = Folders(settings, journal, self._hear, self._notice)
         dispatcher = Dispatcher(settings, journal, generations, self._hear, folders.look, self._notice)
         self._dispatcher = dispatcher
+        undoing = Undoing(journal, generations)
         observers = Observers(settings, journal, self._hear, self._notice)
         watcher = Watcher(settings.tasks, settings.watch, self._bell, self._notice)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,7 +120,7 @@ class Service:
             folders.start()
             dispatcher.start()
             watcher.start()
-            self._loop(journal, folders, dispatcher, watcher, observers, once)
+            self._loop(journal, undoing, folders, dispatcher, watcher, observers, once)
         finally:
             watcher.stop()
             dispatcher.stop()
@@ -145,6 +147,7 @@ class Service:
     def _loop(
         self,
         journal: Journal,
+        undoing: Undoing,
         folders: Folders,
         dispatcher: Dispatcher,
         watcher: Watcher,
@@ -159,6 +162,7 @@ class Service:
             now = time.monotonic()
             version = journal.db.data_version()
             if now >= rescan_at or version != seen:
+                undoing.serve(self._notice)
                 watcher.check()
                 folders.look_everywhere()
                 took = time.monotonic() - now

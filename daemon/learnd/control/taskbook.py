@@ -15,7 +15,7 @@ from learnd.wire import from_json, to_json_all
 
 # A row in one of these states was not accepted: new content of the folder takes the row over.
 OPEN = (TaskState.WAITING, TaskState.REJECTED, TaskState.DUPLICATE)
-RETRIABLE = (TaskState.FAILED, TaskState.SKIPPED, TaskState.REJECTED, TaskState.DUPLICATE)
+RETRIABLE = (TaskState.FAILED, TaskState.SKIPPED, TaskState.REJECTED, TaskState.DUPLICATE, TaskState.FORGOTTEN)
 SKIPPABLE = (*OPEN, TaskState.QUEUED, TaskState.RUNNING, TaskState.FAILED)
 
 
@@ -72,6 +72,15 @@ class TaskBook:
             task_id,
         )
         return None if row is None else _row(row)
+
+    def declined(self, task_id: str) -> TaskRow | None:
+        """The newest revision that was accepted once, where it is forgotten and nobody wants it tried again."""
+        row = self._db.one(
+            "SELECT * FROM tasks WHERE id = ? AND state NOT IN ('waiting', 'rejected', 'duplicate') "
+            "ORDER BY revision DESC LIMIT 1",
+            task_id,
+        )
+        return _row(row) if row is not None and row["state"] == "forgotten" and row["fingerprint"] else None
 
     def unaccepted(self) -> list[TaskRow]:
         """The rows whose folder may yet be accepted."""
@@ -214,10 +223,15 @@ class TaskBook:
     # --- what people ask for ------------------------------------------------------------------------------------
 
     def retry(self, name: str) -> TaskRow:
-        """Judge a failed, rejected, skipped or duplicate task again; the daemon picks it up.  Raises TaskError."""
+        """Judge a task again that was not learnt, or is forgotten; the daemon picks it up.  Raises TaskError."""
         with self._db.transaction():
             row = self._wanted(name, RETRIABLE, "retried")
-            self.mark_open(row.id, row.revision, "to be tried again")
+            revision = row.revision
+            if row.state == TaskState.FORGOTTEN:  # an older version may hold it still: its number stays its own
+                self._db.run("UPDATE tasks SET fingerprint = '' WHERE id = ? AND state = 'forgotten'", row.id)
+                revision += 1
+                self.mark(row.id, revision, row.name, TaskState.WAITING, "", "", "")
+            self.mark_open(row.id, revision, "to be tried again")
             self._db.note("retry", "asked for by a person", name)
         return row
 

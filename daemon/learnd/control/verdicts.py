@@ -36,8 +36,8 @@ class Verdicts:
     def accept(self, name: str, inspection: Inspection) -> None:
         """Queue it; or say that it is a duplicate, or what is known already."""
         identity, tasks = task_id(name), self._journal.tasks
-        accepted = tasks.accepted(identity)
-        if accepted is not None and accepted.digest == inspection.digest:
+        before = (tasks.accepted(identity), tasks.declined(identity))
+        if any(row is not None and row.digest == inspection.digest for row in before):
             tasks.unchanged(identity, inspection.fingerprint)
             return
         twin = tasks.twin(inspection.digest, identity)

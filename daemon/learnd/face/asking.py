@@ -53,7 +53,13 @@ def predict(asked: Asked, images: tuple[str, ...], task: str | None, top: int, a
     name = None if task is None else label(task)
     known = _knowledge(settings, name)
     paths = [path for image in images for path in _files(image, known.readers)]
-    predictions = _ask(settings, known, paths, name, top)
+    try:
+        predictions = _ask(settings, known, paths, name, top)
+    except StateError:
+        if (now := _knowledge(settings, name)).version == known.version:
+            raise
+        known = now  # meanwhile a task was forgotten, and its files are gone
+        predictions = _ask(settings, known, paths, name, top)
     data: Json = {"knowledge_version": known.version, "predictions": [_prediction(one) for one in predictions]}
     if as_json:
         screen.print_json(data)
@@ -69,9 +75,10 @@ def _knowledge(settings: Settings, task: str | None) -> _Knowledge:
     with snapshot.journal_if_any(settings) as journal:
         if task is not None:
             snapshot.known_task(journal, task)
-        if journal is None or journal.head == 0:
+        if journal is None or not journal.size().tasks:
             remedy = f"copy a folder of labelled images into {settings.tasks}, and start: learnd run"
-            raise TaskError("nothing has been learnt yet", remedy=remedy)
+            nothing = "nothing has been learnt yet" if journal is None or not journal.head else "all was forgotten"
+            raise TaskError(nothing, remedy=remedy)
         generations = Generations(settings.state, journal)
         members = generations.members(task)
         if task is not None and not members:

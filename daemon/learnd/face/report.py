@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from learnd.face.screen import coloured, columns
-from learnd.face.wording import counted, first_line, moment, one_line
+from learnd.face.wording import counted, first_line, moment, one_line, size
 from learnd.identity import printable
 
 if TYPE_CHECKING:
@@ -47,6 +47,30 @@ def tasks(rows: list[Json]) -> Table:
             style="" if row["newest"] else "dim",
         )
     return table
+
+
+def versions(listed: list[Json]) -> Table:
+    """`learnd versions`.  The head is the one that answers."""
+    numbers = ("version", "accuracy", "tasks", "classes", "size")
+    table = columns("version", "", "since", "what", *numbers[1:], flexible="what", right=numbers)
+    for one in listed:
+        cells = (_number(one["accuracy"], ".3f"), str(one["tasks"]), str(one["classes"]), size(one["bytes"]))
+        head = "head" if one["head"] else ""
+        table.add_row(str(one["version"]), head, moment(one["created"]), _changed(one), *cells)
+    return table
+
+
+def _changed(version: Json) -> str:
+    """Why a version is there, and what of it is not to be seen in that."""
+    said = version["reason"]
+    if version["task"] is not None:
+        said += "".join(f", in place of revision {old['revision']}" for old in version["replaced"])
+    else:
+        for what in ("added", "replaced", "removed"):
+            names = ", ".join(one["task"] for one in version[what] if f"forgot {one['task']}" != said)
+            said += f"; {what} {names}" if names else ""
+    without = ", ".join(version["without"])
+    return printable(said + (f" (without {without}, forgotten since)" if without else ""))
 
 
 def task(data: Json) -> Iterator[RenderableType]:

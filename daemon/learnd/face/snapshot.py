@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from learnd.control.generations import Generations
+from learnd.control.history import LEARNED, Held, Version
 from learnd.control.journal import JOURNAL, Journal, KnowledgeSize
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
@@ -122,6 +123,36 @@ def _row(row: TaskRow) -> Json:
         "version": row.version,
         "updated": row.updated,
     }
+
+
+def versions(journal: Journal) -> list[Json]:
+    """Every kept version, as in `learnd versions --json`.  task and accuracy: where it learnt one."""
+    head = journal.head
+    return [{**_version(version), "head": version.number == head} for version in journal.history.versions()]
+
+
+def _version(version: Version) -> Json:
+    entering, leaving = version.step.entering, version.step.leaving
+    new, old = {held.id for held in entering}, {held.id for held in leaving}
+    learnt = entering[0] if len(entering) == 1 and version.reason.startswith(LEARNED) else None
+    return {
+        "version": version.number,
+        "created": version.created,
+        "reason": version.reason,
+        "task": learnt.name if learnt else None,
+        "accuracy": learnt.accuracy if learnt else None,
+        "added": [_held(held) for held in entering if held.id not in old],
+        "replaced": [_held(held) for held in leaving if held.id in new],
+        "removed": [_held(held) for held in leaving if held.id not in new],
+        "without": list(version.without),
+        "tasks": version.tasks,
+        "classes": version.classes,
+        "bytes": version.bytes,
+    }
+
+
+def _held(held: Held) -> Json:
+    return {"task": held.name, "revision": held.revision}
 
 
 def task(settings: Settings, journal: Journal, name: str) -> Json:

@@ -14,7 +14,7 @@ from learnd.identity import label
 @click.argument("task", shell_complete=complete_task)
 @pass_asked
 def retry(asked: Asked, task: str) -> None:
-    """Try a failed, rejected, duplicate or skipped task again.
+    """Try a failed, rejected, duplicate, skipped, undone or forgotten task again.
 
     \b
     Examples:

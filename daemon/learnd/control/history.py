@@ -1,0 +1,240 @@
+"""The history of the knowledge: what every version held, and the transactions that move the head.
+
+A version is a generation's number.  Nothing here rewrites one: a rollback and a forgetting are generations, too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from learnd.control.database import Database
+from learnd.control.taskbook import TaskBook
+from learnd.domain import TaskState
+from learnd.errors import LearndError, TaskError
+
+LEARNED = "learned "  # so begins the reason of a generation that came of a task's own job
+
+
+class StaleEpoch(LearndError):
+    """The job was cancelled or leased again meanwhile; this result must not be used."""
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a commit adds: its number is its parent's plus one; manifest is the sha256 of its manifest.json."""
+
+    number: int
+    epoch: int
+    parent: int
+    manifest: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """A learnt revision that a version holds; bytes of its files.  accuracy: as measured when it was learnt."""
+
+    id: str
+    revision: int
+    name: str
+    classes: int
+    bytes: int
+    accuracy: float | None = None
+
+    @property
+    def folder(self) -> str:
+        """Below state/tasks."""
+        return f"{self.id}/{self.revision}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a generation changes: the revisions that enter the knowledge, and those that leave it."""
+
+    entering: tuple[Held, ...] = ()
+    leaving: tuple[Held, ...] = ()
+
+
+@dataclass(frozen=True)
+class Version:
+    """A kept generation, its step, and what it holds in all: without those tasks that were forgotten since."""
+
+    number: int
+    created: float  # Unix seconds
+    reason: str
+    step: Step
+    without: tuple[str, ...]
+    tasks: int
+    classes: int
+    bytes: int
+
+
+class History:
+    """The `generations`, `members` and `forgotten` tables."""
+
+    def __init__(self, db: Database, book: TaskBook) -> None:
+        self._db = db
+        self._book = book
+
+    @property
+    def head(self) -> int:
+        """The version of the knowledge; 0 before anything was learnt."""
+        return int(self._db.get("head") or 0)
+
+    @property
+    def kept_from(self) -> int:
+        """The oldest version that can be returned to; it only grows."""
+        return int(self._db.get("kept_from") or 1)
+
+    def draw_epoch(self) -> int:
+        """A number that nobody had before.  Expects to run inside a transaction of the caller."""
+        epoch = int(self._db.get("epoch") or 0) + 1
+        self._db.put("epoch", str(epoch))
+        return epoch
+
+    def held_by(self, version: int) -> dict[str, Held]:
+        """What a version holds, by task id."""
+        rows = self._db.all(
+            f"{_HELD} WHERE m.first <= ?1 AND (m.last IS NULL OR m.last >= ?1) ORDER BY m.task_id", version
+        )
+        return {row["task_id"]: _held(row) for row in rows}
+
+    def current(self, task_id: str) -> tuple[Held, ...]:
+        """The revision of a task that the head holds: one or none."""
+        return tuple(map(_held, self._db.all(f"{_HELD} WHERE m.task_id = ? AND m.last IS NULL", task_id)))
+
+    def without(self, version: int) -> tuple[str, ...]:
+        """The tasks that a version held and that were forgotten since."""
+        rows = self._db.all("SELECT name FROM forgotten WHERE first <= ?1 AND last >= ?1 ORDER BY name", version)
+        return tuple(dict.fromkeys(row["name"] for row in rows))
+
+    def way_to(self, version: int) -> Step:
+        """What a rollback from the head to a version changes.  Raises TaskError where that version is not kept."""
+        if not self.kept_from <= version <= self.head:
+            kept = f"versions {self.kept_from} to {self.head} are" if self.head else "nothing was learnt yet: none is"
+            raise TaskError(f"version {version} is not kept: {kept}", remedy="learnd versions lists those that are")
+        wanted, now = self.held_by(version), self.held_by(self.head)
+        return Step(
+            tuple(held for key, held in wanted.items() if now.get(key) != held),
+            tuple(held for key, held in now.items() if wanted.get(key) != held),
+        )
+
+    def versions(self) -> list[Version]:
+        """Every kept generation, the newest first."""
+        entering: dict[int, list[Held]] = defaultdict(list)
+        leaving: dict[int, list[Held]] = defaultdict(list)
+        for row in self._db.all(f"{_HELD} ORDER BY m.name, m.revision"):
+            entering[row["first"]].append(_held(row))
+            if row["last"] is not None:
+                leaving[row["last"] + 1].append(_held(row))
+        tasks = classes = size = 0
+        found: list[Version] = []
+        for row in self._db.all("SELECT number, created, reason FROM generations ORDER BY number"):
+            step = Step(tuple(entering[row["number"]]), tuple(leaving[row["number"]]))
+            tasks += len(step.entering) - len(step.leaving)
+            classes += sum(held.classes for held in step.entering) - sum(held.classes for held in step.leaving)
+            size += sum(held.bytes for held in step.entering) - sum(held.bytes for held in step.leaving)
+            if row["number"] >= self.kept_from:
+                without = self.without(row["number"])
+                found.append(Version(row["number"], row["created"], row["reason"], step, without, tasks, classes, size))
+        return found[::-1]
+
+    # --- what moves the head; each of these but the first is a transaction ------------------------------------------
+
+    def advance(self, generation: Generation, reason: str, step: Step) -> None:
+        """Insert a generation and move the head to it.  Expects to run inside a transaction of the caller.
+
+        Raises StaleEpoch where another commit moved the head meanwhile.
+        """
+        if self.head != generation.parent:
+            raise StaleEpoch(f"the head is no longer {generation.parent}")
+        number, parent = generation.number, generation.parent
+        self._db.run(
+            "INSERT INTO generations VALUES (?, ?, ?, ?, ?, ?)",
+            *(number, generation.epoch, parent, time.time(), generation.manifest, reason),
+        )
+        for held in step.leaving:
+            self._db.run("UPDATE members SET last = ? WHERE task_id = ? AND last IS NULL", parent, held.id)
+        for held in step.entering:
+            self._db.run(
+                "INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, NULL)",
+                *(held.id, held.revision, held.name, held.classes, held.bytes, number),
+            )
+        self._db.put("head", str(number))
+
+    def roll_back(self, version: int, generation: Generation, step: Step) -> None:
+        """The head holds again what a version held, and the tasks say so."""
+        reason = f"rolled back to version {version}"
+        with self._db.transaction():
+            self.advance(generation, reason, step)
+            self._mark_as_held(reason)
+            self._db.note("rollback", f"version {generation.number} is what version {version} was")
+
+    def forget(self, task_id: str, name: str, generation: Generation | None, step: Step) -> None:
+        """Everything of a task goes, but a tombstone and which versions held it.
+
+        generation: None where the head does not hold the task.
+        """
+        with self._db.transaction():
+            if generation is not None:
+                self.advance(generation, f"forgot {name}", step)
+            self._db.run(
+                "INSERT INTO forgotten SELECT task_id, name, first, COALESCE(last, ?) FROM members WHERE task_id = ?",
+                *(self.head, task_id),
+            )
+            self._db.run("DELETE FROM members WHERE task_id = ?", task_id)
+            self._db.run("DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE task_id = ?)", task_id)
+            self._db.run("DELETE FROM jobs WHERE task_id = ?", task_id)
+            self._leave_a_tombstone(task_id, name)
+            self._db.note("forgotten", "asked for by a person", name)  # first: observers count by the ids of events
+            self._db.run("DELETE FROM events WHERE task = ? AND id < ?", name, self._db.last_event())
+
+    def retire(self, keep: int) -> list[str]:
+        """Only the newest versions, so many, can be returned to.  Returns the folders that none of them needs."""
+        oldest = self.head - keep + 1
+        if oldest <= self.kept_from:
+            return []
+        unneeded = (
+            "last < ?1 AND NOT EXISTS (SELECT 1 FROM members k WHERE k.task_id = members.task_id "
+            "AND k.revision = members.revision AND (k.last IS NULL OR k.last >= ?1))"
+        )
+        with self._db.transaction():
+            self._db.put("kept_from", str(oldest))
+            rows = self._db.all(f"SELECT DISTINCT task_id, revision FROM members WHERE {unneeded}", oldest)
+            self._db.run(f"DELETE FROM members WHERE {unneeded}", oldest)
+            self._db.run("DELETE FROM forgotten WHERE last < ?", oldest)
+        return [f"{row['task_id']}/{row['revision']}" for row in rows]
+
+    def _mark_as_held(self, reason: str) -> None:
+        """Of each task the revision that the head holds is learned, and what is newer is not."""
+        held = "SELECT revision FROM members m WHERE m.task_id = tasks.id AND m.last IS NULL"
+        undone = f"state = 'learned' AND revision > COALESCE(({held}), 0)"
+        for row in self._db.all(f"SELECT id, revision, name FROM tasks WHERE {undone}"):
+            why = f"undone: {reason}; `learnd retry` learns it again"
+            self._book.mark_state(row["id"], row["revision"], TaskState.FORGOTTEN, why)
+            self._db.note("undone", f"revision {row['revision']}: {reason}", row["name"])
+        again = f"state = 'forgotten' AND revision = ({held})"
+        for row in self._db.all(f"SELECT id, revision, name FROM tasks WHERE {again}"):
+            self._book.mark_state(row["id"], row["revision"], TaskState.LEARNED, "")
+            self._db.note("restored", f"revision {row['revision']}: {reason}", row["name"])
+
+    def _leave_a_tombstone(self, task_id: str, name: str) -> None:
+        """One row is left of all revisions: it says what the folder was, so that it is not learnt by itself again."""
+        rows = self._book.revisions(name)
+        digest = next((row.digest for row in reversed(rows) if row.digest), "")
+        why = "forgotten as asked; `learnd retry` learns it again"
+        self._db.run("DELETE FROM tasks WHERE id = ?", task_id)
+        self._book.mark(task_id, rows[-1].revision, name, TaskState.FORGOTTEN, why, rows[-1].fingerprint, digest)
+        self._db.run(
+            "UPDATE tasks SET reason = ? WHERE state = 'duplicate' AND digest = ? AND digest != ''",
+            *(f"the same content as {name}, which is forgotten; `learnd retry` learns it", digest),
+        )
+
+
+_HELD = "SELECT m.*, t.accuracy FROM members m LEFT JOIN tasks t ON t.id = m.task_id AND t.revision = m.revision"
+
+
+def _held(row: Any) -> Held:
+    return Held(*(row[name] for name in ("task_id", "revision", "name", "classes", "bytes", "accuracy")))

@@ -1,0 +1,52 @@
+"""A state whose tasks are learnt by hand, from the candidates of candidates.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from learnd.control.generations import Generations
+from learnd.control.jobs import Lease
+from learnd.control.journal import Journal
+from tests.control.candidates import candidate, named
+
+
+class Home:
+    """A state with a journal, and tasks learnt by hand."""
+
+    def __init__(self, state: Path, retention: int = 0) -> None:
+        self.state = state
+        self.journal = Journal(state / "journal.sqlite", create=True)
+        self.generations = Generations(state, self.journal, retention)
+        self.generations.prepare()
+
+    def lease(self, name: str, digest: str = "d1") -> Lease:
+        spec = {"folder": f"/tasks/{name}", "files": [f"{name}-image.png"]}
+        self.journal.jobs.accept(
+            name, name, fingerprint=digest, digest=digest, ways=2, images=10, priority=0, spec=spec
+        )
+        held = self.journal.jobs.lease("cpu:0")
+        assert held is not None
+        return held
+
+    def commit(self, held: Lease) -> int:
+        out = self.state / "work" / f"{held.job}-{held.epoch}" / "out"
+        report = named(held.name, held.revision)
+        images = f"images of {held.name}, {held.digest}".encode()
+        return self.generations.commit(held, report, candidate(out, report, exemplars_zip=images), out).number
+
+    def learn(self, name: str, digest: str = "d1") -> int:
+        return self.commit(self.lease(name, digest))
+
+    def knowledge(self) -> dict[str, bytes]:
+        """Every file that an answer of the head comes from: its path below tasks/, its bytes."""
+        folders = [Path(member.folder) for member in self.generations.members()]
+        files = [file for folder in folders for file in folder.iterdir()]
+        return {str(file.relative_to(self.generations.tasks)): file.read_bytes() for file in files}
+
+    def files(self) -> set[str]:
+        """The paths below tasks/ of all that is there."""
+        return {str(path.relative_to(self.generations.tasks)) for path in self.generations.tasks.rglob("*")}
+
+    def states(self) -> dict[str, str]:
+        """The state of every revision: "cats/1" -> "learned"."""
+        return {f"{row.name}/{row.revision}": str(row.state) for row in self.journal.tasks.all()}
