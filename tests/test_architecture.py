@@ -74,6 +74,7 @@ LEARNING = [
     "learnd.learning",
     "learnd.learning.blame",
     # files -> tensors -> features
+    "learnd.learning.tensorfile",
     "learnd.learning.images",
     "learnd.learning.readers",
     "learnd.learning.augment",

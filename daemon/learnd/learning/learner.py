@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from learnd.domain import SCHEMA, Report, Task
@@ -26,6 +25,7 @@ from learnd.learning.catalogue import Catalogue
 from learnd.learning.choosing import Choice, choose_adapter
 from learnd.learning.reading import Changed, Reading, Rejected, read_task
 from learnd.learning.router import route
+from learnd.learning.tensorfile import write_tensors
 from learnd.wire import LearnSpec, Outcome, to_json
 
 
@@ -124,7 +124,7 @@ def _save(
         "adapter": known.adapted.adapter if known.adapted else IDENTITY,
         "schema": str(SCHEMA),
     }
-    save_file(adapted.state, out / "adapted.safetensors", metadata=note)
+    write_tensors(adapted.state, out / "adapted.safetensors", note)
     memory.save(known, out / "statistics.safetensors", backbone_hash)
     try:
         kept = exemplars.choose(reading.support.files, spec.exemplars_per_class)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,6 +25,7 @@ from learnd.domain import SCHEMA
 from learnd.errors import StateError
 from learnd.identity import RESTORE, vouch
 from learnd.learning.adapters import IDENTITY
+from learnd.learning.tensorfile import write_tensors
 
 ADAPTED = "adapted/"  # in a file: before the names of those statistics
 WITNESSES = 8  # of each class, kept as they are where a task has more images than features
@@ -89,7 +89,7 @@ def save(known: Statistics, path: Path, backbone_hash: str) -> None:
     if known.adapted is not None:
         note["adapter"] = known.adapted.adapter
         tensors |= {ADAPTED + name: value for name, value in _tensors(known.adapted).items()}
-    save_file({name: value.contiguous() for name, value in tensors.items()}, path, metadata=note)
+    write_tensors({name: value.contiguous() for name, value in tensors.items()}, path, note)
 
 
 def load(path: Path, backbone_hash: str, sha256: str) -> Statistics:
