@@ -112,19 +112,19 @@ def test_the_delay_grows_with_every_attempt_until_the_job_has_failed(
     delays: list[float] = []
     put_back = desk.journal.jobs.put_back
 
-    def at_once(lease: Lease, outcome: str, reason: str, delay: float = 0.0, *, counts: bool = True) -> None:
+    def at_once(lease: Lease, outcome: str, reason: str, delay: float = 0.0, *, culprit: str | None) -> None:
         delays.append(delay)
-        put_back(lease, outcome, reason, counts=counts)
+        put_back(lease, outcome, reason, culprit=culprit)
 
     monkeypatch.setattr(desk.journal.jobs, "put_back", at_once)
-    desk.results.lost(desk.lease("cats"), "died", "the worker ended with exit code 7", "tail 1")
+    desk.results.lost(desk.lease("cats"), "died", "the worker ended with exit code 7", "tail 1", None)
     assert desk.last_event() == (
         "requeued",
         "attempt 1 of 3: the worker ended with exit code 7; tried again in 10 s",
     )
-    desk.results.lost(desk.lease_again(), "overran", "it overran", "tail 2")
+    desk.results.lost(desk.lease_again(), "overran", "it overran", "tail 2", None)
     assert desk.state_of("cats") == TaskState.QUEUED
-    desk.results.lost(desk.lease_again(), "died", "the worker ended with exit code 7", "tail 3")
+    desk.results.lost(desk.lease_again(), "died", "the worker ended with exit code 7", "tail 3", None)
 
     row = desk.journal.tasks.revisions("cats")[0]
     assert delays == [10.0, 20.0]
@@ -135,7 +135,7 @@ def test_the_delay_grows_with_every_attempt_until_the_job_has_failed(
 def test_a_worker_that_was_lost_with_a_skipped_job_costs_nothing(desk: Desk) -> None:
     held = desk.lease("cats")
     desk.journal.tasks.skip("cats")
-    desk.results.lost(held, "died", "the worker died", "")
+    desk.results.lost(held, "died", "the worker died", "", None)
     assert (desk.state_of("cats"), desk.notices) == (TaskState.SKIPPED, [])
 
 
@@ -165,7 +165,7 @@ def test_a_job_that_is_skipped_while_its_fate_is_decided_is_left_alone(
     monkeypatch.setattr(desk.journal.jobs, "holds", lambda lease: True)
     desk.journal.tasks.skip("cats")
     if verdict == "lost":
-        desk.results.lost(held, "died", "the worker died", "")
+        desk.results.lost(held, "died", "the worker died", "", None)
     elif verdict == "no_room":
         desk.results.no_room(held, "disk full")
     else:

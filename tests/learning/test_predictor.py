@@ -19,7 +19,7 @@ from tests.learning.drawn import draw_stripes, random_conv4, stripes_task
 from tests.learning.jobs import learn_spec, member_of, predict_spec
 
 
-def silent(stage: str, done: int, total: int) -> None: ...
+def silent(stage: str, done: int, total: int, algorithm: str = "", /) -> None: ...
 
 
 @pytest.fixture
