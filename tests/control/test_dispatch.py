@@ -157,7 +157,7 @@ class Yard:
 
     def __init__(self, folder: Path, crew: Crew, clock: Clock, **flags: str) -> None:
         plain = {"state": str(folder / "state"), "tasks": str(folder / "tasks"), "backbone": "conv4", "devices": "cpu"}
-        quick = {"worker.retry_seconds": "0", "plugins_dir": str(folder / "plugins")}
+        quick = {"worker.retry_seconds": "0", "plugins_dir": str(folder / "plugins"), "knowledge.survey_tasks": "0"}
         self.crew, self.clock = crew, clock
         named_flags = {name.replace("__", "."): value for name, value in flags.items()}
         self.settings = load(None, plain | quick | named_flags, {})
