@@ -45,5 +45,5 @@ def test_one_row_has_nothing_to_forget_and_none_has_no_figure() -> None:
 
 def test_a_negative_flip_was_right_and_is_wrong() -> None:
     assert negative_flips("1100", "1010") == 1
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="shorter"):
         negative_flips("11", "1")

@@ -6,11 +6,12 @@ learnt anew in another network is not.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from learnd.control.database import Database
-from learnd.metrics import negative_flips
+from learnd.metrics import Matrix, negative_flips
 
 SURVEYED = "surveyed"  # in meta: the version that was last asked about
 
@@ -102,3 +103,23 @@ class Surveys:
             )
             for row in rows
         ]
+
+
+def matrices(listed: Iterable[tuple[int, Finding]]) -> tuple[Matrix, Matrix]:
+    """R task-scoped and R unified of what `Surveys.all` gives: rows in order, columns as the tasks came.
+
+    A name that stands for two contents, one after the other, is followed by the start of the digest.
+    """
+    found = list(listed)
+    versions = list(dict.fromkeys(version for version, _ in found))
+    contents = {(one.task_id, one.digest): one.name for _, one in found}  # in the order of their first rows
+    names = Counter(contents.values())
+    labels = [name if names[name] == 1 else f"{name} ({key[1][:8]})" for key, name in contents.items()]
+    row, column = ({key: number for number, key in enumerate(keys)} for keys in (versions, contents))
+    cells: list[list[list[float | None]]] = [[[None] * len(column) for _ in versions] for _ in range(2)]
+    for version, one in found:
+        for values, share in zip(cells, (one.scoped, one.unified), strict=True):
+            if share.tries:
+                values[row[version]][column[one.task_id, one.digest]] = share.hits / share.tries
+    scoped, unified = (Matrix(tuple(versions), tuple(labels), tuple(map(tuple, values))) for values in cells)
+    return scoped, unified
