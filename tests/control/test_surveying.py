@@ -77,6 +77,16 @@ def test_a_damaged_manifest_or_report_is_told_and_stops_nothing(home: Home) -> N
     assert not again.surveying.due()
 
 
+def test_what_comes_back_after_the_head_has_moved_is_no_trouble(home: Home) -> None:
+    home.learn("cats", "d1")
+    done = Survey(home)
+    assert done.surveying.spec(done.work) is not None
+    home.generations.forget("cats")
+    done.surveying.came(1, Outcome("damaged", reason="its files are gone"))
+    assert done.notices == []
+    assert done.surveying.due()
+
+
 def test_of_thousands_of_tasks_nearly_the_same_few_are_asked_each_time() -> None:
     members = [Member(f"task-{number}", f"task {number}", 1, "", "", "") for number in range(1000)]
     before, after = sample(members[:-10], 50), sample(members, 50)

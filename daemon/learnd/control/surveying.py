@@ -32,6 +32,7 @@ class Surveying:
         self._limit = limit
         self._notice = notice
         self._tried = 0  # the version that was last handed out, or could not be
+        self._asked: dict[str, Member] = {}  # of that one
 
     def due(self) -> bool:
         """Whether the head has not been asked about yet."""
@@ -43,7 +44,8 @@ class Surveying:
         self._tried = head = self._journal.head
         try:
             members = self._generations.members()
-            asked = [Asked(member.id, self._files(member).get(HELDOUT)) for member in sample(members, self._limit)]
+            self._asked = {member.id: member for member in sample(members, self._limit)}
+            asked = [Asked(member.id, self._files(member).get(HELDOUT)) for member in self._asked.values()]
         except LearndError as error:
             self._notice("warning", f"version {head} cannot be surveyed: {error}")
             return None
@@ -51,13 +53,14 @@ class Surveying:
 
     def came(self, version: int, outcome: Outcome) -> None:
         """Keep what a survey found; ask again later where it made way."""
+        if version != self._journal.head:  # rolled back or forgotten meanwhile: the new head is asked about
+            return
         if outcome.status == "dropped":
             self._tried = 0
             return
         if outcome.status == "done":
             try:
-                members = {member.id: member for member in self._generations.members()}
-                found = [self._finding(members[one.id], one) for one in outcome.surveyed if one.id in members]
+                found = [self._finding(self._asked[one.id], one) for one in outcome.surveyed]
                 self._journal.surveys.record(version, found)
                 return
             except (LearndError, OSError) as error:
