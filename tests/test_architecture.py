@@ -60,6 +60,7 @@ CONTROL = [
     "learnd.control.results",
     "learnd.control.strikes",
     "learnd.control.slots",
+    "learnd.control.posting",
     "learnd.control.pool",
     "learnd.control.observers",
     "learnd.control.dispatch",
