@@ -49,7 +49,7 @@ def photographs(backbone: Backbone, part: str) -> Images:
 # data set -> the backbone with its committed checkpoint, and the classes of a part
 SOURCES: dict[str, tuple[str, Callable[[Backbone, str], Images]]] = {
     "omniglot": (f"conv4@{CHECKPOINTS / 'conv4-omniglot-random.safetensors'}", characters),
-    "cifar-fs": (f"conv4-rgb@{CHECKPOINTS / 'conv4-rgb-cifar-fs-ridge.safetensors'}", photographs),
+    "cifar-fs": (f"conv4-rgb@{CHECKPOINTS / 'conv4-rgb-cifar-fs-ridge-turns.safetensors'}", photographs),
 }
 
 

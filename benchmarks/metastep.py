@@ -7,6 +7,9 @@ same weights, images, inner steps and rate, and their gradients are compared bef
 turns; a figure is the median of its repeats.  `higher` (Grefenstette et al. 2019, arXiv:1910.01727) runs the network
 twice: as learnd's own module, and layer by layer as the papers write it.  It is no dependency: `pip install higher`;
 where it is not there, it is left out and said so.
+
+Beside them stands the floor: the convolutions alone, as quick as torch does them.  y = w * x and its gradients x * dy
+and w * dy are three; to differentiate those again takes six more, two of each kind.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import copy
 import importlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -116,6 +119,27 @@ def theirs(higher: ModuleType, body: nn.Module, backbone: Backbone, setting: Set
     return step
 
 
+def floor(backbone: Backbone, setting: Setting) -> Callable[[], None]:
+    """The convolutions of a meta-step and nothing else, task by task as every task has weights of its own."""
+    count, side = setting.ways * setting.shots, backbone.preprocess.size
+    layers = []
+    for level in range(4):
+        kernels = backbone.module.state_dict()[f"blocks.{level}.0.weight"]  # (O, I, 3, 3)
+        shapes = ((count, width, side >> level, side >> level) for width in kernels.shape[1::-1])
+        x, y = (torch.randn(shape).contiguous(memory_format=torch.channels_last) for shape in shapes)
+        layers.append((kernels, x, y, level > 0))
+
+    def step() -> None:
+        for kernels, x, y, inner in layers:
+            mask = [inner, True, False]  # nobody asks for the gradient of the images
+            times = setting.tasks * (setting.steps * (3 if inner else 2) + 1)  # and once for the queries
+            for _ in range(times):
+                F.conv2d(x, kernels, padding=1)
+                torch.ops.aten.convolution_backward(y, x, kernels, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask)
+
+    return step
+
+
 def agree(sides: dict[str, Side]) -> None:
     """Raises AssertionError where the sides do not compute the same; also the warm-up."""
     first, *others = ((name, torch.cat([value.flatten() for value in side()])) for name, side in sides.items())
@@ -124,7 +148,7 @@ def agree(sides: dict[str, Side]) -> None:
         assert away < 1e-2, f"{name} and {first[0]} differ by {away:.1%}"
 
 
-def in_turn(sides: dict[str, Side], repeats: int) -> dict[str, list[float]]:
+def in_turn(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Seconds of each side; each repeat asks all of them, so that what else the machine does falls on all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
@@ -159,7 +183,7 @@ def main() -> int:
             sides["higher, our network"] = theirs(higher, backbone.module, backbone, setting, episodes)
             sides["higher, layer by layer"] = theirs(higher, layer_by_layer(backbone), backbone, setting, episodes)
         agree(sides)
-        seconds = in_turn(sides, options.repeats)
+        seconds = in_turn({"floor: its convolutions alone": floor(backbone, setting), **sides}, options.repeats)
         slowest = list(seconds.values())[-1]
         print(f"\n{setting}")
         for name, measured in seconds.items():

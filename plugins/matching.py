@@ -50,7 +50,8 @@ class Matching(HeadLearner):
     def bid(self, task: Task) -> Bid:
         shots = task.images / task.ways
         score = 0.7 if self.name in task.meta_learnt else 0.45
-        macs = 2 * task.images**2 * task.features
+        tried = len(SCALES) * (task.ways + 16)  # of each pair of images, an exponential being worth some 16 products
+        macs = task.images**2 * (2 * task.features + tried)
         if self.context:
             macs += 16 * task.images * task.features**2
         reason = f"every one of {task.images} images votes, and {shots:.1f} a class stand for it"
@@ -100,10 +101,14 @@ class Matching(HeadLearner):
 def attend(similarities: Tensor, member: Tensor) -> Tensor:
     """The logarithm of each class's share of the attention.
 
-    similarities (M, N); member: one-hot (N, K), each class at least once -> (M, K), finite.
+    similarities (M, N), of each row one in each class finite; member: one-hot float (N, K), each class at least once
+    -> (M, K), finite.
     """
-    apart = similarities[:, :, None].masked_fill(member[None] == 0, -torch.inf)  # (M, N, K)
-    return apart.logsumexp(1).log_softmax(1)  # (M, K)
+    owner = member.argmax(1).expand_as(similarities)  # (M, N)
+    nothing = torch.full((len(similarities), member.shape[1]), -torch.inf).to(similarities)
+    highest = nothing.scatter_reduce(1, owner, similarities.detach(), "amax")  # (M, K), so that no sum is 0
+    share = (similarities - highest.gather(1, owner)).exp() @ member  # (M, K)
+    return (share.log() + highest).log_softmax(1)
 
 
 def full_context(features: Tensor, weights: Tensors) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from learnd.errors import SettingsError
 from learnd.learning.algorithm import Algorithm
 from learnd.learning.batching import chunk_size, faster_in_bfloat16, precision
 from learnd.learning.corpus import Domain
@@ -32,6 +33,11 @@ def batch(ways: int = 5, queries: int = 3) -> Episodes:
 def test_tasks_at_once_on_a_cpu(batching: str, learner: MetaLearner, ways: int, size: int) -> None:
     assert isinstance(learner, Algorithm)
     assert chunk_size(batching, learner, batch(ways)) == size
+
+
+def test_tasks_at_once_are_refused_where_batch_norm_learns() -> None:
+    with pytest.raises(SettingsError, match="statistics of one task at a time"):
+        chunk_size("vmap:4", Nearest(), batch())
 
 
 def test_bfloat16_is_for_metric_methods_where_the_hardware_has_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,16 @@ def test_a_backbone_without_weights_says_how_to_make_some(spec: MetaTrainSpec) -
     assert "--fresh" in (caught.value.remedy or "")
 
 
+def test_a_training_is_another_one_where_an_image_changed(spec: MetaTrainSpec, tmp_path: Path) -> None:
+    root = glyph_root(tmp_path / "glyphs", shots=3)
+    spec = replace(spec, corpus=Corpus((DomainSpec((str(root),)),)))
+    before = prepare(spec, 1).identity
+    assert prepare(spec, 1).identity == before
+    first, second = sorted(root.rglob("*.png"))[:2]
+    shutil.copyfile(second, first)
+    assert prepare(spec, 1).identity != before
+
+
 def test_restart_forgets_an_unfinished_training(spec: MetaTrainSpec) -> None:
     prepared = prepare(spec, 1)
     snapshot = snapshot_of(spec)

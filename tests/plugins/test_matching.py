@@ -45,7 +45,7 @@ def test_one_image_a_class_and_sharp_attention_is_the_nearest_neighbour() -> Non
 
 
 def test_attention_that_underflows_is_still_a_finite_logit() -> None:
-    logits = attend(torch.tensor([[500.0, -500.0, -400.0]]), torch.tensor([[1, 0], [0, 1], [0, 1]]))
+    logits = attend(torch.tensor([[500.0, -500.0, -400.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]))
     assert logits.isfinite().all()
     assert logits.tolist()[0] == pytest.approx([0.0, -900.0])
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -21,8 +20,12 @@ GPU_PIXELS = 16_384 * 28 * 28  # that a graph of some 10 GB holds
 def chunk_size(batching: str, learner: MetaLearner, episodes: Episodes) -> int:
     """Tasks at once.  batching: "auto" | "loop" | "vmap:<n>".
 
-    One at a time where batch norm learns: the statistics of an episode are then its own.
+    One at a time where batch norm learns, so that the statistics of an episode are its own.  Raises SettingsError
+    where more are asked for.
     """
+    if batching.startswith("vmap:") and learner.batch_statistics:
+        what = "this algorithm trains batch norm, which takes the statistics of one task at a time"
+        raise SettingsError(what, where=f"--batching {batching}", remedy="leave it out, or say --batching loop")
     if batching.startswith("vmap:"):
         return int(batching.removeprefix("vmap:"))
     if batching == "loop" or learner.batch_statistics:
@@ -33,22 +36,6 @@ def chunk_size(batching: str, learner: MetaLearner, episodes: Episodes) -> int:
         return CPU_TASKS if images <= CPU_IMAGES else 1
     pixels = images * episodes.support.shape[-1] ** 2
     return max(1, GPU_PIXELS // pixels)
-
-
-@contextmanager
-def explained(batching: str) -> Iterator[None]:
-    """Within, torch's refusal to move the statistics of batch norm under vmap is said as a SettingsError.
-
-    Which methods meet it cannot be told beforehand: a HeadLearner takes the network out of vmap.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if "Batch norm got a batched tensor" not in str(error):
-            raise
-        what = "this algorithm trains batch norm, which cannot learn from several tasks at once"
-        remedy = "leave it out, or say --batching loop: one task after another"
-        raise SettingsError(what, where=f"--batching {batching}", remedy=remedy) from error
 
 
 def faster_in_bfloat16(device: torch.device) -> bool:

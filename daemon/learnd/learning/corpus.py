@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -39,6 +40,13 @@ class Classes:
     def sizes(self) -> Tensor:
         """Images of each class, int64 (K,)."""
         return torch.tensor([len(row) for row in self.rows])
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 (hex) of what is in the images and which class each is of."""
+        found = hashlib.sha256(json.dumps([self.names, [row.tolist() for row in self.rows]]).encode())
+        found.update(self.images.cpu().contiguous().numpy().data)
+        return found.hexdigest()
 
     def take(self, keep: Sequence[int]) -> Classes:
         """Only these classes; the images are shared."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from learnd.learning import episodes
 from learnd.learning.algorithm import Context, Support
 from learnd.learning.backbones import Backbone
-from learnd.learning.batching import added, chunk_size, explained, precision, slope_of
+from learnd.learning.batching import added, chunk_size, precision, slope_of
 from learnd.learning.corpus import Domain
 from learnd.learning.inner import Tensors
 from learnd.learning.metalearner import BACKBONE, Episodes, MetaLearner
@@ -74,8 +74,7 @@ class Episodic(Objective):
         total: dict[str, Tensor] = {}
         loss = torch.zeros((), device=self.backbone.device)
         for part in batch.split(chunk_size(self.recipe.batching, self.learner, batch)):
-            number_format = precision(self.recipe.amp, self.learner.batch_statistics, self.backbone.device)
-            with explained(self.recipe.batching), number_format:
+            with precision(self.recipe.amp, self.learner.batch_statistics, self.backbone.device):
                 share = self.learner.meta_loss(self.backbone, params, part, ctx) * (len(part) / len(batch))
             total = added(total, slope_of(share, params))
             loss = loss + share.detach()

@@ -62,6 +62,7 @@ def prepare(spec: MetaTrainSpec, threads: int) -> Prepared:
         "algorithm": spec.algorithm,
         "options": options,
         "corpus": to_json(spec.corpus),
+        "images": [domain.classes.digest for domain in (*training, *validation)],
         "recipe": to_json(spec.recipe),
         "backbone": backbone.hash,
     }

@@ -20,7 +20,8 @@ from learnd.wire import Member
 
 SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
 TEMPERATURES = (0.1, 1e5)
-JUDGES = 256  # images that are left out in turn; evenly spread over all that is known
+JUDGES = 1024  # images that are left out in turn, evenly spread over all that is known; 256 misjudged the temperature
+PAIRS = 4_000_000  # of a judge and a class at most, but for a quarter of the judges: what leaving out may cost
 BLOCK = 4096  # rows of a matrix product
 GOLDEN = (math.sqrt(5) - 1) / 2
 FALSE_ALARMS = 0.02  # of images of known classes may be called unknown
@@ -159,11 +160,12 @@ def _blocks(within: Sequence[Tensor]) -> Iterator[Tensor]:
 
 def _judges(known: Sequence[Statistics], count: Tensor) -> tuple[Tensor, Tensor]:
     """At most JUDGES witnesses, evenly spread, of classes that keep an image when one is left out."""
+    most = max(JUDGES // 4, min(JUDGES, PAIRS // len(count)))
     starts = torch.tensor([0, *(len(statistics.count) for statistics in known)]).cumsum(0)
     owners = torch.cat([statistics.owners + start for statistics, start in zip(known, starts[:-1], strict=True)])
     rows = (count[owners] > 1).nonzero()[:, 0]
-    if len(rows) > JUDGES:
-        rows = rows[torch.arange(JUDGES) * len(rows) // JUDGES]
+    if len(rows) > most:
+        rows = rows[torch.arange(most) * len(rows) // most]
     return torch.cat([statistics.witnesses for statistics in known])[rows], owners[rows]
 
 
