@@ -3,7 +3,8 @@
     python -m benchmarks.dashboard [--frames 50] [--seconds 30]
 
 A frame is everything between a commit and the characters for the terminal: reading what is new, and drawing 160x45.
-CPU time is what it costs; the time on the clock is longer where others use the machine.  Medians.  Exits with 1 where a figure falls short.
+CPU time is what it costs; the time on the clock is longer where others use the machine.  Medians.  Exits with 1 where a
+figure falls short.
 """
 
 from __future__ import annotations
@@ -42,8 +43,9 @@ def fill(journal: Journal, number: int) -> None:
     db, name, state = journal.db, f"task {number}", STATES[number % len(STATES)]
     key = f"task-{number}-0123abcd"
     db.run(
-        "INSERT INTO tasks (id, revision, name, state, reason, fingerprint, digest, ways, images, algorithm, accuracy, "
-        "ci_low, ci_high, seconds, version, updated) VALUES (?, 1, ?, ?, '', ?, ?, 5, 25, 'ridge', 0.9, 0.8, 0.95, 0.4, "
+        "INSERT INTO tasks (id, revision, name, state, reason, fingerprint, digest, ways, images, algorithm, "
+        "accuracy, ci_low, ci_high, seconds, version, updated) "
+        "VALUES (?, 1, ?, ?, '', ?, ?, 5, 25, 'ridge', 0.9, 0.8, 0.95, 0.4, "
         "?, ?)",
         *(key, name, state, "f" * 64, "d" * 64, journal.head + 1, time.time()),
     )

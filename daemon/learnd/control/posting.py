@@ -1,4 +1,4 @@
-"""How far the jobs in hand are, for whoever watches: a small file beside the journal, as none of it is worth a commit."""
+"""How far the jobs in hand are, for whoever watches: a file beside the journal, as none of it is worth a commit."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _EVENTS = 200
 
 
 def carry_out(action: Action, view: View, settings: Settings, shown: Sequence[Text], size: tuple[int, int]) -> View:
-    """The view afterwards: with a page to read, or a word on what was done or why not.  shown: what the screen shows."""
+    """The view afterwards, with a page to read or a word on what was done.  shown: what is on the screen."""
     try:
         if action.do == Do.DETAILS:
             return replace(view, page=Page(action.what, _details(settings, action.what, size[0])))
