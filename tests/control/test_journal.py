@@ -237,3 +237,17 @@ def test_a_pause_lasts_until_it_is_resumed_and_is_noted_once(tmp_path: Path) -> 
     journal.resume()
     assert journal.paused is None
     assert [event.kind for event in journal.db.events()] == ["paused", "resumed"]
+
+
+def test_a_daemon_that_stops_leaves_a_whole_file_though_somebody_reads_it_still(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    reader = Journal(tmp_path / "j.sqlite", readonly=True)
+    journal.note("test", "one")
+    journal.close()
+    shutil.copyfile(tmp_path / "j.sqlite", tmp_path / "copy.sqlite")
+    copy = Journal(tmp_path / "copy.sqlite")
+    assert copy.db.last_event() == 1
+    copy.close()
+    assert (tmp_path / "j.sqlite-wal").stat().st_size == 0
+    assert reader.db.last_event() == 1
+    reader.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Database:
     def __init__(self, path: Path, *, create: bool = False, readonly: bool = False) -> None:
         if not create and not path.is_file():
             raise _absent(path)
-        self._path = path
+        self._path, self._owned = path, create
         try:
             self._open(path.absolute().as_uri() + ("?mode=ro" if readonly else ""), readonly)
         except StateUnavailable as unavailable:
@@ -85,6 +85,10 @@ class Database:
                 self.put("schema_version", str(SCHEMA_VERSION))
 
     def close(self) -> None:
+        """A daemon's leaves everything in the file itself, even where somebody reads it still."""
+        if self._owned:
+            with suppress(StateError):  # a full disk: then the log beside it keeps what it holds
+                self.run("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     @contextmanager

@@ -55,15 +55,15 @@ class Source:
         inode = path.stat().st_ino if path.exists() else 0
         if inode != self._inode:  # it has come, or another one was put in its place
             self.close()
-            self._facts = EMPTY
+            self._facts, self._inode = EMPTY, inode
         if self._journal is None and inode:
             self._journal = Journal(path, readonly=True)
-            self._reader, self._inode = Reader(self._journal), inode
+            self._reader = Reader(self._journal)
 
     def close(self) -> None:
         if self._journal is not None:
             self._journal.close()
-        self._journal, self._reader, self._inode, self._seen = None, None, 0, None
+        self._journal, self._reader, self._seen = None, None, None
 
 
 def show(settings: Settings, *, readonly: bool, ascii: bool) -> int:
