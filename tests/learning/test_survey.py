@@ -14,10 +14,11 @@ from learnd.learning.bench import Bench
 from learnd.learning.grouped import GroupedHead, grouped_head
 from learnd.learning.heldout import HELDOUT, HeldOut
 from learnd.learning.learner import learn
+from learnd.learning.memory import statistics
 from learnd.learning.predictor import load_head, predict
 from learnd.learning.survey import QUESTIONS, ask_held_out, leave_one_out, survey
 from learnd.wire import Asked, LearnSpec, Member, Outcome, SurveySpec
-from tests.learning.benches import bench
+from tests.learning.benches import adaptable_bench, bench
 from tests.learning.drawn import draw_stripes
 from tests.learning.jobs import learn_spec, member_of, predict_spec
 from tests.learning.test_grouped import World
@@ -93,6 +94,24 @@ def test_the_features_that_are_kept_are_those_that_the_backbone_gives(school: Sc
     assert not (Path(school.members[1].folder) / HELDOUT).exists()
 
 
+@pytest.mark.slow
+def test_under_an_adapter_both_kinds_of_features_are_kept_and_told_as_predict_tells_them(
+    school: School, tmp_path: Path
+) -> None:
+    lite = adaptable_bench(tmp_path, radius=2.0)  # every image looks like the adapter's domain
+    spec = replace(school.specs["left"], out=str(tmp_path / "out"))
+    Path(spec.out).mkdir()
+    assert learn(spec, lite, silent).status == "done"
+    member = member_of(spec)
+    path = Path(spec.out) / HELDOUT
+    held = heldout.load(path, lite.backbone.hash, sha256_of(path))
+    assert set(held.features) == {"identity", "drawn"}
+    asked = SurveySpec(1, (member,), (Asked(member.id, sha256_of(path)),), "")
+    (found,) = survey(asked, lite, silent, lambda: False).surveyed
+    told = predict(predict_spec(sorted(school.questions), [member], Path()), lite, silent).predictions
+    assert found.told == "".join("01"[one.top[0].class_name == Path(one.image).parent.name] for one in told)
+
+
 def test_it_makes_way_before_every_step(school: School) -> None:
     asked = iter([False, False, False, True])  # two members, the head, the first question
     outcome = survey(school.spec(), school.bench, silent, lambda: next(asked))
@@ -116,6 +135,21 @@ def test_a_task_under_an_adapter_is_left_out_in_the_adapters_features() -> None:
     assert told.double().mean() > 0.9
     unadapted = replace(known[1][1], adapted=None)
     assert leave_one_out(grouped_head([known[0], (known[1][0], unadapted)]), "glyphs", unadapted).double().mean() < 0.6
+
+
+def test_where_the_wider_features_remember_more_images_the_same_are_left_out_of_both() -> None:
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(4).repeat_interleave(12)
+    centres = {width: 3 * torch.randn(4, width, generator=draw) for width in (64, 8)}
+    wide, narrow = (
+        statistics(centre[labels] + torch.randn(48, width, generator=draw) * 0.3, labels, list("abcd"))
+        for width, centre in centres.items()
+    )
+    assert (len(wide.owners), len(narrow.owners)) == (48, 4 * memory.WITNESSES)
+    known = replace(wide, adapted=replace(narrow, adapter="glyphs"))
+    member = Member("glyphs-0", "glyphs", 1, "", "", "")
+    told = leave_one_out(grouped_head([(member, known)]), "glyphs", known)
+    assert told.tolist() == [True] * 4 * memory.WITNESSES
 
 
 def test_of_a_task_with_adapted_features_both_kinds_are_asked() -> None:

@@ -131,15 +131,17 @@ def _save(
     }
     write_tensors(adapted.state, out / "adapted.safetensors", note)
     memory.save(known, out / "statistics.safetensors", backbone_hash)
-    try:
-        kept = exemplars.choose(reading.support.files, spec.exemplars_per_class)
-        exemplars.write(kept, out / "exemplars.zip", bench.catalogue.readers)
-    except FileNotFoundError as error:
-        raise Changed(str(error), where=spec.name) from error
     names = ["adapted.safetensors", "statistics.safetensors", "exemplars.zip"]
+    parts = {"exemplars.zip": reading.support.files}
     if len(held.labels):
         heldout.save(held, out / HELDOUT, backbone_hash)
-        names.append(HELDOUT)
+        parts["heldout.zip"] = reading.query.files
+        names += [HELDOUT, "heldout.zip"]
+    try:
+        for name, files in parts.items():
+            exemplars.write(exemplars.choose(files, spec.exemplars_per_class), out / name, bench.catalogue.readers)
+    except FileNotFoundError as error:
+        raise Changed(str(error), where=spec.name) from error
     return {name: sha256_of(out / name) for name in names}
 
 

@@ -90,6 +90,7 @@ def leave_one_out(head: GroupedHead, task: str, own: Statistics) -> Tensor:
     bool (M,), at most QUESTIONS, of classes with another image.  Of groups that use an adapter which the task does
     not, the plain features say which class: under theirs its images are not remembered.
     """
+    own = _aligned(own)
     rows = _spread(own.owners[own.count[own.owners] > 1])
     plain, owners = head.plain.left_out(_thinned(own, rows), _first(head.plain, task))
     within: Mapping[str, Tensor] = {}
@@ -97,6 +98,24 @@ def leave_one_out(head: GroupedHead, task: str, own: Statistics) -> Tensor:
         group = head.groups[own.adapted.adapter]
         within = {own.adapted.adapter: group.head.left_out(_thinned(own.adapted, rows), _first(group.head, task))[0]}
     return head.combined(plain, within).argmax(1) == owners
+
+
+def _aligned(own: Statistics) -> Statistics:
+    """With the same witnesses in both kinds of features: the wider ones may remember more images of a class."""
+    if own.adapted is None:
+        return own
+    both = (own, own.adapted)
+    least = torch.stack([one.owners.bincount(minlength=len(one.classes)) for one in both]).amin(0)  # (K,)
+    plain, adapted = (_first_of_each(one, least) for one in both)
+    return replace(plain, adapted=adapted)
+
+
+def _first_of_each(own: Statistics, least: Tensor) -> Statistics:
+    """With so many witnesses of each class (K,), the first; they lie class by class."""
+    held = own.owners.bincount(minlength=len(least))
+    number = torch.arange(len(own.owners)) - (held.cumsum(0) - held)[own.owners]  # (M,) of each in its class
+    rows = number < least[own.owners]
+    return replace(own, witnesses=own.witnesses[rows], owners=own.owners[rows])
 
 
 def _thinned(own: Statistics, rows: Tensor) -> Statistics:
