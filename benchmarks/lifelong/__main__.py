@@ -2,6 +2,7 @@
 
     python -m benchmarks.lifelong omniglot600 [--seeds 3] [--backbone conv4] [--daemon]
     python -m benchmarks.lifelong alphabets [--orders 5]
+    python -m benchmarks.lifelong matrix [--tasks 12]
     python -m benchmarks.lifelong unknown [--seeds 5] [--backbone conv4]
     python -m benchmarks.lifelong growth [--tasks 2000]
 
@@ -15,7 +16,7 @@ import argparse
 import torch
 
 from benchmarks.figures import conclude
-from benchmarks.lifelong import alphabets, growth, omniglot600, unknown
+from benchmarks.lifelong import alphabets, growth, matrix, omniglot600, unknown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--orders", type=int, default=alphabets.ORDERS)
     command = commands.add_parser("growth", help=(growth.__doc__ or "").splitlines()[0])
     command.add_argument("--tasks", type=int, default=growth.TASKS)
+    command = commands.add_parser("matrix", help=(matrix.__doc__ or "").splitlines()[0])
+    command.add_argument("--tasks", type=int, default=matrix.TASKS, help="at least 2, at most 20")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.command == "omniglot600":
@@ -40,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         figures = unknown.figures(options.seeds, options.backbone)
     elif options.command == "growth":
         figures = growth.figures(options.tasks)
+    elif options.command == "matrix":
+        figures = matrix.figures(options.tasks)
     else:
         figures = alphabets.figures(options.orders)
     return conclude(figures)

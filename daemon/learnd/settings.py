@@ -134,6 +134,15 @@ class KnowledgeSettings:
             max=10**9,
         ),
     )
+    survey_tasks: int = field(
+        default=64,
+        metadata=rules(
+            "Tasks at most that are asked about anew after each change of what is known, when a worker is idle, "
+            "for learnd history. 0: none.",
+            min=0,
+            max=100_000,
+        ),
+    )
 
 
 @dataclass(frozen=True)

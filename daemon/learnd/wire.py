@@ -90,6 +90,37 @@ class PredictSpec:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A task of which a survey asks.  heldout: the sha256 of its heldout.safetensors; None where it has none."""
+
+    id: str
+    heldout: str | None
+
+
+@dataclass(frozen=True)
+class SurveySpec:
+    """How well are these tasks told among everything that a version holds?  asked: some of the members."""
+
+    version: int
+    members: tuple[Member, ...]
+    asked: tuple[Asked, ...]
+    out: str
+    kind: str = "survey"
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """How one task was told among everything: a "1" for each image told right, a "0" for each that was not.
+
+    measured_on: "query" (its held-out images) | "leave-one-out" (each image that it remembers, as if not learnt).
+    """
+
+    id: str
+    measured_on: str
+    told: str
+
+
+@dataclass(frozen=True)
 class ExportSpec:
     """Write the backbone that the worker holds to out/backbone.safetensors."""
 
@@ -124,10 +155,10 @@ class Outcome:
     """What a worker says at the end of a job; it lies in <out>/result.json.
 
     status: "done" | "rejected" (problems: the folder is to blame) | "changed" (the files are no longer those that
-    were accepted) | "damaged" (a file of the state, where a predict job reads it) | "failed" (the task or every
-    algorithm is to blame: final) | "no_room" (the disk takes nothing: it waits for room) | "broken" (memory ran out,
-    or a defect: tried again, by another worker).  reason: of any but "done".  files: name -> sha256 of what lies in
-    out/.
+    were accepted) | "damaged" (a file of the state, where a predict or survey job reads it) | "dropped" (a survey that
+    was to make way) | "failed" (the task or every algorithm is to blame: final) | "no_room" (the disk takes nothing: it
+    waits for room) | "broken" (memory ran out, or a defect: tried again, by another worker).  reason: of any but
+    "done".  files: name -> sha256 of what lies in out/.
     """
 
     status: str
@@ -136,6 +167,7 @@ class Outcome:
     report: Report | None = None
     files: dict[str, str] = field(default_factory=dict)
     predictions: tuple[Prediction, ...] = ()
+    surveyed: tuple[Surveyed, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from learnd.control.workers import GONE, Child, Inbox
 from learnd.domain import CandidateScore, ImageFile, PluginInfo, Problem, TaskOptions, TaskState
 from learnd.errors import LearndError, PluginError, StateError
 from learnd.settings import Settings, load
-from learnd.wire import BackboneSpec, LearnSpec, from_json, to_json
+from learnd.wire import BackboneSpec, LearnSpec, Surveyed, from_json, to_json
 from tests.control.candidates import candidate, named
 
 HASH = "b" * 64
@@ -47,6 +47,10 @@ say(hello)
 print("a library that prints", flush=True)
 for line in sys.stdin:
     order = json.loads(line)
+    if "drop" in order:
+        leave(os.path.join(plans, "dropped", "out"), spec["out"])
+        say({"done": os.path.join(spec["out"], "result.json")})
+        continue
     if "load" in order:
         with open(os.path.join(plans, "plugins.json")) as file:
             for words in json.load(file):
@@ -157,7 +161,7 @@ class Yard:
 
     def __init__(self, folder: Path, crew: Crew, clock: Clock, **flags: str) -> None:
         plain = {"state": str(folder / "state"), "tasks": str(folder / "tasks"), "backbone": "conv4", "devices": "cpu"}
-        quick = {"worker.retry_seconds": "0", "plugins_dir": str(folder / "plugins")}
+        quick = {"worker.retry_seconds": "0", "plugins_dir": str(folder / "plugins"), "knowledge.survey_tasks": "0"}
         self.crew, self.clock = crew, clock
         named_flags = {name.replace("__", "."): value for name, value in flags.items()}
         self.settings = load(None, plain | quick | named_flags, {})
@@ -1070,3 +1074,56 @@ def test_one_that_holds_the_worker_up_is_kept_away_until_it_changes(make_yard: M
     yard.until(lambda: len(yard.journal.plugins()) == 1)
     assert Strikes(yard.journal).barred("import") == ()
     assert len(yard.crew.started) == 2
+
+
+# --- surveys ----------------------------------------------------------------------------------------------------------
+
+
+def surveyed(yard: Yard) -> list[int]:
+    return [version for version, _ in yard.journal.surveys.all()]
+
+
+def test_when_nothing_waits_the_knowledge_is_surveyed_once(make_yard: MakeYard) -> None:
+    yard = make_yard(knowledge__survey_tasks="5")
+    told = to_json(Surveyed("cats", "leave-one-out", "1101"))
+    yard.crew.leaves("survey", {"status": "done", "surveyed": [told]}, {})
+    yard.crew.learns("cats")
+    yard.queue("cats")
+    yard.start()
+    yard.until(lambda: yard.dispatcher.settled and yard.row("cats").state == TaskState.LEARNED)
+    assert surveyed(yard) == [1]
+    yard.dispatcher.tick()
+    assert yard.jobs_begun() == ["export", "learn", "survey"]
+    assert list(yard.generations.work.iterdir()) == []
+
+
+def test_a_job_that_comes_makes_a_survey_make_way_and_is_learnt_first(make_yard: MakeYard) -> None:
+    yard = make_yard(knowledge__survey_tasks="5")
+    yard.crew.will("survey", "hang")  # until it is told to make way
+    yard.crew.leaves("dropped", {"status": "dropped", "reason": "something else is to be done"}, {})
+    for name in ("cats", "dogs"):
+        yard.crew.learns(name)
+    yard.queue("cats")
+    yard.start()
+    yard.until(lambda: "survey" in yard.jobs_begun())
+    yard.queue("dogs", digest="00000008")
+    yard.until_state("dogs", TaskState.LEARNED)
+    assert yard.jobs_begun()[:4] == ["export", "learn", "survey", "learn"]
+    assert len(yard.crew.started) == 1  # the worker stayed: none had to be started for the job
+    assert surveyed(yard) == []
+
+
+def test_a_survey_that_kills_its_worker_costs_nothing_but_that(make_yard: MakeYard) -> None:
+    yard = make_yard(knowledge__survey_tasks="5")
+    yard.crew.will("survey", "die")
+    for name in ("cats", "dogs"):
+        yard.crew.learns(name)
+    yard.queue("cats")
+    yard.start()
+    yard.until(lambda: len(yard.stages_said("warning")) > 0)
+    assert yard.dispatcher.settled  # it is not tried again for this version
+    assert yard.row("cats").state == TaskState.LEARNED
+    yard.clock.ahead += 60
+    yard.queue("dogs", digest="00000008")
+    yard.until_state("dogs", TaskState.LEARNED)
+    assert surveyed(yard) == []

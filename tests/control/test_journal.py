@@ -91,7 +91,7 @@ def test_a_journal_of_an_older_learnd_is_brought_up_to_date_by_a_daemon_and_by_n
     journal = Journal(tmp_path / "j.sqlite", create=True)
     journal.note("test", "from before")
     with journal.db.transaction():
-        for table in ("requests", "forgotten"):  # those that schema 2 has brought
+        for table in ("requests", "forgotten", "surveys"):  # those that schemas 2 and 3 have brought
             journal.db.run(f"DROP TABLE {table}")
         journal.db.put("schema_version", "1")
     journal.close()
@@ -102,6 +102,7 @@ def test_a_journal_of_an_older_learnd_is_brought_up_to_date_by_a_daemon_and_by_n
     journal = Journal(tmp_path / "j.sqlite", create=True)
     assert journal.requests.pending() == []
     assert journal.history.without(1) == ()
+    assert journal.surveys.all() == []
     assert [event.message for event in Journal(tmp_path / "j.sqlite").db.events()] == ["from before"]
 
 

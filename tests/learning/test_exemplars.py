@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import zipfile
@@ -30,13 +31,23 @@ def test_the_smallest_hashes_of_each_class_are_chosen(tmp_path: Path) -> None:
     assert choose(files[::-1], per_class=2) == chosen
 
 
-def test_the_archive_holds_the_original_bytes(tmp_path: Path) -> None:
+def test_the_archive_holds_the_original_bytes_under_their_own_hash(tmp_path: Path) -> None:
     files = choose(labelled(stripes_task(tmp_path / "task")), per_class=3)
     write(files, tmp_path / "e.zip")
     with zipfile.ZipFile(tmp_path / "e.zip") as archive:
-        assert archive.namelist() == [f"{file.class_name}/{file.path.name}" for file in files]
-        for file in files:
-            assert archive.read(f"{file.class_name}/{file.path.name}") == file.path.read_bytes()
+        names = [f"{file.class_name}/{hashlib.sha256(file.path.read_bytes()).hexdigest()}.png" for file in files]
+        assert archive.namelist() == names
+        for name, file in zip(names, files, strict=True):
+            assert archive.read(name) == file.path.read_bytes()
+
+
+def test_copies_of_an_image_within_a_class_are_kept_once(tmp_path: Path) -> None:
+    folder = stripes_task(tmp_path / "task")
+    first = sorted(folder.rglob("*.png"))[0]
+    (first.parent / "copy.PNG").write_bytes(first.read_bytes())
+    write(labelled(folder), tmp_path / "e.zip")
+    with zipfile.ZipFile(tmp_path / "e.zip") as archive:
+        assert len(archive.namelist()) == len(set(archive.namelist())) == len(labelled(folder)) - 1
 
 
 def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
@@ -56,8 +67,7 @@ def test_a_large_image_is_kept_shrunk(tmp_path: Path) -> None:
     write(labelled(tmp_path), tmp_path / "e.zip")
     with zipfile.ZipFile(tmp_path / "e.zip") as archive:
         (name,) = archive.namelist()
-        assert name.startswith("large/photo-")
-        assert name.endswith(".png")
+        assert name == f"large/{hashlib.sha256(archive.read(name)).hexdigest()}.png"
         with Image.open(io.BytesIO(archive.read(name))) as kept:
             assert kept.size == (SIDE, 171)
 

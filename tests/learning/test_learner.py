@@ -79,6 +79,8 @@ def test_held_out_images_are_measured_with_and_never_learnt(tmp_path: Path) -> N
     assert known.count.tolist() == [4, 4, 4]
     with zipfile.ZipFile(tmp_path / "out" / "exemplars.zip") as archive:
         assert len(archive.namelist()) == 12
+    with zipfile.ZipFile(tmp_path / "out" / "heldout.zip") as archive:
+        assert [name.split("/")[0] for name in archive.namelist()] == ["at 0", "at 120", "at 60"]
 
 
 def test_the_adapted_state_says_how_to_use_it(tmp_path: Path) -> None:

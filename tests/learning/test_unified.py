@@ -123,6 +123,26 @@ def test_leaving_an_image_out_is_exact() -> None:
     torch.testing.assert_close(trial.nearest[left_out], expected.min())
 
 
+def test_the_witnesses_of_a_member_are_told_as_if_each_had_not_been_learnt() -> None:
+    world = World(tasks=3)
+    drawn = [world.draw(task, 4) for task in range(3)]
+    known = [(member(task), statistics(*drawn[task], list("abcd"))) for task in range(3)]
+    head, pool, number = unified_head(known), _pool(known), 6
+    told, owners = head.left_out(known[1][1], 4)
+    assert owners.tolist() == [4 + k for k in range(4) for _ in range(4)]
+    x = unit(torch.cat([features for features, _ in drawn]))
+    y = torch.cat([4 * task + labels for task, (_, labels) in enumerate(drawn)])
+    rest = torch.arange(len(y)) != 16 + number
+    means = torch.stack([x[rest][y[rest] == k].mean(0) for k in range(12)])
+    centred = x[rest] - means[y[rest]]
+    target = pool.spread.mean() * torch.eye(WIDTH, dtype=torch.float64)
+    covariance = (1 - head.shrinkage) * centred.T @ centred / pool.freedom + head.shrinkage * target
+    gaps = x[16 + number] - means  # (K, D)
+    tau = float(head.noise[0] * 4)
+    distances = ((gaps @ torch.linalg.inv(covariance)) * gaps).sum(1) - tau / torch.bincount(y[rest]).double()
+    torch.testing.assert_close(told[number], (distances / (-2 * head.temperature)).log_softmax(0))
+
+
 def test_the_shrunk_metric_is_the_inverse_of_the_shrunk_covariance() -> None:
     features, labels = World(tasks=1).draw(0, 20)
     pool = _pool([(member(0), statistics(features, labels, list("abcd")))])

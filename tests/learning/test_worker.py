@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,17 @@ from safetensors import SafetensorError
 from learnd.domain import PluginInfo, TaskOptions
 from learnd.learning import checkpoints
 from learnd.learning.worker import short_of_room
-from learnd.wire import BackboneSpec, ExportSpec, LearnSpec, Outcome, PredictSpec, from_json, to_json
+from learnd.wire import (
+    Asked,
+    BackboneSpec,
+    ExportSpec,
+    LearnSpec,
+    Outcome,
+    PredictSpec,
+    SurveySpec,
+    from_json,
+    to_json,
+)
 from tests.data import omniglot_task, requires_data
 from tests.learning.drawn import random_conv4, stripes_task
 from tests.learning.jobs import learn_spec, member_of, predict_spec
@@ -97,7 +108,7 @@ class Worker:
                 return message[key]
         pytest.fail(f"the worker ended without {key!r}: {self.log.read_text()}")
 
-    def send(self, spec: LearnSpec | PredictSpec | ExportSpec) -> None:
+    def send(self, spec: LearnSpec | PredictSpec | SurveySpec | ExportSpec) -> None:
         assert self.process.stdin is not None
         job = self.folder / "job.json"
         job.write_text(json.dumps({"schema": 1, **to_json(spec)}))
@@ -109,7 +120,7 @@ class Worker:
         print(json.dumps({"load": {"barred": [to_json(one) for one in barred]}}), file=self.process.stdin, flush=True)
         return self.hear("loaded")
 
-    def run(self, spec: LearnSpec | PredictSpec | ExportSpec) -> Outcome:
+    def run(self, spec: LearnSpec | PredictSpec | SurveySpec | ExportSpec) -> Outcome:
         self.send(spec)
         result = Path(self.hear("done"))
         assert result == Path(spec.out) / "result.json"
@@ -331,3 +342,25 @@ def test_real_letters_with_the_backbone_that_ships(folder: Path) -> None:
         hits = [Path(p.image).parent.name == p.top[0].class_name for p in answer.predictions]
         assert sum(hits) / len(hits) > 0.95
     worker.close()
+
+
+def test_a_survey_is_made_and_makes_way_for_what_comes_meanwhile(folder: Path) -> None:
+    worker = Worker(folder, spec_of(folder))
+    worker.hear("hello")
+    learnt = learn_spec(stripes_task(folder / "task"), folder / "out")
+    assert worker.run(learnt).status == "done"
+    member = member_of(learnt)
+    spec = SurveySpec(1, (member,), (Asked(member.id, None),), str(folder / "survey"))
+    outcome = worker.run(spec)
+    assert outcome.status == "done", outcome.reason
+    assert [one.id for one in outcome.surveyed] == [member.id]
+    # 400 members are read one by one: time enough for the word to come in.
+    many = tuple(replace(member, id=str(number), name=str(number)) for number in range(400))
+    worker.send(replace(spec, members=many))
+    worker.hear("progress")
+    assert worker.process.stdin is not None
+    print(json.dumps({"drop": True}), file=worker.process.stdin, flush=True)
+    dropped = from_json(Outcome, json.loads(Path(worker.hear("done")).read_text()))
+    assert (dropped.status, dropped.surveyed) == ("dropped", ())
+    assert worker.run(replace(learnt, out=str(folder / "again"))).status == "done"
+    assert worker.close() == 0

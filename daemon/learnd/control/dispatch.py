@@ -19,11 +19,23 @@ from learnd.control.journal import Journal
 from learnd.control.pool import OVERDUE, SILENCE_SECONDS, Pool
 from learnd.control.results import NO_ROOM_SECONDS, Results
 from learnd.control.slots import Slot
+from learnd.control.surveying import Surveying
 from learnd.control.workers import GONE, Child, Inbox, explain_exit
 from learnd.domain import SCHEMA, ImageFile, TaskOptions
 from learnd.errors import StateError
 from learnd.settings import Settings
-from learnd.wire import ExportSpec, Hello, LearnSpec, Loaded, Outcome, RoutingSpec, from_json, legible, to_json
+from learnd.wire import (
+    ExportSpec,
+    Hello,
+    LearnSpec,
+    Loaded,
+    Outcome,
+    RoutingSpec,
+    SurveySpec,
+    from_json,
+    legible,
+    to_json,
+)
 
 _LONGEST_LOOK = 60.0  # seconds between two, where nothing is due
 
@@ -45,6 +57,7 @@ class Dispatcher:
         self._generations = generations
         self._notice = notice
         self._results = Results(settings, journal, generations, look, notice)
+        self._surveying = Surveying(journal, generations, settings.knowledge.survey_tasks, notice)
         self._pool = Pool(settings, journal, generations, inbox, notice)
         self._export_at = 0.0  # not before; seconds of time.monotonic()
         self._clock = time.time() - time.monotonic()
@@ -72,6 +85,11 @@ class Dispatcher:
     def busy(self) -> bool:
         return any(slot.out is not None for slot in self.slots)
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is in hand and the knowledge has been surveyed as far as it can be."""
+        return not self.busy and not self._surveying.due()
+
     def start(self) -> None:
         """Start a worker on every device."""
         self._pool.start()
@@ -98,6 +116,7 @@ class Dispatcher:
         for slot in self.slots:
             if slot.ready and slot.out is None:
                 self._hand_out(slot)
+        self._let_jobs_pass()
         return self._next_look()
 
     def _follow_clock(self) -> None:
@@ -125,6 +144,7 @@ class Dispatcher:
             return
         lease = self._journal.jobs.lease(slot.name)
         if lease is None:
+            self._survey(slot)
             return
         slot.lease, slot.silent_at = lease, time.monotonic() + SILENCE_SECONDS
         folder = self._generations.work / f"{lease.job}-{lease.epoch}"
@@ -133,6 +153,33 @@ class Dispatcher:
         except OSError as error:
             slot.discard()
             self._results.no_room(lease, str(error))
+
+    def _survey(self, slot: Slot) -> None:
+        """Where nobody works and no job waits, ask how well all that is known is told."""
+        if self.busy or not self._surveying.due() or self._journal.jobs.next_due() is not None:
+            return
+        folder = self._generations.work / "survey"
+        shutil.rmtree(folder, ignore_errors=True)
+        spec = self._surveying.spec(folder / "out")
+        if spec is None:
+            return
+        try:
+            self._send(slot, spec, folder)
+        except OSError as error:
+            slot.discard()
+            self._surveying.came(spec.version, Outcome("no_room", str(error)))
+        else:
+            slot.survey = spec.version
+
+    def _let_jobs_pass(self) -> None:
+        """A survey in hand makes way where a job is due and every worker has something in hand."""
+        due = self._journal.jobs.next_due()
+        if due is None or due > time.time():
+            return
+        for slot in self.slots:
+            if slot.survey is not None and not slot.makes_way and slot.child is not None:
+                slot.makes_way = True
+                slot.child.send({"drop": True})
 
     def _export(self, slot: Slot) -> None:
         """The first job of a new state: its own copy of the backbone, which outlives any upgrade of a package."""
@@ -144,7 +191,7 @@ class Dispatcher:
             slot.discard()
             self._export_came(Outcome("no_room", str(error)), folder, "")
 
-    def _send(self, slot: Slot, spec: LearnSpec | ExportSpec, folder: Path) -> None:
+    def _send(self, slot: Slot, spec: LearnSpec | SurveySpec | ExportSpec, folder: Path) -> None:
         slot.out = folder / "out"
         slot.out.mkdir(parents=True)
         job = folder / "job.json"
@@ -251,15 +298,18 @@ class Dispatcher:
         self._take(slot, outcome)
 
     def _take(self, slot: Slot, outcome: Outcome) -> None:
-        lease, out = slot.lease, slot.out
+        lease, version, out = slot.lease, slot.survey, slot.out
         if out is None:
             return
-        if outcome.status == "broken" and lease is not None:  # the next job shall not suffer from what this one broke
+        in_hand = lease is not None or version is not None
+        if outcome.status == "broken" and in_hand:  # the next job shall not suffer from what this one broke
             self._lose(slot, "broken", outcome.reason)
             return
         slot.clear()
         self._pool.came_back(slot, outcome.report)
-        if lease is None:
+        if version is not None:
+            self._surveying.came(version, outcome)
+        elif lease is None:
             self._export_came(outcome, out, slot.hello.backbone_hash if slot.hello else "")
         else:
             self._results.settle(lease, outcome, out)

@@ -185,6 +185,7 @@ class History:
                 *(self.head, task_id),
             )
             self._db.run("DELETE FROM members WHERE task_id = ?", task_id)
+            self._db.run("DELETE FROM surveys WHERE task_id = ?", task_id)
             self._db.run("DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE task_id = ?)", task_id)
             self._db.run("DELETE FROM jobs WHERE task_id = ?", task_id)
             self._leave_a_tombstone(task_id, name)

@@ -1,7 +1,8 @@
 """The journal: the one durable record of what must be done and what was done.
 
 Views of one database: `tasks` (what is known of each folder), `jobs` (the queue and the commit), `history` (what every
-version held), `requests` (what commands ask of the daemon) and the knowledge that the head names.  Every method that
+version held), `requests` (what commands ask of the daemon), `surveys` (how well each task was told) and the knowledge
+that the head names.  Every method that
 writes is one transaction.  Whoever holds the state's lock leases jobs and moves the head; `retry` and `skip` write
 their wish through the same guarded transactions, `rollback` and `forget` leave a request.
 """
@@ -17,6 +18,7 @@ from learnd.control.database import Database
 from learnd.control.history import History
 from learnd.control.jobs import Jobs
 from learnd.control.requests import Requests
+from learnd.control.surveys import Surveys
 from learnd.control.taskbook import TaskBook
 from learnd.domain import PluginInfo
 from learnd.wire import Hello, from_json, to_json, to_json_all
@@ -56,6 +58,7 @@ class Journal:
         self.history = History(self.db, self.tasks)
         self.jobs = Jobs(self.db, self.tasks, self.history)
         self.requests = Requests(self.db)
+        self.surveys = Surveys(self.db)
 
     def close(self) -> None:
         self.db.close()

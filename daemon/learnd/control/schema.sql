@@ -93,6 +93,25 @@ CREATE TABLE IF NOT EXISTS forgotten (
     last    INTEGER NOT NULL
 ) STRICT;
 
+-- How well each task was told at a version, by itself and among everything (surveys.py).
+CREATE TABLE IF NOT EXISTS surveys (
+    version       INTEGER NOT NULL,
+    task_id       TEXT    NOT NULL,
+    digest        TEXT    NOT NULL,              -- of the content that was learnt
+    name          TEXT    NOT NULL,
+    scoped_hits   INTEGER NOT NULL,
+    scoped_tries  INTEGER NOT NULL,
+    scoped_on     TEXT,                          -- query | cross-validation
+    unified_hits  INTEGER NOT NULL,
+    unified_tries INTEGER NOT NULL,
+    unified_on    TEXT,                          -- query | leave-one-out
+    told          TEXT    NOT NULL,              -- 1 or 0 for each image; kept of the newest survey of each task alone
+    flips         INTEGER NOT NULL,
+    compared      INTEGER NOT NULL,
+    PRIMARY KEY (version, task_id)
+) STRICT;
+CREATE INDEX IF NOT EXISTS surveys_by_task ON surveys (task_id, digest, version);
+
 -- What a command asks of the daemon that runs.
 CREATE TABLE IF NOT EXISTS requests (
     id       INTEGER PRIMARY KEY,

@@ -169,7 +169,7 @@ class Service:
                 rescan_at, seen = now + max(watcher.rescan_seconds, _REST * took), version
             # In this order: what dispatch gives up may call for another look at a folder.
             pause = min(dispatcher.tick(), folders.tick(), observers.tick(), rescan_at - now, _GLANCE)
-            idle = folders.settled and observers.settled and not dispatcher.busy and journal.jobs.next_due() is None
+            idle = folders.settled and observers.settled and dispatcher.settled and journal.jobs.next_due() is None
             if once and idle and self._inbox.empty() and journal.db.data_version() == seen:
                 return
             if self._wait(folders, dispatcher, observers, max(0.0, pause)):

@@ -29,7 +29,9 @@ class Slot:
     ready: bool = False
     hello: Hello | None = None
     lease: Lease | None = None
-    out: Path | None = None  # of the job in hand, a lease's or the backbone's export
+    out: Path | None = None  # of the job in hand: a lease's, a survey or the backbone's export
+    survey: int | None = None  # the version that a survey in hand asks about
+    makes_way: bool = False  # it was told to
     deadline: float | None = None  # of the job in hand, or of the start
     silent_at: float = 0.0  # when a job's worker counts as hung unless it beats again
     doubted_at: float | None = None  # when it was first seen overdue
@@ -40,6 +42,7 @@ class Slot:
     def clear(self) -> None:
         """Nothing is in hand any more."""
         self.lease, self.out, self.deadline, self.doubted_at, self.progress = None, None, None, None, {}
+        self.survey, self.makes_way = None, False
 
     def discard(self) -> None:
         """The same, and what was in hand goes."""

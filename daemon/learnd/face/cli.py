@@ -35,6 +35,7 @@ COMMANDS = {
     "retry": Entry("tending", "Try a failed, rejected, skipped or forgotten task again."),
     "skip": Entry("tending", "Leave a task alone."),
     "versions": Entry("undoing", "What the knowledge was, version by version."),
+    "history": Entry("history", "How well every task was told, version by version."),
     "rollback": Entry("undoing", "Make the knowledge what it was at an earlier version."),
     "forget": Entry("undoing", "Forget a task for good."),
     "plugins": Entry("plugins", "The algorithms that can be chosen from."),

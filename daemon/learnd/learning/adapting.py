@@ -37,9 +37,19 @@ class Adapted:
 
 
 def adapt_best(
-    chosen: Route, bench: Bench, support: Support, query: Part, ctx: Context, watch: Stopwatch, progress: Progress
+    chosen: Route,
+    bench: Bench,
+    support: Support,
+    query: Part,
+    seen: Tensor,
+    ctx: Context,
+    watch: Stopwatch,
+    progress: Progress,
 ) -> Adapted:
-    """Adapt the chosen algorithm; where it fails, the next best.  Raises as route does when none is left."""
+    """Adapt the chosen algorithm; where it fails, the next best.  Raises as route does when none is left.
+
+    seen: the features (M, D) of the query images.
+    """
     while True:
         algorithm = bench.catalogue.algorithms[chosen.algorithm]
         progress(f"adapt {algorithm.name}", 0, 1, algorithm.name)
@@ -47,7 +57,7 @@ def adapt_best(
             with watch.stage("adapt"):
                 state = adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))
             with watch.stage("evaluate"):
-                hits = _mark(algorithm, bench.backbone, state, support, query)
+                hits = _mark(algorithm, bench.backbone, state, support, query, seen)
             return Adapted(chosen, algorithm, state, hits)
         except BaseException as error:  # a plugin may raise anything, and is to blame alone
             accuse(error)
@@ -61,13 +71,15 @@ def adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Conte
     return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
 
 
-def _mark(algorithm: Algorithm, backbone: Backbone, state: State, support: Support, query: Part) -> int | None:
+def _mark(
+    algorithm: Algorithm, backbone: Backbone, state: State, support: Support, query: Part, seen: Tensor
+) -> int | None:
     """Query images told right; without a query, None, once the state has proved that it can predict."""
     if not len(query.labels):
         few = support.features[:PROBE]
         classify(algorithm, backbone, state, support.images[:PROBE], support.ways, few)
         return None
-    logits = classify(algorithm, backbone, state, query.images, support.ways)  # (M, K)
+    logits = classify(algorithm, backbone, state, query.images, support.ways, seen)  # (M, K)
     return int((logits.argmax(1) == query.labels).sum())
 
 

@@ -5,6 +5,7 @@ They are chosen by the smallest hash of their content, so the choice depends on 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -42,7 +43,9 @@ def choose(files: Iterable[Labelled], per_class: int) -> tuple[Labelled, ...]:
 
 
 def write(files: Sequence[Labelled], archive: Path, readers: Readers = NO_READERS) -> None:
-    """Store files as "<class>/<name>" in a zip whose bytes depend on nothing but theirs.
+    """Store files in a zip whose bytes depend on nothing but theirs; copies within a class once.
+
+    Each is "<class>/<sha256 of what is kept><suffix>", so that it vouches for itself.
 
     Raises FileNotFoundError, or another OSError, where a file is gone or no longer what its sha256 says.
     """
@@ -51,23 +54,26 @@ def write(files: Sequence[Labelled], archive: Path, readers: Readers = NO_READER
             data = file.path.read_bytes()
             if leaf_of(data) != file.sha256:
                 raise FileNotFoundError(f"{file.path} is no longer the file that was learnt")
-            name, kept = _kept(data, file, readers)
-            member = zipfile.ZipInfo(f"{nfc(file.class_name)}/{nfc(name)}", _EPOCH)
+            suffix, kept = _kept(data, file, readers)
+            name = f"{nfc(file.class_name)}/{hashlib.sha256(kept).hexdigest()}{suffix}"
+            if name in opened.NameToInfo:
+                continue
+            member = zipfile.ZipInfo(name, _EPOCH)
             member.external_attr = _READABLE
             opened.writestr(member, kept)
 
 
 def _kept(data: bytes, file: Labelled, readers: Readers) -> tuple[str, bytes]:
-    """The name and bytes to keep: the original's, or those of a PNG of at most SIDE pixels a side.
+    """The suffix and bytes to keep: the original's, or those of a PNG of at most SIDE pixels a side.
 
     Of what a plugin reads the picture is kept, which needs no plugin to be seen again.
     """
     if file.path.suffix.lower() not in readers:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:  # reads no pixel yet
             if max(opened.size) <= SIDE:
-                return file.path.name, data
+                return file.path.suffix.lower(), data
     image = decode(data, str(file.path), SIDE, readers)
     image.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return f"{file.path.stem}-{file.sha256.hex()[:8]}.png", buffer.getvalue()
+    return ".png", buffer.getvalue()

@@ -44,13 +44,23 @@ class GroupedHead:
     def answer(self, features: Features) -> tuple[Tensor, Tensor]:
         """log_posterior and novelty at once, for the work of one: (N, K), (N,)."""
         plain, novelty = self.plain.answer(features[IDENTITY])  # (N, K), (N,)
-        answer = plain.clone() if self.groups else plain
+        within: dict[str, Tensor] = {}
         for adapter, group in self.groups.items():
-            said, strange = group.head.answer(features[adapter])  # (N, K'), (N,)
-            share = plain[:, group.columns].logsumexp(1, keepdim=True)  # (N, 1)
-            answer[:, group.columns] = share + said
-            novelty = torch.where(share[:, 0].exp() > 0.5, novelty.maximum(strange), novelty)
-        return answer, novelty
+            within[adapter], strange = group.head.answer(features[adapter])  # (N, K'), (N,)
+            likely = plain[:, group.columns].logsumexp(1).exp() > 0.5  # (N,)
+            novelty = torch.where(likely, novelty.maximum(strange), novelty)
+        return self.combined(plain, within), novelty
+
+    def combined(self, plain: Tensor, within: Mapping[str, Tensor]) -> Tensor:
+        """The answer (N, K) made of that of the plain head (N, K) and those of groups (N, K'), by adapter.
+
+        Within a group that says nothing the plain head's answer stands.
+        """
+        answer = plain.clone() if within else plain
+        for adapter, said in within.items():
+            columns = self.groups[adapter].columns
+            answer[:, columns] = plain[:, columns].logsumexp(1, keepdim=True) + said
+        return answer
 
     def log_posterior(self, features: Features) -> Tensor:
         """float64 (N, K), normalised; features under the identity and under every adapter that has a group."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from learnd.domain import SCHEMA, Report, Task
 from learnd.errors import LearndError, TaskError
 from learnd.identity import sha256_of
-from learnd.learning import exemplars, memory
+from learnd.learning import exemplars, heldout, memory
 from learnd.learning.adapters import IDENTITY
 from learnd.learning.adapting import Adapted, adapt_best
 from learnd.learning.algorithm import Context, Support, options_of
@@ -23,6 +23,7 @@ from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Progress, Stopwatch
 from learnd.learning.catalogue import Catalogue
 from learnd.learning.choosing import Choice, choose_adapter
+from learnd.learning.heldout import HELDOUT, HeldOut
 from learnd.learning.reading import Changed, Reading, Rejected, read_task
 from learnd.learning.router import route
 from learnd.learning.tensorfile import write_tensors
@@ -52,6 +53,7 @@ def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
         reading = read_task(spec, plain.preprocess, bench.threads, progress, bench.catalogue.readers)
     with watch.stage("embed"):
         support = _support(reading, plain, progress)
+        seen = {IDENTITY: plain.embed(reading.query.images)}  # (M, D), of the query
     known = memory.statistics(support.features, support.labels, reading.classes)
     with watch.stage("choose"):
         choice = choose_adapter(plain, support.images, support.features, support.labels, ctx)
@@ -60,14 +62,17 @@ def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
             support = _support(reading, backbone, progress)
             adapted_too = memory.statistics(support.features, support.labels, reading.classes)
             known = replace(known, adapted=replace(adapted_too, adapter=choice.adapter))
+            seen[choice.adapter] = backbone.embed(reading.query.images)
     task = _task(spec, reading, backbone)
     _check_pin(spec, bench.catalogue)
     with watch.stage("route"):
         chosen = route(task, backbone, support, bench.catalogue.algorithms, spec.routing, ctx, progress)
-    adapted = adapt_best(chosen, replace(bench, backbone=backbone), support, reading.query, ctx, watch, progress)
+    under, asked = replace(bench, backbone=backbone), seen[choice.adapter]
+    adapted = adapt_best(chosen, under, support, reading.query, asked, ctx, watch, progress)
     progress("save", 0, 1)
     with watch.stage("save"):
-        files = _save(spec, reading, known, bench, adapted)
+        held = HeldOut(reading.classes, reading.query.labels, seen)
+        files = _save(spec, reading, known, held, bench, adapted)
     report = _report(spec, task, reading, backbone, choice, adapted, watch)
     (Path(spec.out) / "report.json").write_text(json.dumps(to_json(report), indent=1))
     files["report.json"] = sha256_of(Path(spec.out) / "report.json")
@@ -112,7 +117,7 @@ def _task(spec: LearnSpec, reading: Reading, backbone: Backbone) -> Task:
 
 
 def _save(
-    spec: LearnSpec, reading: Reading, known: memory.Statistics, bench: Bench, adapted: Adapted
+    spec: LearnSpec, reading: Reading, known: memory.Statistics, held: HeldOut, bench: Bench, adapted: Adapted
 ) -> dict[str, str]:
     """Write the candidate's files; file name -> sha256."""
     out, backbone_hash = Path(spec.out), bench.backbone.hash
@@ -126,12 +131,17 @@ def _save(
     }
     write_tensors(adapted.state, out / "adapted.safetensors", note)
     memory.save(known, out / "statistics.safetensors", backbone_hash)
+    names = ["adapted.safetensors", "statistics.safetensors", "exemplars.zip"]
+    parts = {"exemplars.zip": reading.support.files}
+    if len(held.labels):
+        heldout.save(held, out / HELDOUT, backbone_hash)
+        parts["heldout.zip"] = reading.query.files
+        names += [HELDOUT, "heldout.zip"]
     try:
-        kept = exemplars.choose(reading.support.files, spec.exemplars_per_class)
-        exemplars.write(kept, out / "exemplars.zip", bench.catalogue.readers)
+        for name, files in parts.items():
+            exemplars.write(exemplars.choose(files, spec.exemplars_per_class), out / name, bench.catalogue.readers)
     except FileNotFoundError as error:
         raise Changed(str(error), where=spec.name) from error
-    names = ("adapted.safetensors", "statistics.safetensors", "exemplars.zip")
     return {name: sha256_of(out / name) for name in names}
 
 

@@ -34,7 +34,8 @@ class UnifiedHead:
 
     whiten: (D, D); in unit(features) @ whiten a distance is a Mahalanobis distance.  means: (K, D), whitened.
     noise: (K,), what a squared distance to a mean owes to the mean being an average of few images.
-    radius: the largest squared distance, less noise, of what is known.  shrinkage: in (0, 1].
+    radius: the largest squared distance, less noise, of what is known.  shrinkage: in (0, 1].  freedom: images less
+    classes of all that is known.
     """
 
     classes: tuple[tuple[str, str], ...]
@@ -44,6 +45,7 @@ class UnifiedHead:
     temperature: float
     radius: float
     shrinkage: float
+    freedom: int
 
     @cached_property
     def _lengths(self) -> Tensor:
@@ -63,6 +65,20 @@ class UnifiedHead:
     def log_posterior(self, features: Tensor) -> Tensor:
         """Logarithms of the probabilities of the classes, all equally likely beforehand: (N, D) -> (N, K)."""
         return self.answer(features)[0]
+
+    def left_out(self, own: Statistics, first: int) -> tuple[Tensor, Tensor]:
+        """How the witnesses of one member would be told, each had it alone not been learnt.
+
+        own: the member's statistics; first: the place of its first class among all.  Returns the log posterior float64
+        (M, K) and their classes int64 (M,), for those M whose class keeps an image.
+        """
+        rows = (own.count[own.owners] > 1).nonzero()[:, 0]
+        owners, count = own.owners[rows] + first, own.count[own.owners[rows]].double()  # (M,), (M,)
+        share = (1 - self.shrinkage) / max(self.freedom, 1)
+        distances, within = _left_out(self.means, own.witnesses[rows] @ self.whiten, owners, count, share)
+        distances = distances - self.noise  # (M, K)
+        distances[torch.arange(len(rows)), owners] = within - self.noise[owners] * count / (count - 1)
+        return (distances / (-2 * self.temperature)).log_softmax(1), owners
 
     def novelty(self, features: Tensor) -> Tensor:
         """How strange an image is: above 0 where it is unknown, higher where it is farther; (N, D) -> (N,)."""
@@ -124,6 +140,7 @@ def unified_head(members: Sequence[tuple[Member, Statistics]]) -> UnifiedHead:
         temperature=best.temperature,
         radius=_radius(best.nearest),
         shrinkage=best.shrinkage,
+        freedom=pool.freedom,
     )
 
 
@@ -191,20 +208,32 @@ def _try(pool: _Pool, shrinkage: float) -> _Trial:
     rows, owners = torch.arange(len(pool.owners)), pool.owners
     scale = _scale(pool, shrinkage)
     means, residuals = pool.means * scale, pool.residuals * scale  # (K, D), (M, D)
-    images = means[owners] + residuals  # (M, D)
     count = pool.count[owners]  # (M,)
     kept = count / (count - 1)
-    lost = (1 - shrinkage) / pool.freedom * kept  # the covariance without it is I - lost r r^T
-    length = residuals.square().sum(1)  # (M,)
-    gain = lost / (1 - lost * length)  # its inverse is I + gain r r^T
-    along = (images * residuals).sum(1, keepdim=True) - residuals @ means.T  # (M, K)
-    distances = _squared(images, means) + gain[:, None] * along.square()  # (M, K)
-    own = kept.square() * (length + gain * length.square())  # (M,) to the mean of the others of its class
+    distances, own = _left_out(means, residuals, owners, count, (1 - shrinkage) / pool.freedom)
     tau = float((own / kept).mean())
     distances = distances - tau / pool.count  # (M, K)
     distances[rows, owners] = own - tau / (count - 1)
     temperature, loss = _temperature(distances / -2, owners)
     return _Trial(shrinkage, temperature, loss, tau, distances.amin(1))
+
+
+def _left_out(
+    means: Tensor, residuals: Tensor, owners: Tensor, count: Tensor, share: float
+) -> tuple[Tensor, Tensor]:
+    """Squared Mahalanobis distances of images to the class means, each with itself left out of the covariance.
+
+    means (K, D) and residuals (M, D), of images less their class mean, are whitened; count (M,): images in their class.
+    share: what one image weighs in the covariance.  Returns (M, K), and (M,): to the mean of the others of its class.
+    """
+    images = means[owners] + residuals  # (M, D)
+    kept = count / (count - 1)
+    lost = share * kept  # the covariance without it is I - lost r r^T
+    length = residuals.square().sum(1)  # (M,)
+    gain = lost / (1 - lost * length)  # its inverse is I + gain r r^T
+    along = (images * residuals).sum(1, keepdim=True) - residuals @ means.T  # (M, K)
+    distances = _squared(images, means) + gain[:, None] * along.square()  # (M, K)
+    return distances, kept.square() * (length + gain * length.square())
 
 
 def _temperature(scores: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -242,7 +271,7 @@ def _without_spread(pool: _Pool) -> UnifiedHead:
     scale = 1 / math.sqrt(variance)
     noise = torch.zeros(len(pool.means), dtype=torch.float64)
     means = pool.means * scale
-    return UnifiedHead(pool.classes, pool.axes * scale, means, noise, float(width), math.inf, 1.0)
+    return UnifiedHead(pool.classes, pool.axes * scale, means, noise, float(width), math.inf, 1.0, pool.freedom)
 
 
 def _squared(x: Tensor, y: Tensor, lengths: Tensor | None = None) -> Tensor:

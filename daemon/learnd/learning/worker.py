@@ -4,6 +4,7 @@
 
     < {"importing": {...}} ... {"hello": {...}}
     > {"run": "/path/of/job.json"}      < {"beat": true} {"progress": {...}} ... {"done": "/path/of/result.json"}
+    > {"drop": true}                    the job in hand is to make way, if it is a survey
     > {"load": {"barred": [...]}}       < {"importing": {...}} ... {"loaded": {...}}    the plugins, loaded anew
 
 The parent sets OMP_NUM_THREADS and OMP_WAIT_POLICY before this starts.
@@ -19,6 +20,7 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,7 @@ from learnd.wire import (
     Loaded,
     Outcome,
     PredictSpec,
+    SurveySpec,
     from_json,
     to_json,
 )
@@ -44,8 +47,13 @@ if TYPE_CHECKING:  # torch is imported in main, once the environment is as it sh
 
 BEAT_SECONDS = 2.0
 
-Spec = LearnSpec | PredictSpec | ExportSpec
-KINDS: dict[str, type[Spec]] = {"learn": LearnSpec, "predict": PredictSpec, "export": ExportSpec}
+Spec = LearnSpec | PredictSpec | SurveySpec | ExportSpec
+KINDS: dict[str, type[Spec]] = {
+    "learn": LearnSpec,
+    "predict": PredictSpec,
+    "survey": SurveySpec,
+    "export": ExportSpec,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,7 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
     while True:
         message = heard.get()
         if "run" in message:
-            _run(Path(message["run"]), bench, head_of, line)
+            _run(Path(message["run"]), bench, head_of, line, lambda: not heard.empty())
+            continue
+        if "drop" in message:  # it was done before this came
             continue
         try:
             bench = _renew(bench, load_plugins(options, line, message["load"]["barred"]), options)
@@ -162,7 +172,7 @@ def _loaded(catalogue: Catalogue) -> Loaded:
     return Loaded(catalogue.plugins, tuple(sorted(catalogue.readers)), observers)
 
 
-def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line) -> None:
+def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line, more: Callable[[], bool]) -> None:
     """One job: whatever happens, a result.json is written and the parent is told where, or that it cannot be."""
     finished = threading.Event()
     heart = threading.Thread(target=_beat, args=(line, finished), name="beat", daemon=True)
@@ -171,7 +181,7 @@ def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line) -> None:
     out = Path(data["out"])
     out.mkdir(parents=True, exist_ok=True)
     try:
-        outcome = _do(data, bench, head_of, line)
+        outcome = _do(data, bench, head_of, line, more)
     except BaseException as error:  # of learnd, of the machine or of a plugin, and nothing is said about the task by it
         traceback.print_exc()
         status = "no_room" if short_of_room(error) else "broken"
@@ -201,11 +211,13 @@ def _beat(line: Line, finished: threading.Event) -> None:
         line.say({"beat": True})
 
 
-def _do(data: dict[str, Any], bench: Bench, head_of: HeadOf, line: Line) -> Outcome:
+def _do(data: dict[str, Any], bench: Bench, head_of: HeadOf, line: Line, more: Callable[[], bool]) -> Outcome:
+    """more: whether the parent has said something since."""
     from learnd.identity import sha256_of
     from learnd.learning.backbones import export
     from learnd.learning.learner import learn
     from learnd.learning.predictor import predict
+    from learnd.learning.survey import survey
 
     kind = KINDS[data["kind"]]
     spec = from_json(kind, {key: value for key, value in data.items() if key != "schema"})
@@ -213,6 +225,8 @@ def _do(data: dict[str, Any], bench: Bench, head_of: HeadOf, line: Line) -> Outc
         return learn(spec, bench, line.progress)
     if isinstance(spec, PredictSpec):
         return predict(spec, bench, line.progress, head_of)
+    if isinstance(spec, SurveySpec):
+        return survey(spec, bench, line.progress, more)
     path = Path(spec.out) / "backbone.safetensors"
     export(bench.backbone, path)
     return Outcome("done", files={path.name: sha256_of(path)})
