@@ -179,6 +179,7 @@ FACE = [
     "learnd.face.conformance",
     "learnd.face.plugins",
     "learnd.face.metatraining",
+    "learnd.face.machine",
     "learnd.face.checkup",
     "learnd.face.doctor",
     "learnd.face.starting",

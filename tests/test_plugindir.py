@@ -33,6 +33,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 NO_CHANGES: dict[str, Callable[[Path], object]] = {
     "nothing": lambda folder: None,
     "a hidden file": lambda folder: (folder / ".mine.py.swp").touch(),
+    "its test": lambda folder: (folder / "test_mine.py").touch(),
     "a helper": lambda folder: (folder / "_helper.py").touch(),
     "bytecode": lambda folder: (folder / "__pycache__").mkdir(),
     "a training under way": lambda folder: (folder / META / f"maml{UNFINISHED}").touch(),
@@ -66,6 +67,7 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_which_names_count() -> None:
-    assert [name for name in ("a.py", "_a.py", ".a.py", "a.pyc", "a") if is_plugin(name)] == ["a.py"]
+    names = ("a.py", "_a.py", ".a.py", "test_a.py", "conftest.py", "a.pyc", "a")
+    assert [name for name in names if is_plugin(name)] == ["a.py"]
     names = ("a.safetensors", f"a{UNFINISHED}", ".a.safetensors", "a.npz")
     assert [name for name in names if is_meta(name)] == ["a.safetensors"]

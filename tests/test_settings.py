@@ -110,6 +110,11 @@ def test_a_tilde_is_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert load(environ={}).tasks == folder / "home/drop"
 
 
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("0", False), ("true", True)])
+def test_a_switch_in_the_environment_may_be_1_or_0(text: str, value: bool) -> None:
+    assert load(environ={"LEARND_PLUGINS_STRICT": text}).plugins_strict is value
+
+
 def test_a_path_from_the_environment_is_taken_as_it_stands() -> None:
     settings = load(environ={"LEARND_TASKS": "5", "LEARND_STATE": "a: [b #c"})
     assert (settings.tasks.name, settings.state.name) == ("5", "a: [b #c")
@@ -157,7 +162,7 @@ def test_a_number_is_read_as_a_person_writes_it(text: str, number: float) -> Non
 def test_flatten_lists_every_key_as_plain_data_with_its_origin_and_help() -> None:
     write("devices: [cpu, cpu]\nplugins:\n  ridge:\n    strength: 2\n")
     listed = {setting.key: setting for setting in flatten(load(environ={}))}
-    assert list(listed)[:5] == ["tasks", "state", "plugins_dir", "backbone", "devices"]
+    assert list(listed)[:5] == ["tasks", "state", "plugins_dir", "plugins_strict", "backbone"]
     assert (listed["devices"].value, listed["devices"].origin) == (["cpu", "cpu"], "config.yaml:1")
     assert isinstance(listed["tasks"].value, str)
     assert (listed["plugins.ridge.strength"].value, listed["plugins.ridge.strength"].origin) == (

@@ -12,6 +12,7 @@ from learnd.scalars import absolute, closest
 from learnd.schema import Document, Finding, Found, Slot, Trail, literal, meant, parse, read, unknown, walk
 
 PREFIX = "LEARND_"
+ONE_OR_NONE = {"1": "true", "0": "false"}  # as a switch is written in the environment, and nowhere else
 # No settings: which file to read, and where the images for tests and benchmarks lie.
 RESERVED = frozenset({"LEARND_CONFIG", "LEARND_DATA"})
 
@@ -45,7 +46,8 @@ def from_environment(root: Slot, environ: Mapping[str, str], base: Path) -> Iter
     for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in RESERVED):
         trail = tuple(name.removeprefix(PREFIX).lower().split("__"))
         if slot := root.find(trail):
-            yield from _from_text(slot, environ[name], Document(name, base, lined=False), trail)
+            text = ONE_OR_NONE.get(environ[name], environ[name]) if slot.hint is bool else environ[name]
+            yield from _from_text(slot, text, Document(name, base, lined=False), trail)
             continue
         guess = closest(name, (PREFIX + "__".join(leaf).upper() for leaf in root.leaves()))
         remedy = f"did you mean {guess}?" if guess else f"unset it: {PREFIX} is the prefix of settings"

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 META = "meta"  # the folder within it of what algorithms have meta-learnt
+TEST = "test_"  # how the name of a plugin's test begins
 UNFINISHED = ".training.safetensors"  # how the snapshot of a meta-training ends, which may lie beside its result
 
 
 def is_plugin(name: str) -> bool:
-    """Whether a file of this name is a plugin."""
-    return name.endswith(".py") and not name.startswith((".", "_"))
+    """Whether a file of this name is a plugin.  The tests of plugins may lie beside them."""
+    return name.endswith(".py") and not name.startswith((".", "_", TEST)) and name != "conftest.py"
 
 
 def is_meta(name: str) -> bool:

@@ -163,6 +163,13 @@ class Settings:
     plugins_dir: Path = field(
         default=Path("plugins"), metadata=rules("Your own algorithms, one a .py file. It need not exist.")
     )
+    plugins_strict: bool = field(
+        default=False,
+        metadata=rules(
+            "For those who write plugins: whether a plugin that would be quarantined ends the daemon instead, with its "
+            "traceback and exit code 1."
+        ),
+    )
     backbone: str = field(
         default="lite0-meta",
         metadata=rules(

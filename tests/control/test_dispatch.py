@@ -25,7 +25,7 @@ from learnd.control.strikes import AT_WORK, Strikes
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import GONE, Child, Inbox
 from learnd.domain import CandidateScore, ImageFile, PluginInfo, Problem, TaskOptions, TaskState
-from learnd.errors import LearndError, StateError
+from learnd.errors import LearndError, PluginError, StateError
 from learnd.settings import Settings, load
 from learnd.wire import BackboneSpec, LearnSpec, Surveyed, from_json, to_json
 from tests.control.candidates import candidate, named
@@ -1024,6 +1024,18 @@ def test_one_that_is_changed_to_break_is_said_once(yard: Yard) -> None:
         drop(yard, "mine.py", text)
         yard.until(lambda before=before: yard.dispatcher.plugin_files != before)  # type: ignore[misc]
     assert yard.stages_said("warning") == ["plugin mine (mine.py) is quarantined: SyntaxError: never closed"]
+
+
+def test_where_plugins_are_strict_one_that_is_changed_to_break_ends_the_daemon_with_its_traceback(
+    make_yard: MakeYard,
+) -> None:
+    yard = make_yard(plugins_strict="true")
+    reason = "ValueError: no\n  File 'mine.py', line 3\n    raise ValueError('no')"
+    yard.crew.says_of_plugins(loaded({**BROKEN, "reason": reason}))
+    yard.start()
+    drop(yard, "mine.py", "broken")
+    with pytest.raises(PluginError, match=r"plugin mine \(mine.py\).*ValueError: no\n  File 'mine.py', line 3"):
+        yard.until(lambda: False)
 
 
 def test_a_job_waits_until_the_plugins_that_came_before_it_are_loaded(yard: Yard) -> None:

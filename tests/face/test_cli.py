@@ -40,6 +40,35 @@ def test_every_command_is_what_the_list_says_and_shows_examples(name: str, learn
     assert f"learnd {name}" in said.out
 
 
+def every_subcommand() -> list[tuple[str, str]]:
+    modules = {name: importlib.import_module(f"learnd.face.{entry.module}") for name, entry in COMMANDS.items()}
+    found = {name: getattr(module, name.replace("-", "_")) for name, module in modules.items()}
+    return [(name, sub) for name, group in found.items() if isinstance(group, click.Group) for sub in group.commands]
+
+
+@pytest.mark.parametrize(("name", "sub"), every_subcommand())
+def test_every_command_of_a_command_shows_examples_of_itself(name: str, sub: str, learnd: Command) -> None:
+    said = learnd(name, sub, "--help")
+
+    assert said.code == 0
+    assert f"learnd {name} {sub}" in said.out.partition("Examples:")[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["plugins", "chekc", "mine.py"], "Did you mean 'check'?"),
+        (["tasks", "--jsn"], "Did you mean '--json'?"),
+        (["status", "--watch-backnd", "polling"], "--watch-backend"),
+    ],
+)
+def test_a_mistyped_subcommand_or_option_is_recognised(given: list[str], meant: str, learnd: Command) -> None:
+    said = learnd(*given)
+
+    assert said.code == 2
+    assert meant in said.err
+
+
 def test_help_lists_every_command_and_the_exit_codes(learnd: Command) -> None:
     said = learnd("--help")
 

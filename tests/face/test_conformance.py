@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from learnd.face.conformance import conformance
+from learnd.learning.finding import find_plugins
+from learnd.learning.hooks import CONTRACT, MADE_FOR
 from learnd.settings import Settings
 from tests.face.conftest import Command
 
@@ -111,6 +115,31 @@ def test_a_new_plugin_keeps_every_promise(flags: list[str], learnd: Command, hom
     assert "it keeps every promise" in said.out
 
 
+@pytest.mark.timeout(300)  # another pytest, which imports torch and starts a process of its own
+def test_a_new_plugin_has_a_test_that_passes_and_is_no_plugin_itself(learnd: Command, home: Path) -> None:
+    assert learnd("init").code == 0
+    assert learnd("plugins", "new", "my_own").code == 0
+    listed = [path.name for path in sorted((home / "plugins").glob("*.py"))]
+    assert listed == ["my_own.py", "test_my_own.py"]
+    assert [found.name for found in find_plugins(home / "plugins") if found.source.startswith(str(home))] == ["my_own"]
+
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "plugins/test_my_own.py"]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout
+
+
+def test_a_plugin_made_for_another_contract_fails_the_check_by_both_numbers(learnd: Command, home: Path) -> None:
+    assert learnd("plugins", "new", "mine").code == 0
+    file = home / "plugins" / "mine.py"
+    file.write_text(file.read_text().replace(f"{MADE_FOR} = {CONTRACT}", f"{MADE_FOR} = 7"))
+    said = learnd("plugins", "check", file)
+    assert said.code == 1
+    assert f"made for version 7 of the plugin contract, and this learnd has version {CONTRACT}" in " ".join(
+        said.out.split()
+    )
+
+
 def test_a_new_plugin_overwrites_nothing_and_has_a_fit_name(learnd: Command, home: Path) -> None:
     (home / "plugins").mkdir()
     (home / "plugins" / "mine.py").write_text("precious")
@@ -118,6 +147,9 @@ def test_a_new_plugin_overwrites_nothing_and_has_a_fit_name(learnd: Command, hom
     assert said.code == 1
     assert "it is there already" in said.err
     assert (home / "plugins" / "mine.py").read_text() == "precious"
-    for name in ("Mine", "two words", "../up", "class", ""):
+    for name in ("Mine", "two words", "../up", "class", "test_mine", "_mine", "conftest", ""):
         assert learnd("plugins", "new", name).code == 2
     assert [path.name for path in (home / "plugins").iterdir()] == ["mine.py"]
+    (home / "plugins" / "mine.py").rename(home / "plugins" / "test_mine.py")
+    assert learnd("plugins", "new", "mine").code == 1
+    assert [path.name for path in (home / "plugins").iterdir()] == ["test_mine.py"]

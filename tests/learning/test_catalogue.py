@@ -15,6 +15,7 @@ from learnd.domain import Event, PluginInfo
 from learnd.learning import finding
 from learnd.learning.algorithm import options_of
 from learnd.learning.catalogue import Catalogue, load_catalogue
+from learnd.learning.hooks import CONTRACT
 
 BUILT_IN = set(learnd_plugins.__all__)
 HEADER = """
@@ -165,6 +166,28 @@ def test_of_two_algorithms_in_a_file_only_the_bad_one_is_quarantined(tmp_path: P
     catalogue = load(tmp_path, two=GOOD.replace("[Mine]", "[Mine, int]"))
     assert "mine" in catalogue.algorithms
     assert info(catalogue, "two").state == "quarantined"
+
+
+GONE = "from learnd.learning.algorithm import Gone\n"  # as a plugin for another version may begin
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GOOD + "__learnd_contract__ = 7", f"version 7 of the plugin contract, and this learnd has version {CONTRACT}"),
+        ("__learnd_contract__ = 7\n" + GONE, "for version 7 of the plugin contract"),
+        (f"__learnd_contract__ = {CONTRACT}\n" + GONE, "ImportError"),
+        (GOOD + "__learnd_contract__ = '1'", "its __learnd_contract__ is '1', and no whole number"),
+    ],
+)
+def test_a_plugin_made_for_another_contract_is_refused_by_saying_both(tmp_path: Path, text: str, says: str) -> None:
+    catalogue = load(tmp_path, mine=text)
+    assert "mine" not in catalogue.algorithms
+    assert says in info(catalogue, "mine").reason
+
+
+def test_a_plugin_made_for_this_contract_is_loaded(tmp_path: Path) -> None:
+    assert "mine" in load(tmp_path, mine=GOOD + f"__learnd_contract__ = {CONTRACT}").algorithms
 
 
 def test_the_traceback_begins_in_the_plugin(tmp_path: Path) -> None:

@@ -21,9 +21,14 @@ def backend_for(path: Path, mounts: Path = _MOUNTS) -> tuple[str, str]:
     kind = filesystem_of(path, mounts)
     if kind is None:
         return "polling", "its file system is not known"
-    if _REMOTE.fullmatch(kind):
+    if is_remote(kind):
         return "polling", f"it lies on {kind}, whose changes made elsewhere are not announced"
     return "inotify", f"it lies on {kind}"
+
+
+def is_remote(kind: str) -> bool:
+    """Whether other machines may change what lies on a file system of this type."""
+    return _REMOTE.fullmatch(kind) is not None
 
 
 def filesystem_of(path: Path, mounts: Path = _MOUNTS) -> str | None:

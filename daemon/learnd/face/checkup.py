@@ -15,12 +15,14 @@ from learnd.control.generations import Generations
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
 from learnd.control.scan import task_folders
+from learnd.control.workers import devices
 from learnd.errors import LearndError, StateError
-from learnd.face import snapshot
+from learnd.face import machine, snapshot
 from learnd.face.oneshot import one_shot
 from learnd.face.options import Asked
 from learnd.face.screen import Progress
 from learnd.face.wording import counted, first_line, moment
+from learnd.plugindir import META, is_meta
 from learnd.settings import Settings
 from learnd.wire import BackboneSpec
 
@@ -30,6 +32,7 @@ PACKAGES = (
 )
 LITTLE_DISK, NO_DISK = 2_000_000_000, 100_000_000  # bytes: worth a warning; too little to learn anything
 INOTIFY = Path("/proc/sys/fs/inotify")
+FEW_INSTANCES = 16  # of inotify: desktops and editors of the same user take as many
 WATCHES_IN_USE = 0.8  # share of the kernel's limit at which it is worth a warning
 
 
@@ -57,6 +60,8 @@ def examine(asked: Asked, progress: Progress) -> Findings:
         return
     yield Finding("settings", "ok", str(settings.source or "no config.yaml here: the defaults"))
     subjects: dict[str, Callable[[Settings], Findings]] = {
+        "gpu": _gpu,
+        "weights": _weights,
         "tasks": _tasks,
         "state": _state,
         "journal": _journal,
@@ -89,6 +94,37 @@ def _python() -> Findings:
         except metadata.PackageNotFoundError:
             yield Finding("packages", "fail", f"{name} is not installed", "make setup, or: pip install learnd")
     yield Finding("packages", "ok", ", ".join(found))
+    if mismatch := machine.torch_mismatch():
+        yield Finding("packages", "fail", mismatch, "install both together: pip install --upgrade torch torchvision")
+
+
+def _gpu(settings: Settings) -> Findings:
+    driver, chosen = machine.driver(), devices(settings)
+    on_gpu = any(device != "cpu" for device in chosen)
+    where = f"the workers run on {', '.join(chosen)}"
+    if on_gpu and driver is None:
+        remedy = "install the driver of the GPU, or set devices: cpu in config.yaml"
+        yield Finding("gpu", "fail", f"{where}, and there is no NVIDIA driver", remedy)
+    elif on_gpu and (torch := machine.version_of("torch")).endswith("+cpu"):
+        remedy = "install the torch that the package index has by default: pip install --upgrade torch torchvision"
+        yield Finding("gpu", "fail", f"{where}, and torch {torch} knows no GPU", remedy)
+    elif driver is not None and not on_gpu and settings.devices == "auto":
+        remedy = "unset CUDA_VISIBLE_DEVICES, or let this process see /proc/driver/nvidia/gpus; or set devices"
+        yield Finding("gpu", "warn", f"{where}, though there is the NVIDIA driver {driver}", remedy)
+    else:
+        yield Finding("gpu", "ok", f"{where}; " + (f"NVIDIA driver {driver}" if driver else "no NVIDIA driver"))
+
+
+def _weights(settings: Settings) -> Findings:
+    meta = settings.plugins_dir / META
+    own = [file for file in sorted(meta.glob("*.safetensors")) if is_meta(file.name)]
+    shipped = machine.shipped_weights()
+    faults = [(file, fault) for file in (*shipped, *own) if (fault := machine.weights_fault(file))]
+    for file, fault in faults:
+        remedy = "install learnd again" if file in shipped else "take it away, or run its learnd meta-train again"
+        yield Finding("weights", "fail" if file in shipped else "warn", f"{file} {fault}", remedy)
+    if not faults:
+        yield Finding("weights", "ok", f"{counted(len(shipped), 'file')} of learnd's, {len(own)} of {meta}")
 
 
 def _tasks(settings: Settings) -> Findings:
@@ -102,7 +138,11 @@ def _tasks(settings: Settings) -> Findings:
         remedy = "give the daemon's user the right to read it"
         yield Finding("tasks", "fail", f"{folder} cannot be read ({error.strerror})", remedy)
         return
-    yield Finding("tasks", "ok", f"{folder}: {counted(len(names), 'folder')}")
+    if closed := machine.unreadable(folder, names):
+        text = f"{folder}: {counted(len(closed), 'folder')} may not be read: {', '.join(closed[:5])}"
+        yield Finding("tasks", "fail", text, f"give the daemon's user the right: chmod -R u+rX {folder}")
+    else:
+        yield Finding("tasks", "ok", f"{folder}: {counted(len(names), 'folder')}")
     chosen, why = backend_for(folder)
     wanted = settings.watch.backend
     yield Finding("watching", "ok", f"{chosen if wanted == 'auto' else wanted}: {why}")
@@ -118,6 +158,8 @@ def _inotify(folder: Path) -> Finding:
     )
     if folders > WATCHES_IN_USE * limits["max_user_watches"]:
         return Finding("inotify", "warn", text, "sysctl fs.inotify.max_user_watches=1048576; until then it polls")
+    if limits["max_user_instances"] < FEW_INSTANCES:
+        return Finding("inotify", "warn", text, f"sysctl fs.inotify.max_user_instances={FEW_INSTANCES}")
     return Finding("inotify", "ok", text)
 
 
@@ -140,7 +182,11 @@ def _state(settings: Settings) -> Findings:
     if os.access(folder, os.W_OK | os.X_OK):
         yield Finding("state", "ok", f"{folder}: {by}")
     else:
-        yield Finding("state", "fail", f"{folder} may not be written", "give the daemon's user the right to")
+        remedy = f"give the daemon's user the right: chmod u+rwx {folder}"
+        yield Finding("state", "fail", f"{folder} may not be written", remedy)
+    if kind := machine.remote(folder):
+        remedy = "keep the state on a local disk: locks and flushes are not to be relied on over a network"
+        yield Finding("state", "warn", f"{folder} lies on {kind}", remedy)
     free = shutil.disk_usage(folder).free
     status = "fail" if free < NO_DISK else "warn" if free < LITTLE_DISK else "ok"
     yield Finding("disk", status, f"{free / 1e9:,.1f} GB free", "" if status == "ok" else "make room on its disk")

@@ -14,7 +14,7 @@ from click.shell_completion import shell_complete
 
 from learnd import __version__
 from learnd.errors import LearndError
-from learnd.face.options import COMPLETE, general_options
+from learnd.face.options import COMPLETE, Guessing, general_options
 
 
 class Entry(NamedTuple):
@@ -62,7 +62,7 @@ Exit codes: 0 fine, 1 some task failed or was rejected, or it cannot be done now
 3 the state is locked or damaged."""
 
 
-class _Commands(click.Group):
+class _Commands(Guessing):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -73,17 +73,6 @@ class _Commands(click.Group):
         command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            from learnd.scalars import closest
-
-            guess = closest(name, COMMANDS)
-            raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {guess!r}?" if guess else ""), ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -51,7 +51,23 @@ class Command(click.Command):
         return [*super().get_params(ctx), *_hidden_options()]
 
 
-class Group(Command, click.Group):
+class Guessing(click.Group):
+    """A group that says which of its commands was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Raises UsageError for a name that is none of its commands."""
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            from learnd.scalars import closest
+
+            guess = closest(name, known)
+            raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {guess!r}?" if guess else ""), ctx)
+        return super().resolve_command(ctx, args)
+
+
+class Group(Command, Guessing):
     """A command with commands of its own."""
 
 

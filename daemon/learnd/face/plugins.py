@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import os
 from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
@@ -15,7 +16,7 @@ from learnd.domain import PluginInfo
 from learnd.errors import LearndError
 from learnd.face import screen, snapshot
 from learnd.face.options import Asked, Command, Group, json_option, pass_asked
-from learnd.plugindir import fingerprint, is_plugin
+from learnd.plugindir import TEST, fingerprint, is_plugin
 from learnd.scalars import closest
 from learnd.settings import Settings
 from learnd.wire import BackboneSpec, Verdict, to_json
@@ -130,28 +131,32 @@ def check(asked: Asked, target: str, seconds: float, as_json: bool) -> int:
 @click.option("--meta", is_flag=True, help="With an outer loop: an algorithm that is meta-trained.")
 @pass_asked
 def new(asked: Asked, name: str, meta: bool) -> None:
-    """Write a plugin to begin with into the plugins folder: it works, and passes `learnd plugins check`.
+    """Write a plugin to begin with into the plugins folder, and its test: it works, and passes both.
 
     Nothing is ever overwritten.
 
     \b
     Examples:
-      learnd plugins new mine
+      learnd plugins new mine             then: pytest plugins/test_mine.py
       learnd plugins new mine --meta
     """
-    if not name.isidentifier() or not name.islower() or not name.isascii() or keyword.iskeyword(name):
+    word = name.isidentifier() and name.islower() and name.isascii() and not keyword.iskeyword(name)
+    if not word or not is_plugin(f"{name}.py"):
         raise click.UsageError(f"{name!r} is no name for a plugin. Take a lower-case word such as nearest_mean.")
-    starter = resources.files("learnd") / "starters" / ("metalearner.txt" if meta else "algorithm.txt")
     class_name = "".join(part.capitalize() for part in name.split("_"))
-    text = starter.read_text(encoding="utf-8").replace("NewAlgorithm", class_name or "Mine")
-    file = asked.settings().plugins_dir / f"{name}.py"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(file, "x", encoding="utf-8") as stream:
-            stream.write(text.replace("new_algorithm", name))
-    except FileExistsError:
-        raise LearndError("it is there already", where=str(file), remedy="choose another name, or edit it") from None
+    folder = asked.settings().plugins_dir
+    file, test = folder / f"{name}.py", folder / f"{TEST}{name}.py"
+    starters = {file: "metalearner.txt" if meta else "algorithm.txt", test: "test.txt"}
+    for path in starters:
+        if os.path.lexists(path):
+            raise LearndError("it is there already", where=str(path), remedy="choose another name, or edit it")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, starter in starters.items():
+        text = (resources.files("learnd") / "starters" / starter).read_text(encoding="utf-8")
+        with open(path, "x", encoding="utf-8") as stream:
+            stream.write(text.replace("NewAlgorithm", class_name).replace("new_algorithm", name))
     screen.say(f"wrote {file}: edit it, then: learnd plugins check {file}")
+    screen.say(f"wrote {test}: its test, for: pytest {test}")
 
 
 def _target(target: str) -> str:
@@ -162,7 +167,8 @@ def _target(target: str) -> str:
     if not path.is_file():
         raise click.UsageError(f"there is no file {target}")
     if not is_plugin(path.name):
-        raise click.UsageError(f"{target} is no plugin: the name of one ends with .py, and begins with no . or _")
+        named = f"the name of one ends with .py, begins with no . or _ or {TEST}, and is not conftest.py"
+        raise click.UsageError(f"{target} is no plugin: {named}")
     return str(path.absolute())
 
 

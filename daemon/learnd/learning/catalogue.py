@@ -137,6 +137,7 @@ def _add_plugin(
 def _load(manager: pluggy.PluginManager, found: Found) -> _Brought:
     """Import, register and ask one plugin.  Unregisters it, and raises, where it breaks the contract."""
     plugin = found.load()
+    hooks.check_made_for(plugin, found.name)
     try:
         manager.register(plugin, name=f"{found.source}: {found.name}")
         others = [other for other in manager.get_plugins() if other is not plugin]

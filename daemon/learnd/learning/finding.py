@@ -15,7 +15,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from learnd.errors import PluginError
-from learnd.learning.hooks import PROJECT
+from learnd.learning.hooks import PROJECT, check_made_for
 from learnd.plugindir import is_plugin
 
 BUILT_IN = "learnd_plugins"  # the package whose __all__ lists the built-in plugins
@@ -70,7 +70,8 @@ class _Uncached(importlib.machinery.SourceFileLoader):
 def import_file(file: Path) -> ModuleType:
     """Import a file under a name of its own, new for every new content, so that two versions never mix.
 
-    A content that this process holds already is not run again.
+    A content that this process holds already is not run again.  Raises what the file raises, and PluginError where
+    that comes of its being made for another version of the contract.
     """
     digest = hashlib.sha256(bytes(file.resolve()) + b"\0" + file.read_bytes()).hexdigest()[:12]
     name = f"learnd_user_plugin_{digest}"
@@ -85,5 +86,6 @@ def import_file(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
+        check_made_for(module, file.stem)  # what is missing here may be there in the version that it is made for
         raise
     return module

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from learnd.errors import PluginError
+
 if TYPE_CHECKING:
     from learnd.domain import Event
     from learnd.learning.algorithm import Algorithm
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from learnd.learning.zoo import Builder
 
 PROJECT = "learnd"  # pluggy's name for us, and the group of entry points
+CONTRACT = 1  # the version of the plugin contract; another one where a plugin of the old would no longer work
+MADE_FOR = "__learnd_contract__"  # what a plugin may call the version that it is made for
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -47,3 +51,15 @@ def learnd_backbones() -> dict[str, Builder]:
     back features (N, D); its weights are in place.
     """
     raise NotImplementedError  # a specification, as above
+
+
+def check_made_for(plugin: object, where: str) -> None:
+    """Raises PluginError where a plugin says that it is made for another version of the contract than ours."""
+    version = getattr(plugin, MADE_FOR, CONTRACT)
+    if isinstance(version, bool) or not isinstance(version, int):
+        what = f"its {MADE_FOR} is {version!r}, and no whole number"
+        raise PluginError(what, where=where, remedy=f"write {MADE_FOR} = {CONTRACT}")
+    if version != CONTRACT:
+        what = f"it is made for version {version} of the plugin contract, and this learnd has version {CONTRACT}"
+        remedy = f"bring it up to docs/plugins.md and write {MADE_FOR} = {CONTRACT}, or take the learnd it is made for"
+        raise PluginError(what, where=where, remedy=remedy)
