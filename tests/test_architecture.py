@@ -47,6 +47,7 @@ CONTROL = [
     "learnd.control.watcher",
     # facts -> the journal
     "learnd.control.durable",
+    "learnd.control.eviction",
     "learnd.control.lock",
     "learnd.control.database",
     "learnd.control.taskbook",
@@ -55,6 +56,7 @@ CONTROL = [
     "learnd.control.requests",
     "learnd.control.surveys",
     "learnd.control.journal",
+    "learnd.control.budget",
     # the journal -> work -> knowledge
     "learnd.control.workers",
     "learnd.control.gate",

@@ -27,6 +27,7 @@ from learnd.learning.grouped import grouped_head
 from learnd.learning.predictor import answers_of, ranked
 from learnd.learning.tensorfile import write_tensors
 from learnd.wire import Member, Outcome, to_json
+from tests.control.archives import packed
 from tests.control.candidates import REPORT
 from tests.control.home import Home
 
@@ -88,7 +89,7 @@ def _candidate(out: Path, features: Tensor, labels: Tensor, report: Report) -> O
     known = memory.statistics(features, labels, report.classes)
     memory.save(known, out / "statistics.safetensors", HASH)
     write_tensors({"means": (known.sum / known.count[:, None]).float()}, out / "adapted.safetensors", {})
-    (out / "exemplars.zip").write_bytes(bytes(len(features) * 500))  # as of small drawings
+    (out / "exemplars.zip").write_bytes(packed(dict.fromkeys(report.classes, SHOTS), size=300))  # of small drawings
     (out / "report.json").write_text(json.dumps(to_json(report)))
     return Outcome("done", report=report, files={file.name: sha256_of(file) for file in sorted(out.iterdir())})
 

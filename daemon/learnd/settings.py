@@ -146,6 +146,21 @@ class KnowledgeSettings:
 
 
 @dataclass(frozen=True)
+class MemorySettings:
+    """How much the kept images may take."""
+
+    max_bytes: int = field(
+        default=2_000_000_000,
+        metadata=rules(
+            "Bytes of all kept images together. Where they are more, of each class the same number is kept; held-out "
+            "images go last. 0: no limit.",
+            min=0,
+            max=10**15,
+        ),
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Every setting.  The paths that ``load`` gives are absolute.
 
@@ -205,6 +220,9 @@ class Settings:
     )
     knowledge: KnowledgeSettings = field(
         default=KnowledgeSettings(), metadata=rules("What is kept of every task.")
+    )
+    memory: MemorySettings = field(
+        default=MemorySettings(), metadata=rules("How much the kept images may take.")
     )
     plugins: dict[str, dict[str, Any]] = field(
         default_factory=dict,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from learnd.domain import Report
 from learnd.wire import Outcome, to_json
+from tests.control.archives import packed
 
 REPORT = Report(
     task="cats",
@@ -62,7 +63,7 @@ def candidate(out: Path, report: Report = REPORT, **files: bytes) -> Outcome:
     contents = {
         "adapted.safetensors": safetensors({"mean": ("F32", (1,), struct.pack("<f", 1.0))}),
         "statistics.safetensors": statistics(),
-        "exemplars.zip": b"PK",
+        "exemplars.zip": packed({"a": 1}),
         "report.json": json.dumps(to_json(report)).encode(),
     }
     contents |= {name.replace("_", "."): data for name, data in files.items()}

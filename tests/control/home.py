@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 from learnd.control.generations import Generations
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
+from tests.control.archives import packed
 from tests.control.candidates import candidate, named
 
 
@@ -28,14 +30,14 @@ class Home:
         assert held is not None
         return held
 
-    def commit(self, held: Lease) -> int:
+    def commit(self, held: Lease, images: bytes | None = None) -> int:
         out = self.state / "work" / f"{held.job}-{held.epoch}" / "out"
         report = named(held.name, held.revision)
-        images = f"images of {held.name}, {held.digest}".encode()
+        images = images or packed({"a": 1}, seed=zlib.crc32(f"{held.name}, {held.digest}".encode()))
         return self.generations.commit(held, report, candidate(out, report, exemplars_zip=images), out).number
 
-    def learn(self, name: str, digest: str = "d1") -> int:
-        return self.commit(self.lease(name, digest))
+    def learn(self, name: str, digest: str = "d1", images: bytes | None = None) -> int:
+        return self.commit(self.lease(name, digest), images)
 
     def knowledge(self) -> dict[str, bytes]:
         """Every file that an answer of the head comes from: its path below tasks/, its bytes."""

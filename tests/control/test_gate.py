@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,4 +73,13 @@ def test_what_is_no_whole_safetensors_file_is_refused(tmp_path: Path, data: byte
 def test_an_impossible_accuracy_is_refused(tmp_path: Path) -> None:
     outcome = candidate(tmp_path / "out", report=replace(REPORT, accuracy=1.5))
     with pytest.raises(gate.Refused, match=r"1\.5"):
+        gate.check(tmp_path / "out", outcome)
+
+
+def test_an_image_under_a_wrong_hash_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a/0123.png", b"an image")
+    outcome = candidate(tmp_path / "out", exemplars_zip=buffer.getvalue())
+    with pytest.raises(gate.Refused, match=r"exemplars\.zip: a/0123\.png is not the image that was kept"):
         gate.check(tmp_path / "out", outcome)

@@ -12,8 +12,9 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
+from learnd.control.eviction import ARCHIVES, vouch_for
 from learnd.domain import Report
-from learnd.errors import LearndError
+from learnd.errors import LearndError, StateError
 from learnd.identity import sha256_of
 from learnd.wire import Outcome
 
@@ -54,6 +55,11 @@ def check(out: Path, outcome: Outcome) -> Report:
         path = out / name
         if not path.is_file() or sha256_of(path) != digest:
             raise Refused("the file is not what the worker said it wrote", where=name)
+    for name in filter(outcome.files.__contains__, ARCHIVES):
+        try:
+            vouch_for(out / name)
+        except StateError as error:
+            raise Refused(error.what, where=name) from error
     for value in (report.accuracy, *(report.accuracy_ci or ())):
         if value is not None and not 0.0 <= value <= 1.0:
             raise Refused(f"an accuracy of {value} is impossible", where="report.json")

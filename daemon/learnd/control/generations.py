@@ -18,6 +18,7 @@ from typing import Any
 
 from learnd import __version__
 from learnd.control.durable import move_durably, sync_folder, write_durably
+from learnd.control.eviction import ARCHIVES, vouch_for
 from learnd.control.history import Generation, Held, StaleEpoch, Step
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
@@ -169,7 +170,7 @@ class Generations:
         step = self._journal.history.way_to(version)
         for held in step.entering:
             for name, digest in self.committed(held.id, held.revision).items():
-                vouch(self.tasks / held.folder / name, digest)
+                _vouch(self.tasks / held.folder / name, digest)
         if step.entering or step.leaving:
             generation = self._write(step, self._new_epoch(), restored=[held.folder for held in step.entering])
             self._journal.history.roll_back(version, generation, step)
@@ -246,10 +247,18 @@ class Generations:
                 origin = self._journal.origin(task_id, int(revision))
                 needed = origin is not None and origin[0] == number
                 for name, expected in files.items() if needed else ():
-                    vouch(self.tasks / folder / name, expected)
+                    _vouch(self.tasks / folder / name, expected)
                     checked += 1
         return checked
 
 
 def _number(name: str) -> int:
     return int(name) if name.isdigit() else -1
+
+
+def _vouch(path: Path, sha256: str) -> None:
+    """Raises StateError unless a file of a revision is what was committed, or what an eviction has left of it."""
+    if path.name in ARCHIVES:
+        vouch_for(path)
+    else:
+        vouch(path, sha256)

@@ -105,6 +105,11 @@ class History:
         """The revision of a task that the head holds: one or none."""
         return tuple(map(_held, self._db.all(f"{_HELD} WHERE m.task_id = ? AND m.last IS NULL", task_id)))
 
+    def entered_since(self, version: int) -> list[str]:
+        """The folders, below state/tasks, of the revisions that entered the knowledge after a version."""
+        rows = self._db.all("SELECT DISTINCT task_id, revision FROM members WHERE first > ?", version)
+        return [f"{row['task_id']}/{row['revision']}" for row in rows]
+
     def without(self, version: int) -> tuple[str, ...]:
         """The tasks that a version held and that were forgotten since."""
         rows = self._db.all("SELECT name FROM forgotten WHERE first <= ?1 AND last >= ?1 ORDER BY name", version)

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+from learnd.control.budget import Budget
 from learnd.control.dispatch import Dispatcher
 from learnd.control.folders import Folders
 from learnd.control.generations import Generations
@@ -112,6 +113,7 @@ class Service:
         dispatcher = Dispatcher(settings, journal, generations, self._hear, folders.look, self._notice)
         self._dispatcher = dispatcher
         undoing = Undoing(journal, generations)
+        budget = Budget(journal, generations.tasks, settings.memory.max_bytes, self._notice)
         observers = Observers(settings, journal, self._hear, self._notice)
         watcher = Watcher(settings.tasks, settings.watch, self._bell, self._notice)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -120,7 +122,7 @@ class Service:
             folders.start()
             dispatcher.start()
             watcher.start()
-            self._loop(journal, undoing, folders, dispatcher, watcher, observers, once)
+            self._loop(journal, undoing, budget, folders, dispatcher, watcher, observers, once)
         finally:
             watcher.stop()
             dispatcher.stop()
@@ -149,6 +151,7 @@ class Service:
         self,
         journal: Journal,
         undoing: Undoing,
+        budget: Budget,
         folders: Folders,
         dispatcher: Dispatcher,
         watcher: Watcher,
@@ -170,6 +173,7 @@ class Service:
                 rescan_at, seen = now + max(watcher.rescan_seconds, _REST * took), version
             # In this order: what dispatch gives up may call for another look at a folder.
             pause = min(dispatcher.tick(), folders.tick(), observers.tick(), rescan_at - now, _GLANCE)
+            budget.tick()
             idle = folders.settled and observers.settled and dispatcher.settled and journal.jobs.next_due() is None
             if once and idle and self._inbox.empty() and journal.db.data_version() == seen:
                 return

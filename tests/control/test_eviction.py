@@ -1,0 +1,91 @@
+"""What a budget leaves of kept images: as many of each class everywhere, those of the smallest sha256."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from learnd.control.eviction import Evicted, Quota, bytes_of, fitting, largest, trim, vouch_for
+from learnd.errors import StateError
+from tests.control.archives import counted, packed
+
+
+@pytest.fixture
+def archives(tmp_path: Path) -> list[Path]:
+    """Two tasks; one has held-outs."""
+    found = []
+    for number, (name, images) in enumerate(
+        [("a/exemplars.zip", {"x": 6, "y": 2}), ("a/heldout.zip", {"x": 3}), ("b/exemplars.zip", {"z": 4})]
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(packed(images, seed=number))
+        found.append(path)
+    return found
+
+
+def test_every_class_keeps_the_images_of_its_smallest_hashes(archives: list[Path]) -> None:
+    with zipfile.ZipFile(archives[0]) as before:
+        wanted = [f"x/{stem}" for stem in sorted(name[2:] for name in before.namelist() if name[0] == "x")[:3]]
+    assert trim(archives[0], 3).images == 3
+    assert counted(archives[0]) == {"x": 3, "y": 2}
+    with zipfile.ZipFile(archives[0]) as after:
+        assert [name for name in after.namelist() if name[0] == "x"] == wanted
+    assert trim(archives[0], 3) == Evicted(0, 0)
+    vouch_for(archives[0])
+
+
+def test_held_out_images_go_last() -> None:
+    steps = [(quota.exemplars, quota.held_out) for quota in Quota(3, 2).tighter()]
+    assert steps == [(2, 2), (1, 2), (1, 1), (1, 0), (0, 0)]
+    assert [(one.exemplars, one.held_out) for one in Quota(0, 1).tighter()] == [(0, 0)]
+
+
+def test_the_largest_number_that_fits_is_found(archives: list[Path]) -> None:
+    most = largest(archives)
+    assert most == Quota(6, 3)
+    whole = bytes_of(archives)
+    assert fitting(archives, most, whole) == most
+    assert fitting(archives, most, whole - 1) == Quota(5, 3)
+    for archive in archives:
+        trim(archive, Quota(5, 3).of(archive))
+    less = bytes_of(archives)
+    assert fitting(archives, Quota(5, 3), less) == Quota(5, 3)  # it was reckoned to the byte
+    assert fitting(archives, most, 0) == Quota(0, 0)
+
+
+def test_the_order_of_evictions_leaves_no_trace(archives: list[Path], tmp_path: Path) -> None:
+    twin = tmp_path / "exemplars.zip"
+    twin.write_bytes(archives[0].read_bytes())
+    trim(archives[0], 2)
+    for most in (5, 4, 2):
+        trim(twin, most)
+    assert twin.read_bytes() == archives[0].read_bytes()
+
+
+def test_an_image_that_is_not_what_its_name_says_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "exemplars.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/0123.png", b"anything")
+    with pytest.raises(StateError, match=r"x/0123\.png is not the image that was kept"):
+        vouch_for(path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no zip"])
+def test_a_damaged_archive_is_named(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "exemplars.zip"
+    if content is not None:
+        path.write_bytes(content)
+    for look in (vouch_for, lambda path: trim(path, 1), lambda path: largest([path])):
+        with pytest.raises(StateError, match=r"exemplars\.zip: (is missing|cannot be read)"):
+            look(path)
+
+
+def test_a_flipped_bit_is_noticed(archives: list[Path]) -> None:
+    data = bytearray(archives[0].read_bytes())
+    data[100] ^= 1
+    archives[0].write_bytes(data)
+    with pytest.raises(StateError, match="exemplars"):
+        vouch_for(archives[0])
