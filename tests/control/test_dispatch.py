@@ -19,6 +19,7 @@ from learnd.control.dispatch import Dispatcher
 from learnd.control.generations import Generations
 from learnd.control.journal import Journal
 from learnd.control.pool import SILENCE_SECONDS
+from learnd.control.posting import Progress, posted
 from learnd.control.slots import SECOND_LOOK, Slot
 from learnd.control.strikes import AT_WORK, Strikes
 from learnd.control.taskbook import TaskRow
@@ -313,6 +314,31 @@ def test_a_candidate_that_passes_becomes_knowledge(yard: Yard) -> None:
     assert "learned cats: protonet, accuracy 0.900 (cross-validation), version 1" in yard.stages_said("info")
     assert list(yard.generations.work.iterdir()) == []
     assert not yard.dispatcher.busy
+
+
+def test_how_far_it_is_can_be_seen_from_outside(yard: Yard) -> None:
+    yard.crew.will("cats", "hang", at="ridge")
+    yard.queue("cats")
+    yard.start()
+    yard.until_begun("cats")
+    yard.dispatcher.tick()
+
+    lease = yard.slots[0].lease
+    assert lease is not None
+    assert posted(yard.settings.state) == (Progress("cpu:0", lease.epoch, "learn", 0, 1, "ridge"),)
+
+
+def test_while_it_is_paused_no_job_begins(yard: Yard) -> None:
+    yard.start()
+    yard.crew.learns("cats")
+    yard.journal.pause()
+    yard.queue("cats")
+    pauses = [yard.dispatcher.tick() for _ in range(3)]
+    assert yard.row("cats").state == TaskState.QUEUED
+    assert min(pauses) > 1.0  # nor does it look for work that it may not give out
+
+    yard.journal.resume()
+    yard.until_state("cats", TaskState.LEARNED)
 
 
 def test_the_worker_is_told_everything_it_needs_to_learn(make_yard: MakeYard) -> None:

@@ -200,3 +200,54 @@ def test_one_that_may_not_be_read_is_still_called_that(unprivileged: Unprivilege
     path.chmod(0o000)
     with unprivileged, pytest.raises(StateUnavailable, match="unable to open"):
         Journal(path)
+
+
+def test_who_only_reads_cannot_write_and_sees_what_is_committed_meanwhile(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    reader = Journal(tmp_path / "j.sqlite", readonly=True)
+    before = reader.db.data_version()
+    journal.note("test", "one")
+    assert reader.db.data_version() != before
+    with reader.db.view():
+        assert reader.db.last_event() == 1
+        journal.note("test", "two")  # the reader does not hold it up
+        assert reader.db.last_event() == 1
+    assert reader.db.last_event() == 2
+    with pytest.raises(StateError):
+        reader.note("test", "three")
+
+
+def test_who_only_reads_leaves_the_journal_of_a_stopped_daemon_as_it_is(tmp_path: Path) -> None:
+    Journal(tmp_path / "j.sqlite", create=True).close()
+    content = (tmp_path / "j.sqlite").read_bytes()
+    reader = Journal(tmp_path / "j.sqlite", readonly=True)
+    assert reader.db.last_event() == 0
+    reader.close()
+    assert (tmp_path / "j.sqlite").read_bytes() == content
+
+
+def test_a_pause_lasts_until_it_is_resumed_and_is_noted_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    journal.resume()
+    assert journal.paused is None
+    journal.pause()
+    since = journal.paused
+    journal.pause()
+    assert journal.paused == since is not None
+    journal.resume()
+    assert journal.paused is None
+    assert [event.kind for event in journal.db.events()] == ["paused", "resumed"]
+
+
+def test_a_daemon_that_stops_leaves_a_whole_file_though_somebody_reads_it_still(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j.sqlite", create=True)
+    reader = Journal(tmp_path / "j.sqlite", readonly=True)
+    journal.note("test", "one")
+    journal.close()
+    shutil.copyfile(tmp_path / "j.sqlite", tmp_path / "copy.sqlite")
+    copy = Journal(tmp_path / "copy.sqlite")
+    assert copy.db.last_event() == 1
+    copy.close()
+    assert (tmp_path / "j.sqlite-wal").stat().st_size == 0
+    assert reader.db.last_event() == 1
+    reader.close()

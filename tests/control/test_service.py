@@ -254,6 +254,17 @@ def test_what_ran_when_a_daemon_was_killed_is_done_by_the_next(house: House) -> 
     assert "1 job(s) that ran when the daemon stopped are queued again" in said
 
 
+def test_a_pause_ends_with_the_daemon_that_it_was_given_to(house: House) -> None:
+    house.settings.state.mkdir()
+    journal = Journal(house.settings.state / JOURNAL, create=True)
+    journal.pause()
+    journal.close()
+    good_task(house.settings.tasks / "cats")
+    house.crew.learns("cats")
+    assert house.run() == 0
+    assert house.states() == {"cats": TaskState.LEARNED}
+
+
 def test_what_another_process_wishes_is_seen_without_being_told(house: House) -> None:
     good_task(house.settings.tasks / "cats")
     house.crew.will("cats", "hang")

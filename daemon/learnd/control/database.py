@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,30 +33,34 @@ class Database:
 
     Every method raises StateError where the file is absent (unless create), damaged, or of another schema, and
     StateUnavailable where it cannot be read or written now: a full disk, missing rights, a lock that is held.
-    One that lies where nothing can be written can be read all the same, as its last daemon left it.
+    One that lies where nothing can be written can be read all the same, as its last daemon left it.  readonly: nothing
+    can be written through it, and a daemon that writes meanwhile never waits for it.
     """
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
+    def __init__(self, path: Path, *, create: bool = False, readonly: bool = False) -> None:
         if not create and not path.is_file():
             raise _absent(path)
-        self._path = path
+        self._path, self._owned = path, create
         try:
-            self._open(path.absolute().as_uri())
+            self._open(path.absolute().as_uri() + ("?mode=ro" if readonly else ""), readonly)
         except StateUnavailable as unavailable:
             if create or not _wants_to_write(unavailable):
                 raise
             if _unmerged(path):
                 raise _left_behind(path) from unavailable
             # Nobody writes it now, or SQLite would have found the files of whoever does.
-            self._open(f"{path.absolute().as_uri()}?immutable=1")
+            self._open(f"{path.absolute().as_uri()}?immutable=1", readonly)
         self._migrate(path, create)
 
-    def _open(self, address: str) -> None:
+    def _open(self, address: str, readonly: bool) -> None:
         try:
             self._connection = sqlite3.connect(address, timeout=30, isolation_level=None, uri=True)
         except sqlite3.DatabaseError as error:
             raise _trouble(error, self._path) from error
         self._connection.row_factory = sqlite3.Row
+        if readonly:
+            self.run("PRAGMA query_only=ON")
+            return
         self.run("PRAGMA journal_mode=WAL")
         self.run("PRAGMA synchronous=FULL")
 
@@ -81,6 +85,10 @@ class Database:
                 self.put("schema_version", str(SCHEMA_VERSION))
 
     def close(self) -> None:
+        """A daemon's leaves everything in the file itself, even where somebody reads it still."""
+        if self._owned:
+            with suppress(StateError):  # a full disk: then the log beside it keeps what it holds
+                self.run("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     @contextmanager
@@ -94,6 +102,15 @@ class Database:
             if self._connection.in_transaction:  # on a full disk SQLite may have rolled back by itself
                 self.run("ROLLBACK")
             raise
+
+    @contextmanager
+    def view(self) -> Iterator[None]:
+        """All that is read inside is of one moment, whatever is committed meanwhile.  Keep it short."""
+        self.run("BEGIN")
+        try:
+            yield
+        finally:
+            self.run("ROLLBACK")
 
     def run(self, sql: str, *values: Any) -> int:
         """Execute one statement; returns the number of rows it changed."""

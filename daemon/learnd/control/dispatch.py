@@ -17,6 +17,7 @@ from learnd.control.generations import Generations
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
 from learnd.control.pool import OVERDUE, SILENCE_SECONDS, Pool
+from learnd.control.posting import Posting
 from learnd.control.results import NO_ROOM_SECONDS, Results
 from learnd.control.slots import Slot
 from learnd.control.surveying import Surveying
@@ -59,6 +60,7 @@ class Dispatcher:
         self._results = Results(settings, journal, generations, look, notice)
         self._surveying = Surveying(journal, generations, settings.knowledge.survey_tasks, notice)
         self._pool = Pool(settings, journal, generations, inbox, notice)
+        self._posting = Posting(settings.state)
         self._export_at = 0.0  # not before; seconds of time.monotonic()
         self._clock = time.time() - time.monotonic()
 
@@ -117,6 +119,7 @@ class Dispatcher:
             if slot.ready and slot.out is None:
                 self._hand_out(slot)
         self._let_jobs_pass()
+        self._posting.post(self.slots)
         return self._next_look()
 
     def _follow_clock(self) -> None:
@@ -128,7 +131,7 @@ class Dispatcher:
     def _next_look(self) -> float:
         now = time.monotonic()
         moments = [slot.start_at if slot.child is None else slot.due() for slot in self.slots]
-        if any(slot.ready and slot.out is None for slot in self.slots):
+        if any(slot.ready and slot.out is None for slot in self.slots) and self._journal.paused is None:
             due = self._journal.jobs.next_due()  # Unix seconds
             moments += [None if due is None else now + due - time.time()]
             moments += [self._export_at if self._export_at > now else None]
@@ -141,6 +144,8 @@ class Dispatcher:
         if self._generations.backbone_hash() is None:
             if time.monotonic() >= self._export_at and not self.busy:
                 self._export(slot)
+            return
+        if self._journal.paused is not None:
             return
         lease = self._journal.jobs.lease(slot.name)
         if lease is None:

@@ -10,6 +10,7 @@ their wish through the same guarded transactions, `rollback` and `forget` leave 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,10 +51,10 @@ class KnowledgeSize:
 
 
 class Journal:
-    """state/journal.sqlite, opened for reading and writing by one thread.  Raises StateError as Database does."""
+    """state/journal.sqlite, opened by one thread; readonly: to read alone.  Raises StateError as Database does."""
 
-    def __init__(self, path: Path, *, create: bool = False) -> None:
-        self.db = Database(path, create=create)
+    def __init__(self, path: Path, *, create: bool = False, readonly: bool = False) -> None:
+        self.db = Database(path, create=create, readonly=readonly)
         self.tasks = TaskBook(self.db)
         self.history = History(self.db, self.tasks)
         self.jobs = Jobs(self.db, self.tasks, self.history)
@@ -111,6 +112,27 @@ class Journal:
         """Every generation's number, epoch and manifest sha256, oldest first."""
         rows = self.db.all("SELECT number, epoch, manifest FROM generations ORDER BY number")
         return [(row["number"], row["epoch"], row["manifest"]) for row in rows]
+
+    # --- a pause: jobs in hand are finished, and no other begins ----------------------------------------------------
+
+    @property
+    def paused(self) -> float | None:
+        """Since when (Unix seconds), or None."""
+        since = self.db.get("paused")
+        return float(since) if since else None
+
+    def pause(self) -> None:
+        """It lasts until `resume`, or until a daemon starts anew."""
+        if self.paused is None:
+            with self.db.transaction():
+                self.db.put("paused", str(time.time()))
+                self.db.note("paused", "no job begins until it is resumed; those in hand are finished")
+
+    def resume(self) -> None:
+        if self.paused is not None:
+            with self.db.transaction():
+                self.db.put("paused", "")
+                self.db.note("resumed", "jobs begin again")
 
     # --- the workers, so that other processes can see them --------------------------------------------------------
 

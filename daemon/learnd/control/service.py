@@ -139,6 +139,7 @@ class Service:
         again = journal.jobs.recover()
         if again:
             self._notice("info", f"{again} job(s) that ran when the daemon stopped are queued again")
+        journal.resume()  # whoever paused an earlier daemon is not here to resume this one
 
     def _hear(self, child: Child, message: dict[str, Any]) -> None:
         """Called on a child's reader thread."""

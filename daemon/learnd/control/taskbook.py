@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,12 +104,14 @@ class TaskBook:
 
     def counts(self) -> dict[str, int]:
         """How many tasks are in each state: every task once, by its newest revision."""
-        rows = self._db.all(
-            "SELECT state, COUNT(*) AS n FROM tasks t "
-            "WHERE revision = (SELECT MAX(revision) FROM tasks WHERE id = t.id) GROUP BY state"
+        every = self._db.all("SELECT state, COUNT(*) AS n FROM tasks GROUP BY state")
+        followed = self._db.all(  # few tasks have a second revision, and the indices tell which
+            "SELECT state, COUNT(*) AS n FROM tasks t WHERE id IN (SELECT id FROM tasks WHERE revision > 1) "
+            "AND revision < (SELECT MAX(revision) FROM tasks WHERE id = t.id) GROUP BY state"
         )
-        found = {row["state"]: int(row["n"]) for row in rows}
-        return {state.value: found.get(state.value, 0) for state in TaskState}
+        found = Counter({row["state"]: int(row["n"]) for row in every})
+        found.subtract({row["state"]: int(row["n"]) for row in followed})
+        return {state.value: found[state.value] for state in TaskState}
 
     def twin(self, digest: str, task_id: str) -> str | None:
         """The name of another task whose newest accepted content is the same, if there is one."""

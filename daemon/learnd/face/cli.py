@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "init": Entry("starting", "Write a config.yaml with every key, and make the folders."),
     "run": Entry("starting", "Run the daemon: watch, learn, remember."),
+    "top": Entry("top", "The dashboard: watch what it does and what it knows."),
     "status": Entry("overview", "What the daemon does, and how much is known."),
     "tasks": Entry("overview", "Every task, with its state."),
     "show": Entry("overview", "All about one task: how it was learnt, or why not."),

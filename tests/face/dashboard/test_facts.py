@@ -1,0 +1,57 @@
+"""The facts are those of the journal, however one came to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from learnd.control.journal import Journal
+from learnd.face.dashboard.facts import Facts, Reader
+from tests.control.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.journal.close()
+
+
+def afresh(home: Home) -> Facts:
+    journal = Journal(home.state / "journal.sqlite", readonly=True)
+    facts = Reader(journal).look()
+    journal.close()
+    return facts
+
+
+def test_whoever_was_there_all_along_sees_what_one_sees_who_comes_late(home: Home) -> None:
+    journal = Journal(home.state / "journal.sqlite", readonly=True)
+    reader = Reader(journal)
+    assert reader.look().curve == ()
+    for name in ("a", "b", "c"):
+        home.learn(name)
+        assert reader.look() == afresh(home)
+    home.learn("b", digest="d2")
+    home.lease("d")
+    assert reader.look() == afresh(home)
+    home.generations.roll_back(3)
+    facts = reader.look()
+    assert facts == afresh(home)
+    home.generations.forget("a")
+    assert reader.look() == afresh(home)
+    assert [row["name"] for row in facts.running] == ["d"]
+    assert [moment.tasks for moment in facts.curve] == [1, 2, 3, 3, 3]
+    journal.close()
+
+
+def test_only_names_that_contain_the_filter_are_there_whatever_is_in_it(home: Home) -> None:
+    for name in ("a%b", "axb", "50_"):
+        home.learn(name)
+    journal = Journal(home.state / "journal.sqlite", readonly=True)
+    reader = Reader(journal)
+    assert [row["name"] for row in reader.look(filter="%").results] == ["a%b"]
+    assert [row["name"] for row in reader.look(filter="_").results] == ["50_"]
+    assert len(reader.look(rows=1, filter="a").results) == 1
+    journal.close()
