@@ -3,6 +3,7 @@
     python -m benchmarks.lifelong omniglot600 [--seeds 3] [--backbone conv4] [--daemon]
     python -m benchmarks.lifelong alphabets [--orders 5]
     python -m benchmarks.lifelong unknown [--seeds 5] [--backbone conv4]
+    python -m benchmarks.lifelong mixed [--tasks 40] [--steps 40] [--seed 1]
 
 Exits with 1 where a figure falls short.
 """
@@ -14,7 +15,7 @@ import argparse
 import torch
 
 from benchmarks.figures import conclude
-from benchmarks.lifelong import alphabets, omniglot600, unknown
+from benchmarks.lifelong import alphabets, mixed, omniglot600, unknown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,12 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--daemon", action="store_true", help="the first seed through the real daemon, too")
     command = commands.add_parser("alphabets", help=(alphabets.__doc__ or "").splitlines()[0])
     command.add_argument("--orders", type=int, default=alphabets.ORDERS)
+    command = commands.add_parser("mixed", help=(mixed.__doc__ or "").splitlines()[0])
+    command.add_argument("--tasks", type=int, default=mixed.TASKS)
+    command.add_argument("--steps", type=int, default=mixed.STEPS)
+    command.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.command == "omniglot600":
         figures = omniglot600.figures(options.seeds, options.backbone, through_daemon=options.daemon)
     elif options.command == "unknown":
         figures = unknown.figures(options.seeds, options.backbone)
+    elif options.command == "mixed":
+        figures = mixed.figures(options.tasks, options.steps, options.seed)
     else:
         figures = alphabets.figures(options.orders)
     return conclude(figures)
