@@ -4,6 +4,7 @@
     python -m benchmarks.lifelong alphabets [--orders 5]
     python -m benchmarks.lifelong unknown [--seeds 5] [--backbone conv4]
     python -m benchmarks.lifelong mixed [--tasks 40] [--steps 40] [--seed 1]
+    python -m benchmarks.lifelong growth [--tasks 2000]
 
 Exits with 1 where a figure falls short.
 """
@@ -15,7 +16,7 @@ import argparse
 import torch
 
 from benchmarks.figures import conclude
-from benchmarks.lifelong import alphabets, mixed, omniglot600, unknown
+from benchmarks.lifelong import alphabets, growth, mixed, omniglot600, unknown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--tasks", type=int, default=mixed.TASKS)
     command.add_argument("--steps", type=int, default=mixed.STEPS)
     command.add_argument("--seed", type=int, default=1)
+    command = commands.add_parser("growth", help=(growth.__doc__ or "").splitlines()[0])
+    command.add_argument("--tasks", type=int, default=growth.TASKS)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.command == "omniglot600":
@@ -42,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
         figures = unknown.figures(options.seeds, options.backbone)
     elif options.command == "mixed":
         figures = mixed.figures(options.tasks, options.steps, options.seed)
+    elif options.command == "growth":
+        figures = growth.figures(options.tasks)
     else:
         figures = alphabets.figures(options.orders)
     return conclude(figures)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 import torch
@@ -159,12 +158,8 @@ def test_no_member_and_members_of_two_backbones_are_refused() -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_tasks_are_answered_within_seconds() -> None:
+def test_a_thousand_tasks_are_told_apart_by_the_judges_that_can_be_afforded() -> None:
     world = World(tasks=1000, ways=4, width=256)
-    known = [world.learn(task, 5) for task in range(1000)]
-    started = time.monotonic()
-    head = unified_head(known)
-    assert time.monotonic() - started < 10  # 1 to 2 s on two cores
-    started = time.monotonic()
-    head.log_posterior(world.draw(0, 5)[0])
-    assert time.monotonic() - started < 0.5
+    head = unified_head([world.learn(task, 5) for task in range(1000)])
+    assert len(head.classes) == 4000
+    assert accuracy(head, world, 5) > 0.9

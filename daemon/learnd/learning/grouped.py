@@ -41,13 +41,20 @@ class GroupedHead:
     def classes(self) -> tuple[tuple[str, str], ...]:
         return self.plain.classes
 
+    def answer(self, features: Features) -> tuple[Tensor, Tensor]:
+        """log_posterior and novelty at once, for the work of one: (N, K), (N,)."""
+        plain, novelty = self.plain.answer(features[IDENTITY])  # (N, K), (N,)
+        answer = plain.clone() if self.groups else plain
+        for adapter, group in self.groups.items():
+            said, strange = group.head.answer(features[adapter])  # (N, K'), (N,)
+            share = plain[:, group.columns].logsumexp(1, keepdim=True)  # (N, 1)
+            answer[:, group.columns] = share + said
+            novelty = torch.where(share[:, 0].exp() > 0.5, novelty.maximum(strange), novelty)
+        return answer, novelty
+
     def log_posterior(self, features: Features) -> Tensor:
         """float64 (N, K), normalised; features under the identity and under every adapter that has a group."""
-        answer = self.plain.log_posterior(features[IDENTITY])  # (N, K)
-        for adapter, group in self.groups.items():
-            share = answer[:, group.columns].logsumexp(1, keepdim=True)  # (N, 1)
-            answer[:, group.columns] = share + group.head.log_posterior(features[adapter])
-        return answer
+        return self.answer(features)[0]
 
     def novelty(self, features: Features) -> Tensor:
         """How strange an image is: above 0 where it is of no known class; float64 (N,).
@@ -55,12 +62,7 @@ class GroupedHead:
         The higher of what the plain features say and what those of the group say to which it more likely belongs
         than not.
         """
-        answer = self.plain.log_posterior(features[IDENTITY])  # (N, K)
-        novelty = self.plain.novelty(features[IDENTITY])  # (N,)
-        for adapter, group in self.groups.items():
-            likely = answer[:, group.columns].exp().sum(1) > 0.5  # (N,)
-            novelty = torch.where(likely, novelty.maximum(group.head.novelty(features[adapter])), novelty)
-        return novelty
+        return self.answer(features)[1]
 
     def unknown(self, features: Features) -> Tensor:
         """Which images are of no known class: bool (N,)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,7 @@ def _predict_chunk(
     images, errors = _read(paths, bench)
     if len(images):
         answers = _answer(images, bench, head, scoped)
-        good = iter(_predictions(answers, [path for path in paths if path not in errors], top))
+        good = iter(ranked(answers, [path for path in paths if path not in errors], top))
     else:
         good = iter(())
     return [Prediction(p, (), error=errors[p]) if p in errors else next(good) for p in paths]
@@ -144,14 +145,13 @@ def _read(paths: Sequence[str], bench: Bench) -> tuple[Tensor, dict[str, str]]:
 
 def _answer(images: Tensor, bench: Bench, head: GroupedHead, scoped: Scoped | None) -> Answers:
     features = _features(images, bench.backbone, head)
-    unknown = head.unknown(features)  # (N,)
     if scoped is None:
-        return Answers(head.classes, head.log_posterior(features), unknown)
+        return answers_of(head, features)
     backbone, own = bench.backbone.adapted(scoped.adapter), features[scoped.adapter]
     logits = classify(scoped.algorithm, backbone, scoped.state, images, len(scoped.classes), own)
     task = head.classes[0][0]
     pairs = tuple((task, name) for name in scoped.classes)
-    return Answers(pairs, logits.double().log_softmax(1), unknown)
+    return Answers(pairs, logits.double().log_softmax(1), head.unknown(features))
 
 
 def _features(images: Tensor, backbone: Backbone, head: GroupedHead) -> Features:
@@ -159,17 +159,20 @@ def _features(images: Tensor, backbone: Backbone, head: GroupedHead) -> Features
     return {adapter: backbone.adapted(adapter).embed(images) for adapter in (IDENTITY, *head.groups)}  # (N, D) each
 
 
-def _predictions(answers: Answers, paths: Sequence[str], top: int) -> list[Prediction]:
+def answers_of(head: GroupedHead, features: Features) -> Answers:
+    """Among every class of the head, for images of which these are the features."""
+    log_posterior, novelty = head.answer(features)  # (N, K), (N,)
+    return Answers(head.classes, log_posterior, novelty > 0)
+
+
+def ranked(answers: Answers, paths: Sequence[str], top: int) -> list[Prediction]:
     """The top guesses of each image: the likeliest first; equal ones by task and class."""
-    names = sorted(range(len(answers.classes)), key=lambda k: answers.classes[k])
-    probabilities = answers.log_posterior[:, names].exp()  # (N, K), columns in the order of their names
-    best = probabilities.argsort(dim=1, descending=True, stable=True)[:, :top]  # (N, top)
-    values = probabilities.gather(1, best).tolist()
+    scores = answers.log_posterior  # (N, K)
+    least = scores.topk(min(top, scores.shape[1]), dim=1).values[:, -1:]  # (N, 1): no more than these are sorted
     result: list[Prediction] = []
-    for path, columns, row, unknown in zip(paths, best.tolist(), values, answers.unknown.tolist(), strict=True):
-        guesses = [
-            Guess(task, name, round(value, DIGITS))
-            for (task, name), value in zip((answers.classes[names[k]] for k in columns), row, strict=True)
-        ]
-        result.append(Prediction(path, tuple(guesses), unknown=unknown))
+    for path, row, kept, unknown in zip(paths, scores, scores >= least, answers.unknown.tolist(), strict=True):
+        columns = kept.nonzero()[:, 0].tolist()
+        best = sorted((-value, answers.classes[k]) for k, value in zip(columns, row[kept].tolist(), strict=True))
+        guesses = tuple(Guess(task, name, round(math.exp(-loss), DIGITS)) for loss, (task, name) in best[:top])
+        result.append(Prediction(path, guesses, unknown=unknown))
     return result

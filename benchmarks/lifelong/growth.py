@@ -1,0 +1,104 @@
+"""2,000 tasks of 5 classes: does the 2,000th cost more than the first, and how quick is an answer among 10,000 classes?
+
+Features are drawn, everything else is real: statistics, files, gate, journal and generations, with every fsync. What a
+worker does before (decode, embed, route, adapt) sees one task alone, so it cannot grow: a job names no other.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.figures import Figure, at_most
+from learnd.control import gate
+from learnd.domain import Report
+from learnd.identity import sha256_of
+from learnd.learning import memory
+from learnd.learning.adapters import IDENTITY
+from learnd.learning.grouped import grouped_head
+from learnd.learning.predictor import answers_of, ranked
+from learnd.learning.tensorfile import write_tensors
+from learnd.wire import Member, Outcome, to_json
+from tests.control.candidates import REPORT
+from tests.control.home import Home
+
+TASKS, WINDOW = 2_000, 100
+WAYS, SHOTS, WIDTH = 5, 6, 256
+ASKED = 50  # images, one at a time
+HASH = "0" * 64
+NOISE = 0.5  # of an image about its class, the class means being drawn from a standard normal distribution
+
+
+def figures(tasks: int) -> list[Figure]:
+    generator = torch.Generator().manual_seed(1)
+    with tempfile.TemporaryDirectory(prefix="learnd-growth-") as name:
+        home = Home(Path(name))
+        seconds, sizes = [], [_bytes(home)]
+        for number in range(tasks):
+            seconds.append(learn_one(home, f"task-{number:05d}", generator))
+            if number + 1 in (WINDOW, tasks - WINDOW, tasks):
+                sizes.append(_bytes(home))
+        members = home.generations.members()
+        started = time.perf_counter()
+        head = grouped_head(list(_remembered(members)))
+        loading = time.perf_counter() - started
+        ask = memory.unit(torch.randn(ASKED, WIDTH, generator=generator)).float()  # (N, D)
+        answering = []
+        for image in ask.split(1):
+            started = time.perf_counter()
+            ranked(answers_of(head, {IDENTITY: image}), ["image"], 3)
+            answering.append(1000 * (time.perf_counter() - started))
+    first, last = (statistics.median(part) for part in (seconds[:WINDOW], seconds[-WINDOW:]))
+    early, late = ((after - before) / WINDOW for before, after in ((sizes[0], sizes[1]), (sizes[2], sizes[3])))
+    label = f"tasks 1 to {WINDOW} against the last {WINDOW} of {tasks:,}"
+    return [
+        Figure("seconds a task, from its features to its commit", f"{first:.4f}, {last:.4f}"),
+        at_most(f"{label}: seconds", last / first, 1.2, "times", 2),
+        Figure("bytes a task, with its share of the journal", f"{early:,.0f}, {late:,.0f}"),
+        at_most(f"{label}: bytes", late / early, 1.2, "times", 2),
+        Figure(f"the head over {len(head.classes):,} classes, from all files", f"{loading:.2f} s"),
+        at_most("an answer among them, after embedding", statistics.median(answering), 10, "ms", 2),
+    ]
+
+
+def learn_one(home: Home, name: str, generator: torch.Generator) -> float:
+    """Remember drawn features as a task and commit it; the seconds that took."""
+    lease = home.lease(name, name)
+    out = home.state / "work" / f"{lease.job}-{lease.epoch}" / "out"
+    out.mkdir(parents=True)
+    centres = torch.randn(WAYS, WIDTH, generator=generator)
+    labels = torch.arange(WAYS).repeat_interleave(SHOTS)
+    features = centres[labels] + NOISE * torch.randn(len(labels), WIDTH, generator=generator)  # (N, D)
+    report = replace(REPORT, task=name, id=name, digest=name, classes=tuple("abcde"), backbone_hash=HASH)
+    started = time.perf_counter()
+    outcome = _candidate(out, features, labels, report)
+    home.generations.commit(lease, gate.check(out, outcome), outcome, out)
+    return time.perf_counter() - started
+
+
+def _candidate(out: Path, features: Tensor, labels: Tensor, report: Report) -> Outcome:
+    known = memory.statistics(features, labels, report.classes)
+    memory.save(known, out / "statistics.safetensors", HASH)
+    write_tensors({"means": (known.sum / known.count[:, None]).float()}, out / "adapted.safetensors", {})
+    (out / "exemplars.zip").write_bytes(bytes(len(features) * 500))  # as of small drawings
+    (out / "report.json").write_text(json.dumps(to_json(report)))
+    return Outcome("done", report=report, files={file.name: sha256_of(file) for file in sorted(out.iterdir())})
+
+
+def _remembered(members: tuple[Member, ...]) -> Iterator[tuple[Member, memory.Statistics]]:
+    for member in members:
+        yield member, memory.load(Path(member.folder) / "statistics.safetensors", HASH, member.statistics)
+
+
+def _bytes(home: Home) -> int:
+    """All of the state, with what lay in the journal's log written into it."""
+    home.journal.db.run("PRAGMA wal_checkpoint(TRUNCATE)")
+    return sum(file.stat().st_size for file in home.state.rglob("*") if file.is_file())
