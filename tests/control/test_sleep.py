@@ -69,6 +69,15 @@ def test_a_network_that_is_damaged_is_not_returned_to(home: Home) -> None:
     assert home.journal.head == 3
 
 
+def test_a_journal_of_before_there_were_consolidations_learns_of_its_network_at_the_start(home: Home) -> None:
+    for table in ("foundations", "backbones"):
+        home.journal.db.run(f"DELETE FROM {table}")
+    home.generations.prepare()
+    accepted(home)
+    home.generations.roll_back(2)
+    assert home.generations.backbone_hash() == FIRST
+
+
 def test_networks_that_no_kept_version_needs_are_removed(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     home = Home(tmp_path / "state", retention=2)

@@ -49,6 +49,7 @@ class Generations:
         for folder in (self.tasks, self.generations, self.backbones, self.work):
             folder.mkdir(parents=True, exist_ok=True)
         self._refuse_a_strange_journal()
+        self._journal.history.note_the_first_network()
         self._retire()
         return self._sweep()
 
@@ -311,12 +312,14 @@ class Generations:
         return Generation(parent + 1, epoch, parent, sha256_of(path))
 
     def verify(self) -> int:
-        """Check every manifest against the journal and its parent, and the files that it lists and that are kept.
+        """Check every network, every manifest against the journal and its parent, and the files that are kept of it.
 
-        Returns the number of those files.  Raises StateError that names the first thing that is damaged.
+        Returns the number of the files of manifests.  Raises StateError that names the first thing that is damaged.
         """
         checked = 0
         parent_digest = ""
+        for row in self._journal.db.all("SELECT hash, sha256 FROM backbones WHERE NOT tainted ORDER BY hash"):
+            vouch(self.backbones / f"{row['hash']}.safetensors", row["sha256"])
         for number, epoch, digest in self._journal.generations():
             manifest = self._manifest(number, epoch, digest)
             if manifest["parent_sha256"] != parent_digest:

@@ -230,6 +230,15 @@ class History:
             self._decide(decision)
             self._db.note("consolidated", f"version {generation.number}: {name}")
 
+    def note_the_first_network(self) -> None:
+        """A journal of an earlier schema knows its one network as a small fact alone."""
+        digest, sha256 = self._db.get("backbone_hash"), self._db.get("backbone_sha256")
+        if digest is None or self._db.one("SELECT 1 FROM foundations") is not None:
+            return
+        with self._db.transaction():
+            self._db.run("INSERT OR REPLACE INTO backbones (hash, sha256) VALUES (?, ?)", digest, sha256)
+            self._db.run("INSERT INTO foundations VALUES (0, ?)", digest)
+
     def _is_tainted(self, backbone: str | None) -> bool:
         return self._db.one("SELECT 1 FROM backbones WHERE hash = ? AND tainted", backbone) is not None
 

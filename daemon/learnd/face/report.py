@@ -122,10 +122,13 @@ def _learned_line(row: Json) -> str:
 
 
 def _said_of_it(report: Json) -> Iterator[str]:
-    """What the task.yaml says for people."""
+    """What the task.yaml says for people, and whether this is how it was learnt."""
     for key in ("domain", "description"):
         if report.get(key):
             yield f"{key}: {report[key]}"
+    if report.get("derived_from"):
+        measured = f", accuracy {report['accuracy']:.3f} on kept images" if report["accuracy"] is not None else ""
+        yield f"made anew of revision {report['derived_from']} on backbone {report['backbone_hash'][:12]}{measured}"
 
 
 def _adapter_line(report: Json) -> str:
