@@ -4,6 +4,7 @@
     python -m benchmarks.lifelong alphabets [--orders 5]
     python -m benchmarks.lifelong matrix [--tasks 12]
     python -m benchmarks.lifelong unknown [--seeds 5] [--backbone conv4]
+    python -m benchmarks.lifelong mixed [--tasks 40] [--steps 40] [--seed 1]
     python -m benchmarks.lifelong growth [--tasks 2000]
 
 Exits with 1 where a figure falls short.
@@ -16,7 +17,7 @@ import argparse
 import torch
 
 from benchmarks.figures import conclude
-from benchmarks.lifelong import alphabets, growth, matrix, omniglot600, unknown
+from benchmarks.lifelong import alphabets, growth, matrix, mixed, omniglot600, unknown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--daemon", action="store_true", help="the first seed through the real daemon, too")
     command = commands.add_parser("alphabets", help=(alphabets.__doc__ or "").splitlines()[0])
     command.add_argument("--orders", type=int, default=alphabets.ORDERS)
+    command = commands.add_parser("mixed", help=(mixed.__doc__ or "").splitlines()[0])
+    command.add_argument("--tasks", type=int, default=mixed.TASKS)
+    command.add_argument("--steps", type=int, default=mixed.STEPS)
+    command.add_argument("--seed", type=int, default=1)
     command = commands.add_parser("growth", help=(growth.__doc__ or "").splitlines()[0])
     command.add_argument("--tasks", type=int, default=growth.TASKS)
     command = commands.add_parser("matrix", help=(matrix.__doc__ or "").splitlines()[0])
@@ -41,6 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         figures = omniglot600.figures(options.seeds, options.backbone, through_daemon=options.daemon)
     elif options.command == "unknown":
         figures = unknown.figures(options.seeds, options.backbone)
+    elif options.command == "mixed":
+        figures = mixed.figures(options.tasks, options.steps, options.seed)
     elif options.command == "growth":
         figures = growth.figures(options.tasks)
     elif options.command == "matrix":

@@ -137,12 +137,13 @@ class AdapterScore:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of a job that was learnt.  accuracy is measured on `measured_on` ("query" | "cross-validation").
+    """What became of a job that was learnt.
 
-    accuracy_ci is its 95 % Wilson interval; all three are None where nothing could be measured.  domain and
+    measured_on: "query" | "cross-validation" | "kept images" (of a revision that a consolidation made); accuracy_ci is
+    the 95 % Wilson interval of the accuracy; all three are None where nothing could be measured.  domain and
     description are those of the task.yaml.  adapter: the one of the backbone's that the task uses; adapters: how each
     of them did, none where the backbone has none.  stages: seconds by stage (read, embed, choose, route, adapt,
-    evaluate, save).
+    evaluate, save).  derived_from: the revision that a consolidation made this one of; None: it was learnt.
     """
 
     task: str
@@ -169,6 +170,7 @@ class Report:
     adapter: str = "identity"
     adapters: tuple[AdapterScore, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
+    derived_from: int | None = None
 
 
 @dataclass(frozen=True)

@@ -161,6 +161,46 @@ class MemorySettings:
 
 
 @dataclass(frozen=True)
+class ConsolidateSettings:
+    """Sleep: the shared network is trained on what is kept of all tasks, and passes the gate or is thrown away."""
+
+    when: str = field(
+        default="idle",
+        metadata=rules(
+            "Does the daemon consolidate by itself? learnd consolidate asks for it at any time.",
+            choices=("idle", "never"),
+        ),
+    )
+    idle_seconds: float = field(
+        default=600.0, metadata=rules("Seconds without any job before it does.", min=0, max=DAY)
+    )
+    every_tasks: int = field(
+        default=20, metadata=rules("Tasks learnt since the last time before it does.", min=1, max=10**6)
+    )
+    steps: int = field(default=100, metadata=rules("Steps of the training.", min=1, max=10**6))
+    seconds: float = field(
+        default=3600.0, metadata=rules("Seconds it may take before its worker is replaced.", min=1, max=7 * DAY)
+    )
+    epsilon: float = field(
+        default=0.02,
+        metadata=rules(
+            "How far the accuracy of a task may fall, by the lower bound of what was measured (one-sided 95 %).",
+            min=0,
+            max=1,
+        ),
+    )
+    flips: float = field(
+        default=0.02, metadata=rules("Share of images that may be told right before and wrong after.", min=0, max=1)
+    )
+    size: float = field(
+        default=1.1, metadata=rules("How many times as many bytes all that is known may take.", min=0, max=100)
+    )
+    latency: float = field(
+        default=1.1, metadata=rules("How many times as many multiply-adds an image may take.", min=0, max=100)
+    )
+
+
+@dataclass(frozen=True)
 class Settings:
     """Every setting.  The paths that ``load`` gives are absolute.
 
@@ -223,6 +263,13 @@ class Settings:
     )
     memory: MemorySettings = field(
         default=MemorySettings(), metadata=rules("How much the kept images may take.")
+    )
+    consolidate: ConsolidateSettings = field(
+        default=ConsolidateSettings(),
+        metadata=rules(
+            "Sleep: the shared network learns from what is kept of all tasks, and takes the place of the old one only "
+            "where no task gets worse."
+        ),
     )
     plugins: dict[str, dict[str, Any]] = field(
         default_factory=dict,

@@ -89,6 +89,74 @@ class PredictSpec:
     kind: str = "predict"
 
 
+BACKBONE, CONSOLIDATION = "backbone.safetensors", "consolidation.json"  # in the out of a consolidate job
+
+
+@dataclass(frozen=True)
+class ConsolidateSpec:
+    """Train a candidate network on what is kept of the members, and make each of them anew with it.
+
+    parent: the version that holds them.  becomes: the revision that each is to have.  steps: of the outer loop.
+    stop: a path; once something is there, the job ends as soon as it can, with the status "stopped".
+    """
+
+    parent: int
+    members: tuple[Member, ...]
+    becomes: tuple[int, ...]
+    steps: int
+    seed: int
+    stop: str
+    out: str
+    kind: str = "consolidate"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A task as the candidate network knows it.  files: name -> sha256, in <out>/<folder>."""
+
+    id: str
+    revision: int
+    files: dict[str, str]
+
+    @property
+    def folder(self) -> str:
+        return f"{self.id}/{self.revision}"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The judged images of a task, in the same order each time: was it told right, before and after?
+
+    scoped: among the task's own classes, by its own adapted state; unified: among everything that is known.
+    """
+
+    task: str
+    scoped_before: tuple[bool, ...]
+    scoped_after: tuple[bool, ...]
+    unified_before: tuple[bool, ...]
+    unified_after: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Consolidation:
+    """What a consolidate job made, in <out>/consolidation.json.  macs: multiply-adds an image; bytes: of the files.
+
+    learners: ids of the tasks whose images trained the network.
+    """
+
+    parent: int
+    backbone_hash: str
+    backbone_sha256: str
+    learners: tuple[str, ...]
+    forms: tuple[Form, ...]
+    judged: tuple[Paired, ...]
+    macs_before: int
+    macs_after: int
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Asked:
     """A task of which a survey asks.  heldout: the sha256 of its heldout.safetensors; None where it has none."""
@@ -157,7 +225,8 @@ class Outcome:
     status: "done" | "rejected" (problems: the folder is to blame) | "changed" (the files are no longer those that
     were accepted) | "damaged" (a file of the state, where a predict or survey job reads it) | "dropped" (a survey that
     was to make way) | "failed" (the task or every algorithm is to blame: final) | "no_room" (the disk takes nothing: it
-    waits for room) | "broken" (memory ran out, or a defect: tried again, by another worker).  reason: of any but
+    waits for room) | "broken" (memory ran out, or a defect: tried again, by another worker) | "stopped" (a
+    consolidation that was asked to).  reason: of any but
     "done".  files: name -> sha256 of what lies in out/.
     """
 

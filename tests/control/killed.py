@@ -1,4 +1,4 @@
-"""What is left of a state when a rollback or a forgetting is killed, at each moment at which it touches the disk.
+"""What is left of a state when a rollback, a forgetting or a consolidation is killed, at each touch of the disk.
 
     python -m tests.control.killed STATE OUT rollback 1
 
@@ -18,6 +18,7 @@ from typing import Any
 
 from learnd.control.database import Database
 from learnd.control.undoing import Undoing
+from tests.control.consolidations import consolidate
 from tests.control.home import Home
 
 TOUCHES = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}
@@ -53,7 +54,10 @@ def die_at(touches: int, state: Path, kind: str, argument: str) -> None:
 
     Database.run = counted  # type: ignore[method-assign]
     sys.addaudithook(fate.hear)
-    Undoing(home.journal, home.generations).do(kind, argument)
+    if kind == "consolidate":
+        consolidate(home, int(argument))
+    else:
+        Undoing(home.journal, home.generations).do(kind, argument)
 
 
 def main(state: Path, out: Path, kind: str, argument: str) -> None:

@@ -17,6 +17,7 @@ from learnd.domain import CandidateScore, PluginInfo, Problem, Report, TaskState
 from learnd.face.cli import main
 from learnd.identity import task_id
 from learnd.wire import Hello, to_json
+from tests.control.archives import packed
 from tests.control.candidates import candidate
 
 TRACEBACK = "SyntaxError: never closed (mine.py, line 3)\n  File 'mine.py', line 3\n    def broken(:"
@@ -116,7 +117,7 @@ def learn(journal: Journal, folder: Path, name: str, **said: str) -> None:
     generations = Generations(folder, journal)
     generations.prepare()
     out = generations.work / "1" / "out"
-    generations.commit(held, report, candidate(out, report, exemplars_zip=bytes(1_500_000)), out)
+    generations.commit(held, report, candidate(out, report, exemplars_zip=packed({"a": 1}, size=1_500_000)), out)
 
 
 def report_of(held: Lease) -> Report:

@@ -30,7 +30,7 @@ def test_an_answer_that_finds_no_room_is_an_error_at_once(tmp_path: Path) -> Non
     room.mkdir()
     try:
         with pytest.raises(LearndError, match=r"the answer cannot be written .*No space left on device") as error:
-            OneShot(child, inbox, room).predict(PredictSpec((), (), None, 1, str(room / "out")), lambda *_: None)
+            OneShot(child, inbox, room).do(PredictSpec((), (), None, 1, str(room / "out")), lambda *_: None)
     finally:
         child.kill()
     assert str(tmp_path) in (error.value.remedy or "")

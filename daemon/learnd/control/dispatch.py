@@ -19,13 +19,15 @@ from learnd.control.journal import Journal
 from learnd.control.pool import OVERDUE, SILENCE_SECONDS, Pool
 from learnd.control.posting import Posting
 from learnd.control.results import NO_ROOM_SECONDS, Results
+from learnd.control.sleep import Sleep
 from learnd.control.slots import Slot
 from learnd.control.surveying import Surveying
 from learnd.control.workers import GONE, Child, Inbox, explain_exit
 from learnd.domain import SCHEMA, ImageFile, TaskOptions
-from learnd.errors import StateError
+from learnd.errors import LearndError, StateError
 from learnd.settings import Settings
 from learnd.wire import (
+    ConsolidateSpec,
     ExportSpec,
     Hello,
     LearnSpec,
@@ -61,6 +63,7 @@ class Dispatcher:
         self._surveying = Surveying(journal, generations, settings.knowledge.survey_tasks, notice)
         self._pool = Pool(settings, journal, generations, inbox, notice)
         self._posting = Posting(settings.state)
+        self._sleep = Sleep(settings, journal, generations, notice)
         self._export_at = 0.0  # not before; seconds of time.monotonic()
         self._clock = time.time() - time.monotonic()
 
@@ -120,6 +123,7 @@ class Dispatcher:
                 self._hand_out(slot)
         self._let_jobs_pass()
         self._posting.post(self.slots)
+        self._sleep.look(self.slots)
         return self._next_look()
 
     def _follow_clock(self) -> None:
@@ -145,11 +149,15 @@ class Dispatcher:
             if time.monotonic() >= self._export_at and not self.busy:
                 self._export(slot)
             return
+        if slot.hello is not None and self._generations.knows_as_other(slot.hello.backbone_hash):
+            self._pool.renew(slot)
+            return
         if self._journal.paused is not None:
             return
         lease = self._journal.jobs.lease(slot.name)
         if lease is None:
             self._survey(slot)
+            self._fall_asleep(slot)
             return
         slot.lease, slot.silent_at = lease, time.monotonic() + SILENCE_SECONDS
         folder = self._generations.work / f"{lease.job}-{lease.epoch}"
@@ -186,6 +194,19 @@ class Dispatcher:
                 slot.makes_way = True
                 slot.child.send({"drop": True})
 
+    def _fall_asleep(self, slot: Slot) -> None:
+        """Nothing is to be learnt: consolidate, where somebody asks for it or it is time to."""
+        if self.busy or (steps := self._sleep.wanted()) is None:
+            return
+        folder = self._sleep.folder
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            self._send(slot, self._sleep.spec(steps), folder)
+            slot.deadline = time.monotonic() + self._settings.consolidate.seconds
+        except (OSError, LearndError) as error:
+            slot.discard()
+            self._sleep.failed(str(error))
+
     def _export(self, slot: Slot) -> None:
         """The first job of a new state: its own copy of the backbone, which outlives any upgrade of a package."""
         folder = self._generations.work / "backbone"
@@ -196,7 +217,7 @@ class Dispatcher:
             slot.discard()
             self._export_came(Outcome("no_room", str(error)), folder, "")
 
-    def _send(self, slot: Slot, spec: LearnSpec | SurveySpec | ExportSpec, folder: Path) -> None:
+    def _send(self, slot: Slot, spec: LearnSpec | SurveySpec | ExportSpec | ConsolidateSpec, folder: Path) -> None:
         slot.out = folder / "out"
         slot.out.mkdir(parents=True)
         job = folder / "job.json"
@@ -269,6 +290,9 @@ class Dispatcher:
 
     def _welcome(self, slot: Slot, hello: Hello) -> None:
         known = self._generations.backbone(self._settings.backbone)
+        if self._generations.knows_as_other(hello.backbone_hash):  # the head moved while it started
+            self._pool.renew(slot)
+            return
         if known.hash is not None and known.hash != hello.backbone_hash:
             raise StateError(
                 f"the worker holds backbone {hello.backbone_hash[:12]}, this state was made with {known.hash[:12]}",
@@ -286,6 +310,8 @@ class Dispatcher:
         if lease is not None and culprit is not None:
             self._pool.strike(slot, culprit, f"{reason}, while learning {lease.name}")
         self._notice("warning", f"{slot.name}: {reason}" + (f" while learning {lease.name}" if lease else ""))
+        if slot.out is not None and slot.out.parent == self._sleep.folder:
+            self._sleep.failed(reason)
         tail = self._pool.end(slot, reason)
         if lease is not None:
             self._results.lost(lease, outcome, reason, tail, culprit)
@@ -314,6 +340,8 @@ class Dispatcher:
         self._pool.came_back(slot, outcome.report)
         if version is not None:
             self._surveying.came(version, outcome)
+        elif out.parent == self._sleep.folder:
+            self._sleep.settle(outcome, out)
         elif lease is None:
             self._export_came(outcome, out, slot.hello.backbone_hash if slot.hello else "")
         else:

@@ -19,13 +19,13 @@ from typing import Any
 from learnd import __version__
 from learnd.control.durable import move_durably, sync_folder, write_durably
 from learnd.control.eviction import ARCHIVES, vouch_for
-from learnd.control.history import Generation, Held, StaleEpoch, Step
+from learnd.control.history import Decision, Generation, Held, Network, StaleEpoch, Step
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
 from learnd.domain import SCHEMA, Report
 from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE, sha256_of, vouch
-from learnd.wire import BackboneSpec, Member, Outcome
+from learnd.wire import BACKBONE, BackboneSpec, Consolidation, Member, Outcome
 
 
 class Generations:
@@ -50,6 +50,7 @@ class Generations:
         for folder in (self.tasks, self.generations, self.backbones, self.work):
             folder.mkdir(parents=True, exist_ok=True)
         self._refuse_a_strange_journal()
+        self._journal.history.note_the_first_network()
         self._retire()
         return self._sweep()
 
@@ -73,14 +74,22 @@ class Generations:
         orphans = [orphan for orphan in orphans if orphan.is_dir()]  # a stray file is a person's, and in nobody's way
         for orphan in orphans:
             shutil.rmtree(orphan)
+        networks = self._unknown_backbones() if self.backbone_hash() else []
+        for file in networks:
+            file.unlink()
         for task in filter(Path.is_dir, self.tasks.iterdir()):
             if not any(task.iterdir()):
                 task.rmdir()
-        return [str(orphan.relative_to(self.tasks.parent)) for orphan in orphans]
+        return [str(orphan.relative_to(self.tasks.parent)) for orphan in [*orphans, *networks]]
 
     def backbone_hash(self) -> str | None:
         """The hash of the shared CNN that this state was made with, or None before its first worker."""
         return self._journal.db.get("backbone_hash")
+
+    def knows_as_other(self, digest: str) -> bool:
+        """Whether a network is, or was, one of this state's, and is not the head's."""
+        known = self._journal.db.one("SELECT 1 FROM backbones WHERE hash = ?", digest)
+        return known is not None and digest != self.backbone_hash()
 
     def backbone(self, name: str) -> BackboneSpec:
         """The shared CNN: the state's own copy, once it has one, so that no package upgrade changes what it knows.
@@ -108,6 +117,9 @@ class Generations:
             self._journal.db.put("backbone", name)
             self._journal.db.put("backbone_hash", digest)
             self._journal.db.put("backbone_sha256", sha256_of(copy))
+            row = digest, sha256_of(copy)
+            self._journal.db.run("INSERT OR REPLACE INTO backbones (hash, sha256) VALUES (?, ?)", *row)
+            self._journal.db.run("INSERT OR REPLACE INTO foundations VALUES (0, ?)", digest)
 
     def members(self, name: str | None = None) -> tuple[Member, ...]:
         """What the head holds, of all tasks or of the one with this name, and what vouches for its files.
@@ -171,11 +183,49 @@ class Generations:
         for held in step.entering:
             for name, digest in self.committed(held.id, held.revision).items():
                 _vouch(self.tasks / held.folder / name, digest)
+        backbone = self._journal.history.backbone_of(version)
+        if backbone != self.backbone_hash():
+            self._vouch_backbone(str(backbone))
         if step.entering or step.leaving:
-            generation = self._write(step, self._new_epoch(), restored=[held.folder for held in step.entering])
+            restored = [held.folder for held in step.entering]
+            generation = self._write(step, self._new_epoch(), restored=restored, backbone=backbone)
             self._journal.history.roll_back(version, generation, step)
             self._retire()
         return step
+
+    def _vouch_backbone(self, digest: str) -> None:
+        row = self._journal.db.one("SELECT sha256 FROM backbones WHERE hash = ?", digest)
+        vouch(self.backbones / f"{digest}.safetensors", "" if row is None else str(row["sha256"]))
+
+    def consolidate(self, out: Path, made: Consolidation, network: Network, verdict: dict[str, Any]) -> Generation:
+        """All tasks move to a candidate network that passed the gate, in one step; returns the new generation.
+
+        out: holds the network's file and every revision under <task id>/<revision>.  Raises StaleEpoch where the head
+        is no longer the one that the candidate was made from.
+        """
+        book = self._journal.tasks
+        if self._journal.head != made.parent or any(f.revision < book.next_revision(f.id) for f in made.forms):
+            raise StaleEpoch(f"the knowledge is no longer version {made.parent}, or a task has new content")
+        before = self._journal.history.held_by(made.parent)
+        entering, added = [], {}
+        for form in made.forms:
+            old = before[form.id]
+            size = sum((out / form.folder / name).stat().st_size for name in form.files)
+            entering.append(Held(form.id, form.revision, old.name, old.classes, size))
+            added[form.folder] = dict(sorted(form.files.items()))
+        step = Step(tuple(entering), tuple(before[held.id] for held in entering))
+        write_durably(self.backbones / f"{network.hash}.safetensors", (out / BACKBONE).read_bytes())
+        for held in entering:
+            target = self.tasks / held.folder
+            if target.exists():  # left by an attempt of this same daemon that could not be finished
+                shutil.rmtree(target)
+            move_durably(out / held.folder, target)
+        generation = self._write(step, self._new_epoch(), backbone=network.hash, added=added)
+        sources = {form.id: before[form.id].revision for form in made.forms}
+        decision = Decision(made.parent, generation.number, str(self.backbone_hash()), network.hash, verdict)
+        self._journal.history.consolidate(generation, step, network, sources, decision)
+        self._retire()
+        return generation
 
     def forget(self, name: str) -> None:
         """Remove a task for good, from every version; to do it twice finishes what was left undone.
@@ -186,10 +236,16 @@ class Generations:
         if not rows:
             raise TaskError(f"there is no task {name!r}", remedy="`learnd tasks` lists them")
         identity = rows[-1].id
-        step = Step(leaving=self._journal.history.current(identity))
-        generation = self._write(step, self._new_epoch()) if step.leaving else None
-        self._journal.history.forget(identity, name, generation, step)
+        step, network = self._without(identity)
+        restored = [held.folder for held in step.entering]
+        changes = bool(step.leaving)
+        generation = self._write(step, self._new_epoch(), backbone=network, restored=restored) if changes else None
+        tainted = self._journal.history.forget(identity, name, generation, step, network)
         try:
+            for folder in tainted:
+                shutil.rmtree(self.tasks / folder, ignore_errors=True)  # what is left is swept at the next start
+            for file in self._unknown_backbones():
+                file.unlink(missing_ok=True)
             if (self.tasks / identity).exists():
                 shutil.rmtree(self.tasks / identity)
             self._journal.db.scrub()
@@ -197,6 +253,24 @@ class Generations:
             what = f"{name!r} is forgotten, but what was written of it could not all be removed ({error})"
             raise StateUnavailable(what, remedy="mend that, and forget it once more") from error
         self._retire()
+
+    def _without(self, identity: str) -> tuple[Step, str | None]:
+        """What the head loses with a task, and the network it then stands on.
+
+        Where the task had a part in the head's network, that is the last one that it had none in: of what others know,
+        the same content comes back as that network knew it.  Raises StateError where a file of that is damaged.
+        """
+        history, network = self._journal.history, self.backbone_hash()
+        if network not in history.tainted_by(identity):
+            return Step(leaving=history.current(identity)), network
+        clean = history.last_clean(identity)
+        self._vouch_backbone(clean)
+        leaving = tuple(history.held_by(self._journal.head).values())
+        old = [history.on_network(held, clean) for held in leaving if held.id != identity]
+        for held in filter(None, old):
+            for name, digest in self.committed(held.id, held.revision).items():
+                _vouch(self.tasks / held.folder / name, digest)
+        return Step(tuple(held for held in old if held is not None), leaving), clean
 
     def _new_epoch(self) -> int:
         with self._journal.db.transaction():
@@ -206,6 +280,16 @@ class Generations:
         """Remove what no version needs that can be returned to."""
         for folder in self._journal.history.retire(self._retention) if self._retention else ():
             shutil.rmtree(self.tasks / folder, ignore_errors=True)  # what cannot be removed is swept at the next start
+        for file in self._unknown_backbones():
+            file.unlink(missing_ok=True)
+
+    def _unknown_backbones(self) -> list[Path]:
+        """Files of networks that no version needs, and what a kill left of one that was being written."""
+        rows = self._journal.db.all("SELECT hash FROM backbones WHERE NOT tainted")
+        known = {str(row["hash"]) for row in rows}
+        known |= {self.backbone_hash() or ""}
+        unneeded = [file for file in self.backbones.glob("*.safetensors") if file.stem not in known]
+        return [*unneeded, *self.backbones.glob(".*.safetensors.new")]
 
     def _write(self, step: Step, epoch: int, **facts: object) -> Generation:
         """Write the manifest of the next generation; facts: what it says beyond its step and its place."""
@@ -230,12 +314,14 @@ class Generations:
         return Generation(parent + 1, epoch, parent, sha256_of(path))
 
     def verify(self) -> int:
-        """Check every manifest against the journal and its parent, and the files that it lists and that are kept.
+        """Check every network, every manifest against the journal and its parent, and the files that are kept of it.
 
-        Returns the number of those files.  Raises StateError that names the first thing that is damaged.
+        Returns the number of the files of manifests.  Raises StateError that names the first thing that is damaged.
         """
         checked = 0
         parent_digest = ""
+        for row in self._journal.db.all("SELECT hash, sha256 FROM backbones WHERE NOT tainted ORDER BY hash"):
+            vouch(self.backbones / f"{row['hash']}.safetensors", row["sha256"])
         for number, epoch, digest in self._journal.generations():
             manifest = self._manifest(number, epoch, digest)
             if manifest["parent_sha256"] != parent_digest:

@@ -5,6 +5,7 @@ A version is a generation's number.  Nothing here rewrites one: a rollback and a
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -58,6 +59,30 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Network:
+    """A network that knowledge stands on.  sha256: of its file.  learners: ids of the tasks whose images trained it."""
+
+    hash: str
+    sha256: str
+    learners: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict on a candidate network.  version: what it became, None: refused.  verdict: plain JSON.
+
+    before, after: the hashes of the network that was there, and of the candidate.
+    """
+
+    parent: int
+    version: int | None
+    before: str
+    after: str
+    verdict: dict[str, Any]
+    at: float = 0.0  # Unix seconds; set by the journal
+
+
+@dataclass(frozen=True)
 class Version:
     """A kept generation, its step, and what it holds in all: without those tasks that were forgotten since."""
 
@@ -87,6 +112,20 @@ class History:
     def kept_from(self) -> int:
         """The oldest version that can be returned to; it only grows."""
         return int(self._db.get("kept_from") or 1)
+
+    def backbone_of(self, version: int) -> str | None:
+        """The hash of the network that a version has; None before there is one."""
+        row = self._db.one("SELECT hash FROM foundations WHERE first <= ? ORDER BY first DESC LIMIT 1", version)
+        return self._db.get("backbone_hash") if row is None else str(row["hash"])
+
+    def form_of(self, task_id: str, revision: int) -> int:
+        """The revision that the head holds of what was learnt as this one; the same where it holds none."""
+        row = self._db.one(
+            "SELECT m.revision FROM members m JOIN derived d USING (task_id, revision) "
+            "WHERE m.last IS NULL AND m.task_id = ? AND d.source = ?",
+            *(task_id, revision),
+        )
+        return revision if row is None else int(row["revision"])
 
     def draw_epoch(self) -> int:
         """A number that nobody had before.  Expects to run inside a transaction of the caller."""
@@ -120,6 +159,9 @@ class History:
         if not self.kept_from <= version <= self.head:
             kept = f"versions {self.kept_from} to {self.head} are" if self.head else "nothing was learnt yet: none is"
             raise TaskError(f"version {version} is not kept: {kept}", remedy="learnd versions lists those that are")
+        if self._is_tainted(self.backbone_of(version)):
+            what = f"version {version} cannot be returned to: a task that is forgotten had a part in its network"
+            raise TaskError(what, remedy="learnd versions lists those that can")
         wanted, now = self.held_by(version), self.held_by(self.head)
         return Step(
             tuple(held for key, held in wanted.items() if now.get(key) != held),
@@ -141,16 +183,17 @@ class History:
             tasks += len(step.entering) - len(step.leaving)
             classes += sum(held.classes for held in step.entering) - sum(held.classes for held in step.leaving)
             size += sum(held.bytes for held in step.entering) - sum(held.bytes for held in step.leaving)
-            if row["number"] >= self.kept_from:
+            if row["number"] >= self.kept_from and not self._is_tainted(self.backbone_of(row["number"])):
                 without = self.without(row["number"])
                 found.append(Version(row["number"], row["created"], row["reason"], step, without, tasks, classes, size))
         return found[::-1]
 
     # --- what moves the head; each of these but the first is a transaction ------------------------------------------
 
-    def advance(self, generation: Generation, reason: str, step: Step) -> None:
+    def advance(self, generation: Generation, reason: str, step: Step, backbone: str | None = None) -> None:
         """Insert a generation and move the head to it.  Expects to run inside a transaction of the caller.
 
+        backbone: the hash of its network, where that is another one than its parent's.
         Raises StaleEpoch where another commit moved the head meanwhile.
         """
         if self.head != generation.parent:
@@ -168,34 +211,150 @@ class History:
                 *(held.id, held.revision, held.name, held.classes, held.bytes, number),
             )
         self._db.put("head", str(number))
+        if backbone is not None and backbone != self._db.get("backbone_hash"):
+            row = self._db.one("SELECT sha256 FROM backbones WHERE hash = ?", backbone)
+            assert row is not None  # its file stands in the journal before a head does on it
+            self._db.run("INSERT INTO foundations VALUES (?, ?)", number, backbone)
+            self._db.put("backbone_hash", backbone)
+            self._db.put("backbone_sha256", str(row["sha256"]))
+
+    def consolidate(
+        self, generation: Generation, step: Step, network: Network, sources: dict[str, int], decision: Decision
+    ) -> None:
+        """The head holds what a candidate network made of every task; sources: task id -> the revision it came from."""
+        name = f"consolidated on backbone {network.hash[:12]}"
+        with self._db.transaction():
+            self._db.run(
+                "INSERT OR IGNORE INTO backbones (hash, sha256, learners) VALUES (?, ?, ?)",
+                *(network.hash, network.sha256, json.dumps(sorted(network.learners))),
+            )
+            self.advance(generation, name, step, network.hash)
+            for held in step.entering:
+                source = self._source(held.id, sources[held.id])
+                self._db.run("INSERT INTO derived VALUES (?, ?, ?)", held.id, held.revision, source)
+            self._decide(decision)
+            self._db.note("consolidated", f"version {generation.number}: {name}")
+
+    def note_the_first_network(self) -> None:
+        """A journal of an earlier schema knows its one network as a small fact alone."""
+        digest, sha256 = self._db.get("backbone_hash"), self._db.get("backbone_sha256")
+        if digest is None or self._db.one("SELECT 1 FROM foundations") is not None:
+            return
+        with self._db.transaction():
+            self._db.run("INSERT OR REPLACE INTO backbones (hash, sha256) VALUES (?, ?)", digest, sha256)
+            self._db.run("INSERT INTO foundations VALUES (0, ?)", digest)
+
+    def _is_tainted(self, backbone: str | None) -> bool:
+        return self._db.one("SELECT 1 FROM backbones WHERE hash = ? AND tainted", backbone) is not None
+
+    def tainted_by(self, task_id: str) -> tuple[str, ...]:
+        """The hashes of the networks that a task had a part in, and that are not tainted yet."""
+        rows = self._db.all("SELECT hash, learners FROM backbones WHERE NOT tainted ORDER BY hash")
+        return tuple(row["hash"] for row in rows if task_id in json.loads(row["learners"]))
+
+    def last_clean(self, task_id: str) -> str:
+        """The newest network that a task had no part in; the first of a state, which is always kept, is such."""
+        parted = set(self.tainted_by(task_id))
+        known = self._db.all(
+            "SELECT hash FROM backbones b WHERE NOT tainted "
+            "ORDER BY (SELECT MAX(first) FROM foundations f WHERE f.hash = b.hash) DESC"
+        )
+        return next(str(row["hash"]) for row in known if row["hash"] not in parted)
+
+    def on_network(self, held: Held, network: str) -> Held | None:
+        """The same content as another network knows it, where a version holds that."""
+        source = self._source(held.id, held.revision)
+        rows = self._db.all(f"{_HELD} WHERE m.task_id = ? ORDER BY m.revision DESC", held.id)
+        same = [row for row in rows if self._source(held.id, row["revision"]) == source]
+        return next((_held(row) for row in same if self.backbone_of(row["first"]) == network), None)
+
+    def refuse(self, decision: Decision, reason: str) -> None:
+        """The candidate goes; the decision stays."""
+        with self._db.transaction():
+            self._decide(decision)
+            self._db.note("refused", reason)
+
+    def _decide(self, decision: Decision) -> None:
+        self._db.run(
+            "INSERT INTO decisions (at, parent, version, before, after, verdict) VALUES (?, ?, ?, ?, ?, ?)",
+            *(time.time(), decision.parent, decision.version, decision.before, decision.after),
+            json.dumps(decision.verdict, sort_keys=True),
+        )
+
+    def decisions(self) -> list[Decision]:
+        """Every verdict on a candidate network, the newest first."""
+        rows = self._db.all("SELECT * FROM decisions ORDER BY id DESC")
+        names = ("parent", "version", "before", "after", "at")
+        return [Decision(**{n: row[n] for n in names}, verdict=json.loads(row["verdict"])) for row in rows]
+
+    def learners_of(self, backbone: str) -> tuple[str, ...]:
+        """The ids of the tasks whose images trained a network."""
+        row = self._db.one("SELECT learners FROM backbones WHERE hash = ?", backbone)
+        return () if row is None else tuple(json.loads(row["learners"]))
+
+    def _source(self, task_id: str, revision: int) -> int:
+        """The revision that was learnt, of one that may be derived."""
+        row = self._db.one("SELECT source FROM derived WHERE task_id = ? AND revision = ?", task_id, revision)
+        return revision if row is None else int(row["source"])
 
     def roll_back(self, version: int, generation: Generation, step: Step) -> None:
         """The head holds again what a version held, and the tasks say so."""
         reason = f"rolled back to version {version}"
         with self._db.transaction():
-            self.advance(generation, reason, step)
+            self.advance(generation, reason, step, self.backbone_of(version))
             self._mark_as_held(reason)
             self._db.note("rollback", f"version {generation.number} is what version {version} was")
 
-    def forget(self, task_id: str, name: str, generation: Generation | None, step: Step) -> None:
-        """Everything of a task goes, but a tombstone and which versions held it.
+    def forget(
+        self, task_id: str, name: str, generation: Generation | None, step: Step, backbone: str | None = None
+    ) -> list[str]:
+        """Everything of a task goes, but a tombstone and which versions held it, and with it what it had a part in.
 
-        generation: None where the head does not hold the task.
+        generation: None where the head does not hold the task.  backbone: that of the generation, where it is another.
+        Returns the folders, of other tasks, that stood on networks which it helped to train.
         """
         with self._db.transaction():
             if generation is not None:
-                self.advance(generation, f"forgot {name}", step)
+                self.advance(generation, f"forgot {name}", step, backbone)
+            folders = self._taint(task_id, name, step)
             self._db.run(
                 "INSERT INTO forgotten SELECT task_id, name, first, COALESCE(last, ?) FROM members WHERE task_id = ?",
                 *(self.head, task_id),
             )
             self._db.run("DELETE FROM members WHERE task_id = ?", task_id)
             self._db.run("DELETE FROM surveys WHERE task_id = ?", task_id)
+            self._db.run("DELETE FROM derived WHERE task_id = ?", task_id)
             self._db.run("DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE task_id = ?)", task_id)
             self._db.run("DELETE FROM jobs WHERE task_id = ?", task_id)
             self._leave_a_tombstone(task_id, name)
             self._db.note("forgotten", "asked for by a person", name)  # first: observers count by the ids of events
             self._db.run("DELETE FROM events WHERE task = ? AND id < ?", name, self._db.last_event())
+        return folders
+
+    def _taint(self, task_id: str, name: str, step: Step) -> list[str]:
+        """No version stands any more on what a task helped to train; what is known in no other way is learnt anew."""
+        tainted = self.tainted_by(task_id)
+        stood = [row for row in self._db.all("SELECT * FROM members") if self.backbone_of(row["first"]) in tainted]
+        for row in stood:
+            one = row["task_id"], row["revision"]
+            self._db.run("DELETE FROM members WHERE task_id = ? AND revision = ?", *one)
+            self._db.run("DELETE FROM derived WHERE task_id = ? AND revision = ?", *one)
+        for digest in tainted:
+            self._db.run("UPDATE backbones SET tainted = 1, learners = '[]' WHERE hash = ?", digest)
+            self._db.run("DELETE FROM decisions WHERE before = ?1 OR after = ?1", digest)
+            self._db.note("tainted", f"{name}, which is forgotten, had a part in the network {digest[:12]}")
+        for row in self._db.all("SELECT id, verdict FROM decisions"):
+            if any(change["task"] == name for change in json.loads(row["verdict"])["changes"]):
+                self._db.run("DELETE FROM decisions WHERE id = ?", row["id"])
+        back = {held.id for held in step.entering}
+        for held in step.leaving:
+            if held.id != task_id and held.id not in back:
+                revision, why = self._book.next_revision(held.id), f"{name} is forgotten, and with it its network"
+                self._book.mark_state(held.id, self._source(held.id, held.revision), TaskState.FORGOTTEN, why)
+                self._db.run("UPDATE tasks SET fingerprint = '' WHERE id = ? AND state = 'forgotten'", held.id)
+                self._book.mark(held.id, revision, held.name, TaskState.WAITING, "", "", "")
+                self._book.mark_open(held.id, revision, f"{why}: it is learnt anew")
+        return [f"{row['task_id']}/{row['revision']}" for row in stood if row["task_id"] != task_id]
 
     def retire(self, keep: int) -> list[str]:
         """Only the newest versions, so many, can be returned to.  Returns the folders that none of them needs."""
@@ -211,11 +370,19 @@ class History:
             rows = self._db.all(f"SELECT DISTINCT task_id, revision FROM members WHERE {unneeded}", oldest)
             self._db.run(f"DELETE FROM members WHERE {unneeded}", oldest)
             self._db.run("DELETE FROM forgotten WHERE last < ?", oldest)
+            held = "SELECT 1 FROM members m WHERE m.task_id = derived.task_id AND m.revision = derived.revision"
+            self._db.run(f"DELETE FROM derived WHERE NOT EXISTS ({held})")
+            base = "SELECT MAX(first) FROM foundations WHERE first <= ?"
+            self._db.run(f"DELETE FROM foundations WHERE first < ({base})", oldest)
+            self._db.run("DELETE FROM backbones WHERE hash NOT IN (SELECT hash FROM foundations) AND learners != '[]'")
         return [f"{row['task_id']}/{row['revision']}" for row in rows]
 
     def _mark_as_held(self, reason: str) -> None:
         """Of each task the revision that the head holds is learned, and what is newer is not."""
-        held = "SELECT revision FROM members m WHERE m.task_id = tasks.id AND m.last IS NULL"
+        held = (
+            "SELECT COALESCE(d.source, m.revision) FROM members m LEFT JOIN derived d USING (task_id, revision) "
+            "WHERE m.task_id = tasks.id AND m.last IS NULL"
+        )
         undone = f"state = 'learned' AND revision > COALESCE(({held}), 0)"
         for row in self._db.all(f"SELECT id, revision, name FROM tasks WHERE {undone}"):
             why = f"undone: {reason}; `learnd retry` learns it again"
@@ -239,7 +406,10 @@ class History:
         )
 
 
-_HELD = "SELECT m.*, t.accuracy FROM members m LEFT JOIN tasks t ON t.id = m.task_id AND t.revision = m.revision"
+_HELD = (
+    "SELECT m.*, t.accuracy FROM members m LEFT JOIN derived d ON d.task_id = m.task_id AND d.revision = m.revision "
+    "LEFT JOIN tasks t ON t.id = m.task_id AND t.revision = COALESCE(d.source, m.revision)"
+)
 
 
 def _held(row: Any) -> Held:

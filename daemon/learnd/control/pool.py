@@ -182,6 +182,16 @@ class Pool:
             self._delay(slot, f"{reason}{last}")
         return tail
 
+    def renew(self, slot: Slot) -> None:
+        """Its network is no longer the one that knowledge stands on: another process, with the new one, at once."""
+        assert slot.child is not None  # only a slot with a process has a network
+        slot.child.kill()
+        slot.discard()
+        slot.child, slot.ready, slot.hello, slot.importing = None, False, None, None
+        slot.start_at = time.monotonic()
+        self._journal.set_worker(slot.name, "starting")
+        self._start(slot)
+
     def _delay(self, slot: Slot, reason: str) -> None:
         slot.failures += 1
         pause = min(_SLOWEST_RESTART, 2.0**slot.failures)

@@ -11,7 +11,8 @@ from learnd.control.database import Database
 
 @dataclass(frozen=True)
 class Request:
-    """kind: "rollback" (argument: a version) | "forget" (argument: the name of a task)."""
+    """kind: "rollback" (argument: a version) | "forget" (of a task) | "consolidate" (steps, or "").
+    """
 
     id: int
     kind: str
@@ -32,10 +33,10 @@ class Requests:
         assert row is not None  # it always gives one
         return int(row["id"])
 
-    def pending(self) -> list[Request]:
-        """Those that nobody has carried out, the oldest first."""
+    def pending(self, *kinds: str) -> list[Request]:
+        """Those that nobody has carried out, the oldest first; of these kinds, or of all."""
         rows = self._db.all("SELECT id, kind, argument FROM requests WHERE answer IS NULL ORDER BY id")
-        return [Request(**row) for row in rows]
+        return [Request(**row) for row in rows if not kinds or row["kind"] in kinds]
 
     def answer(self, request: Request, data: dict[str, Any]) -> None:
         """data: plain JSON.  One that was withdrawn meanwhile needs none."""

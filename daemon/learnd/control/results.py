@@ -64,6 +64,10 @@ class Results:
     def _commit(self, lease: Lease, outcome: Outcome, out: Path) -> None:
         try:  # around what touches the state's disk, and nothing else
             report = gate.check(out, outcome)
+            if self._generations.knows_as_other(report.backbone_hash):  # a consolidation or a rollback came between
+                reason = "the shared network has changed meanwhile; it is learnt again on the new one"
+                self._journal.jobs.put_back(lease, "network", reason, counts=False)
+                return
             generation = self._generations.commit(lease, report, outcome, out)
         except gate.Refused as refusal:
             self._fail(lease, "failed", f"refused at the gate: {refusal}")

@@ -115,7 +115,37 @@ CREATE INDEX IF NOT EXISTS surveys_by_task ON surveys (task_id, digest, version)
 -- What a command asks of the daemon that runs.
 CREATE TABLE IF NOT EXISTS requests (
     id       INTEGER PRIMARY KEY,
-    kind     TEXT    NOT NULL,                   -- rollback | forget
+    kind     TEXT    NOT NULL,                   -- rollback | forget | consolidate
     argument TEXT    NOT NULL,
-    answer   TEXT                                -- JSON of undoing.Undone; NULL until it is carried out
+    answer   TEXT                                -- JSON; NULL until it is carried out
+) STRICT;
+
+-- The networks that kept versions need.  learners: JSON list of the ids of the tasks whose images trained it.
+CREATE TABLE IF NOT EXISTS backbones (
+    hash     TEXT PRIMARY KEY,
+    sha256   TEXT NOT NULL,                      -- of its file
+    learners TEXT NOT NULL DEFAULT '[]',
+    tainted  INTEGER NOT NULL DEFAULT 0          -- 1: a task that trained it is forgotten; its file is gone
+) STRICT;
+
+-- Which network a version has: that of the newest row that is not newer than it.
+CREATE TABLE IF NOT EXISTS foundations (first INTEGER PRIMARY KEY, hash TEXT NOT NULL) STRICT;
+
+-- Revisions that a consolidation made anew from what is kept: source is the revision that was learnt.
+CREATE TABLE IF NOT EXISTS derived (
+    task_id  TEXT    NOT NULL,
+    revision INTEGER NOT NULL,
+    source   INTEGER NOT NULL,
+    PRIMARY KEY (task_id, revision)
+) STRICT;
+
+-- Every verdict on a candidate network, refused ones too.
+CREATE TABLE IF NOT EXISTS decisions (
+    id       INTEGER PRIMARY KEY,
+    at       REAL    NOT NULL,
+    parent   INTEGER NOT NULL,                   -- the head that it would have followed
+    version  INTEGER,                            -- what it became; NULL: refused
+    before   TEXT    NOT NULL,                   -- the hash of the network that was there
+    after    TEXT    NOT NULL,                   -- and that of the candidate
+    verdict  TEXT    NOT NULL                    -- JSON of judgement.Verdict
 ) STRICT;

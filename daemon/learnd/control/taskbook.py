@@ -165,7 +165,16 @@ class TaskBook:
         newest = self.newest(task_id)
         if newest is None:
             return 1
-        return newest.revision if newest.state in OPEN else newest.revision + 1
+        return newest.revision if newest.state in OPEN else self.next_revision(task_id)
+
+    def next_revision(self, task_id: str) -> int:
+        """A number that no revision of this task ever had, be it learnt or derived."""
+        row = self._db.one(
+            "SELECT MAX(revision) AS last FROM (SELECT revision FROM tasks WHERE id = ?1 "
+            "UNION SELECT revision FROM members WHERE task_id = ?1)",
+            task_id,
+        )
+        return 1 + (int(row["last"]) if row is not None and row["last"] is not None else 0)
 
     def mark(
         self,
@@ -232,7 +241,7 @@ class TaskBook:
             revision = row.revision
             if row.state == TaskState.FORGOTTEN:  # an older version may hold it still: its number stays its own
                 self._db.run("UPDATE tasks SET fingerprint = '' WHERE id = ? AND state = 'forgotten'", row.id)
-                revision += 1
+                revision = self.next_revision(row.id)
                 self.mark(row.id, revision, row.name, TaskState.WAITING, "", "", "")
             self.mark_open(row.id, revision, "to be tried again")
             self._db.note("retry", "asked for by a person", name)

@@ -70,7 +70,7 @@ class Undoing:
 
     def serve(self, notice: Callable[[str, str], None]) -> None:
         """Carry out what commands have asked for, and answer.  notice(level, text) tells people."""
-        for request in self._journal.requests.pending():
+        for request in self._journal.requests.pending("rollback", "forget"):
             what = f"{request.kind} {request.argument}"
             try:
                 answer = {"undone": asdict(self.do(request.kind, request.argument))}

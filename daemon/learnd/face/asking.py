@@ -133,7 +133,7 @@ def _ask_worker(
         one_shot(settings, known.backbone, progress) as (worker, _hello),
     ):
         places = tuple(str(Path(path).absolute()) for path in paths)
-        outcome = worker.predict(PredictSpec(places, known.members, task, top, str(worker.room / "out")), progress)
+        outcome = worker.do(PredictSpec(places, known.members, task, top, str(worker.room / "out")), progress)
     if outcome.status != "done":
         kind = StateError if outcome.status == "damaged" else TaskError
         raise kind(f"the question could not be answered: {outcome.reason}")

@@ -19,7 +19,7 @@ from learnd.errors import LearndError, StateError
 from learnd.face.screen import Progress
 from learnd.face.snapshot import journal_if_any
 from learnd.settings import Settings
-from learnd.wire import BackboneSpec, Hello, Outcome, PredictSpec, from_json, to_json
+from learnd.wire import BackboneSpec, ConsolidateSpec, Hello, Outcome, PredictSpec, from_json, to_json
 
 SILENCE = 60.0  # seconds without a word, though a worker beats every two
 
@@ -69,8 +69,8 @@ class OneShot:
         remedy = f"mend it, take it away, or set plugins.{plugin['name']}.enabled: false in config.yaml"
         return LearndError(f"{what}\n{self._child.log_tail()}".rstrip(), remedy=remedy)
 
-    def predict(self, spec: PredictSpec, progress: Progress) -> Outcome:
-        """Ask about images; spec.out lies in room."""
+    def do(self, spec: PredictSpec | ConsolidateSpec, progress: Progress) -> Outcome:
+        """Do a job; spec.out lies in room, or where it is wanted."""
         job = self.room / "job.json"
         job.write_text(json.dumps({"schema": SCHEMA, **to_json(spec)}))
         self._child.send({"run": str(job)})

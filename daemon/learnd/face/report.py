@@ -60,6 +60,19 @@ def versions(listed: list[Json]) -> Table:
     return table
 
 
+def decisions(listed: list[Json]) -> Table:
+    """Candidate networks, under the versions: what became of each, and by which numbers."""
+    numbers = ("mean before", "after", "flips", "size", "latency")
+    table = columns("candidate", "", "when", "why", *numbers, flexible="why", right=numbers)
+    for one in listed:
+        became = "refused" if one["version"] is None else f"version {one['version']}"
+        why = "; ".join(one["reasons"]) or "no task got worse"
+        ratios = (f"{one['size']:.2f}x", f"{one['latency']:.2f}x")
+        cells = (f"{one['before']:.4f}", f"{one['after']:.4f}", f"{one['flips']:.4f}", *ratios)
+        table.add_row(one["backbone_after"][:12], became, moment(one["at"]), printable(why), *cells)
+    return table
+
+
 def _changed(version: Json) -> str:
     """Why a version is there, and what of it is not to be seen in that."""
     said = version["reason"]
@@ -109,10 +122,13 @@ def _learned_line(row: Json) -> str:
 
 
 def _said_of_it(report: Json) -> Iterator[str]:
-    """What the task.yaml says for people."""
+    """What the task.yaml says for people, and whether this is how it was learnt."""
     for key in ("domain", "description"):
         if report.get(key):
             yield f"{key}: {report[key]}"
+    if report.get("derived_from"):
+        measured = f", accuracy {report['accuracy']:.3f} on kept images" if report["accuracy"] is not None else ""
+        yield f"made anew of revision {report['derived_from']} on backbone {report['backbone_hash'][:12]}{measured}"
 
 
 def _adapter_line(report: Json) -> str:

@@ -155,6 +155,21 @@ def _held(held: Held) -> Json:
     return {"task": held.name, "revision": held.revision}
 
 
+def decisions(journal: Journal) -> list[Json]:
+    """Every verdict on a candidate network, the newest first: what was decided, why, and by which numbers."""
+    return [
+        {
+            "at": one.at,
+            "parent": one.parent,
+            "version": one.version,
+            "backbone_before": one.before,
+            "backbone_after": one.after,
+            **one.verdict,
+        }
+        for one in journal.history.decisions()
+    ]
+
+
 def task(settings: Settings, journal: Journal, name: str) -> Json:
     """`learnd show TASK --json`, without the schema: every revision, the newest last, with its report."""
     rows, generations = journal.tasks.revisions(name), Generations(settings.state, journal)
@@ -164,7 +179,7 @@ def task(settings: Settings, journal: Journal, name: str) -> Json:
             "digest": row.digest,
             "problems": to_json_all(row.problems),
             "detail": row.detail,
-            "report": _report(generations, row),
+            "report": _report(journal, generations, row),
         }
         for row, row_json in zip(rows, tasks(rows), strict=True)
     ]
@@ -172,12 +187,13 @@ def task(settings: Settings, journal: Journal, name: str) -> Json:
     return {"name": name, "id": rows[-1].id, "revisions": revisions, "events": events}
 
 
-def _report(generations: Generations, row: TaskRow) -> Json | None:
-    """The report of a learnt revision.  Raises StateError where it is not what was committed."""
-    committed = generations.committed(row.id, row.revision)
+def _report(journal: Journal, generations: Generations, row: TaskRow) -> Json | None:
+    """The report of a learnt revision, as it serves now.  Raises StateError where it is not what was committed."""
+    revision = journal.history.form_of(row.id, row.revision)
+    committed = generations.committed(row.id, revision)
     if not committed:
         return None
-    path = generations.tasks / row.id / str(row.revision) / "report.json"
+    path = generations.tasks / row.id / str(revision) / "report.json"
     vouch(path, committed[path.name])
     return dict(json.loads(path.read_text()))
 

@@ -27,12 +27,15 @@ def versions(asked: Asked, as_json: bool) -> None:
     """
     with snapshot.journal_if_any(asked.settings()) as journal:
         found = snapshot.versions(journal) if journal else []
+        decisions = snapshot.decisions(journal) if journal else []
     if as_json:
-        screen.print_json({"versions": found})
+        screen.print_json({"versions": found, "decisions": decisions})
     elif found:
         from learnd.face import report
 
         screen.show(report.versions(found))
+        if decisions:
+            screen.show(report.decisions(decisions))
     else:
         screen.say("no version yet: nothing has been learnt")
 

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -144,6 +144,13 @@ def trained(backbone: Backbone, module: nn.Module, half: bool = False) -> Backbo
     if half:
         copied = copied.half().float()
     return _on_device(backbone.name, Network(backbone.architecture, copied, backbone.preprocess), backbone.device)
+
+
+def with_adapters(backbone: Backbone, adapters: Iterable[Adapter]) -> Backbone:
+    """The same trunk, to the bit, with these adapters, under the hash that is theirs; without anything meta-learnt."""
+    trunk = copy.deepcopy(backbone.module).cpu()
+    network = Network(backbone.architecture, trunk, backbone.preprocess, tuple(adapters))
+    return _on_device(backbone.name, network, backbone.device)
 
 
 def _on_device(name: str, network: Network, device: torch.device | str) -> Backbone:

@@ -29,6 +29,7 @@ from learnd.learning.process import Line, add_plugin_arguments, connect, load_pl
 from learnd.plugindir import META
 from learnd.wire import (
     BackboneSpec,
+    ConsolidateSpec,
     ExportSpec,
     Hello,
     LearnSpec,
@@ -47,12 +48,13 @@ if TYPE_CHECKING:  # torch is imported in main, once the environment is as it sh
 
 BEAT_SECONDS = 2.0
 
-Spec = LearnSpec | PredictSpec | SurveySpec | ExportSpec
+Spec = LearnSpec | PredictSpec | SurveySpec | ExportSpec | ConsolidateSpec
 KINDS: dict[str, type[Spec]] = {
     "learn": LearnSpec,
     "predict": PredictSpec,
     "survey": SurveySpec,
     "export": ExportSpec,
+    "consolidate": ConsolidateSpec,
 }
 
 
@@ -227,6 +229,10 @@ def _do(data: dict[str, Any], bench: Bench, head_of: HeadOf, line: Line, more: C
         return predict(spec, bench, line.progress, head_of)
     if isinstance(spec, SurveySpec):
         return survey(spec, bench, line.progress, more)
+    if isinstance(spec, ConsolidateSpec):
+        from learnd.learning.consolidate import consolidate  # it is rare, and brings in what trains
+
+        return consolidate(spec, bench, line.progress)
     path = Path(spec.out) / "backbone.safetensors"
     export(bench.backbone, path)
     return Outcome("done", files={path.name: sha256_of(path)})

@@ -1,0 +1,238 @@
+"""A consolidate job: train a candidate network on what is remembered, make every task anew with it, measure both.
+
+It only writes candidate files under spec.out; whether the knowledge moves to them is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor
+
+from learnd.domain import SCHEMA, Report
+from learnd.errors import LearndError, StateError, StateUnavailable, TaskError
+from learnd.identity import sha256_of
+from learnd.learning import memory
+from learnd.learning.adapters import IDENTITY
+from learnd.learning.algorithm import options_of
+from learnd.learning.backbones import Backbone, export
+from learnd.learning.bench import Bench, Progress, Stopwatch
+from learnd.learning.candidate import LEARNER, Candidate, Lesson, train_candidate
+from learnd.learning.grouped import GroupedHead, grouped_head
+from learnd.learning.keeping import EXEMPLARS, HELDOUT
+from learnd.learning.learner import wilson
+from learnd.learning.metalearner import MetaLearner
+from learnd.learning.recall import Features, Recalled, Refitted, recall, refit, see, told_right
+from learnd.learning.snapshots import Score
+from learnd.learning.tensorfile import write_tensors
+from learnd.learning.training import Figures, Run
+from learnd.wire import BACKBONE, CONSOLIDATION, ConsolidateSpec, Consolidation, Form, Outcome, Paired, to_json
+
+T = TypeVar("T")
+Seen = Mapping[str, Features]  # task id -> all its images
+Hits = Mapping[str, tuple[tuple[bool, ...], tuple[bool, ...]]]  # task id -> (scoped, unified)
+Train = Callable[[Backbone, MetaLearner | None, Sequence[Lesson], int, int, Run], Candidate]
+
+
+class Stopped(Exception):
+    """Something is to be learnt: the consolidation makes way."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the job goes on: it tells how far it is, and asks before each task and each step whether it is to end."""
+
+    stop: Path
+    progress: Progress
+
+    def each(self, stage: str, items: Sequence[T]) -> Iterator[T]:
+        """The items one by one.  Raises Stopped."""
+        for number, item in enumerate(items):
+            self.check()
+            self.progress(stage, number, len(items))
+            yield item
+
+    def run(self) -> Run:
+        """A training at this pace."""
+
+        def watch(event: Figures | Score) -> None:
+            if isinstance(event, Figures):
+                self.progress("train", event.step, event.steps)
+
+        return Run(watch=watch, stop=self.stop.exists)
+
+    def check(self) -> None:
+        if self.stop.exists():
+            raise Stopped
+
+
+def consolidate(spec: ConsolidateSpec, bench: Bench, progress: Progress, train: Train = train_candidate) -> Outcome:
+    """Do a consolidate job.  train: makes the candidate.
+
+    Raises only where learnd or the machine is to blame, as `learn` does.
+    """
+    try:
+        made = _consolidate(spec, bench, Pace(Path(spec.stop), progress), train)
+    except Stopped:
+        return Outcome("stopped", reason="something is to be learnt")
+    except StateError as error:
+        return Outcome("failed" if isinstance(error, StateUnavailable) else "damaged", reason=str(error))
+    except LearndError as error:
+        return Outcome("failed", reason=str(error))
+    path = Path(spec.out) / CONSOLIDATION
+    path.write_text(json.dumps(to_json(made), indent=1))
+    return Outcome("done", files={path.name: sha256_of(path), BACKBONE: made.backbone_sha256})
+
+
+def _consolidate(spec: ConsolidateSpec, bench: Bench, pace: Pace, train: Train) -> Consolidation:
+    watch, out = Stopwatch(), Path(spec.out)
+    becomes = {member.id: revision for member, revision in zip(spec.members, spec.becomes, strict=True)}
+    members = sorted(spec.members, key=lambda member: member.id)
+    tasks = [recall(member, bench) for member in pace.each("recall", members)]
+    lessons = [_lesson(task) for task in tasks]
+    candidate = train(bench.backbone, _learner(bench), lessons, spec.steps, spec.seed, pace.run())
+    pace.check()
+    if candidate.backbone.hash == bench.backbone.hash:
+        raise TaskError("the training has changed nothing", remedy="ask for more: learnd consolidate --steps N")
+    for task in tasks:
+        _require_whole(task, candidate)
+    export(candidate.backbone, out / BACKBONE)
+    anew = replace(bench, backbone=candidate.backbone)
+    used = sorted({task.scoped.adapter for task in tasks} - {IDENTITY})
+    seen = {task.member.id: see(task, bench.backbone, used) for task in pace.each("embed", tasks)}
+    same = {} if IDENTITY in candidate.changed else {key: features[IDENTITY] for key, features in seen.items()}
+    before = _judge("judge", tasks, seen, bench, pace)
+    seen = {t.member.id: see(t, anew.backbone, used, same.get(t.member.id)) for t in pace.each("embed anew", tasks)}
+    after = _judge("judge anew", tasks, seen, anew, pace)
+    forms = tuple(
+        _form(task, becomes[task.member.id], seen[task.member.id], candidate, anew, after[task.member.id][0], out)
+        for task in pace.each("make anew", tasks)
+    )
+    return Consolidation(
+        parent=spec.parent,
+        backbone_hash=candidate.backbone.hash,
+        backbone_sha256=sha256_of(out / BACKBONE),
+        learners=candidate.learners,
+        forms=forms,
+        judged=tuple(Paired(t.member.name, *_crossed(before[t.member.id], after[t.member.id])) for t in tasks),
+        macs_before=_macs(bench.backbone),
+        macs_after=_macs(candidate.backbone),
+        bytes_before=_weight(bench.backbone) + sum(_size(Path(task.member.folder)) for task in tasks),
+        bytes_after=_weight(candidate.backbone) + sum(_size(out / form.folder) for form in forms),
+        seconds=watch.seconds,
+    )
+
+
+def _learner(bench: Bench) -> MetaLearner | None:
+    found = bench.catalogue.algorithms.get(LEARNER)
+    return found if isinstance(found, MetaLearner) else None
+
+
+def _lesson(task: Recalled) -> Lesson:
+    """What the training may see: nothing of what judges."""
+    rows = task.remembered
+    return Lesson(task.member.id, task.scoped.adapter, task.images[rows], task.labels[rows])
+
+
+def _require_whole(task: Recalled, candidate: Candidate) -> None:
+    """Raises TaskError where a task that has to be made anew learnt from images that are not kept."""
+    changed = candidate.changed & {IDENTITY, task.scoped.adapter}
+    if changed and len(task.support) < task.report.images:
+        what = f"it learnt from {task.report.images} images and keeps {len(task.support)}: made anew it would know less"
+        raise TaskError(what, where=task.member.name, remedy="raise knowledge.exemplars_per_class, and learn it again")
+
+
+def _judge(stage: str, tasks: Sequence[Recalled], seen: Seen, bench: Bench, pace: Pace) -> Hits:
+    """Every task fitted on what is remembered, and asked about what judges."""
+    made: dict[str, Refitted] = {}
+    for task in pace.each(stage, tasks):
+        made[task.member.id] = refit(task, task.remembered, seen[task.member.id], bench.backbone, bench)
+    head: GroupedHead = grouped_head([(task.member, made[task.member.id].known) for task in tasks])
+    return {
+        task.member.id: told_right(task, made[task.member.id], seen[task.member.id], bench.backbone, head)
+        for task in tasks
+    }
+
+
+def _crossed(before: tuple[tuple[bool, ...], ...], after: tuple[tuple[bool, ...], ...]) -> list[tuple[bool, ...]]:
+    return [before[0], after[0], before[1], after[1]]
+
+
+def _form(
+    task: Recalled, revision: int, seen: Features, candidate: Candidate, bench: Bench, told: tuple[bool, ...], out: Path
+) -> Form:
+    """Write a task as the candidate knows it; what the candidate left as it was is taken over to the bit."""
+    form = Form(task.member.id, revision, {})
+    folder, old, network = out / form.folder, Path(task.member.folder), bench.backbone
+    folder.mkdir(parents=True)
+    if candidate.changed & {IDENTITY, task.scoped.adapter}:
+        made = refit(task, task.support, seen, network, bench)
+        known, state = made.known, made.state
+        if IDENTITY not in candidate.changed:
+            known = replace(_known(task), adapted=known.adapted)
+    else:
+        known, state = _known(task), task.scoped.state
+    note = {
+        "algorithm": task.scoped.algorithm.name,
+        "options": json.dumps(options_of(task.scoped.algorithm), sort_keys=True),
+        "classes": json.dumps(task.classes),
+        "backbone_hash": network.hash,
+        "adapter": task.scoped.adapter,
+        "schema": str(SCHEMA),
+    }
+    write_tensors(state, folder / "adapted.safetensors", note)
+    memory.save(known, folder / "statistics.safetensors", network.hash)
+    for name in (EXEMPLARS, HELDOUT):
+        if (old / name).exists():
+            _take_over(old / name, folder / name)
+    (folder / "report.json").write_text(json.dumps(to_json(_report(task, revision, network, told)), indent=1))
+    return replace(form, files={file.name: sha256_of(file) for file in sorted(folder.iterdir())})
+
+
+def _known(task: Recalled) -> memory.Statistics:
+    path = Path(task.member.folder) / "statistics.safetensors"
+    return memory.load(path, task.report.backbone_hash, task.member.statistics)
+
+
+def _report(task: Recalled, revision: int, network: Backbone, told: tuple[bool, ...]) -> Report:
+    return replace(
+        task.report,
+        revision=revision,
+        backbone_hash=network.hash,
+        device=str(network.device),
+        accuracy=sum(told) / len(told) if told else None,
+        accuracy_ci=wilson(sum(told), len(told)) if told else None,
+        measured_on="kept images" if told else None,
+        measured_images=len(told),
+        derived_from=task.member.revision,
+    )
+
+
+def _take_over(source: Path, target: Path) -> None:
+    """The same file under another name; a copy where the disk knows no such thing.  It is never written to again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _macs(backbone: Backbone) -> int:
+    """Multiply-adds of an image that is seen by the network and all its adapters."""
+    return backbone.macs + sum(variant.macs for variant in backbone.adapters.values())
+
+
+def _weight(backbone: Backbone) -> int:
+    """Bytes of the tensors of the network and its adapters."""
+    adapters = [v.adapter.tensors.values() for v in backbone.adapters.values() if v.adapter is not None]
+    tensors: list[Tensor] = [*backbone.module.state_dict().values(), *(t for some in adapters for t in some)]
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
