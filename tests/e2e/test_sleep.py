@@ -11,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from learnd.control import gate
 from learnd.control.sleep import Sleep, Slept
+from learnd.domain import TaskOptions
 from learnd.errors import TaskError
+from learnd.identity import sha256_of
+from learnd.learning import heldout
 from learnd.learning.backbones import Backbone, export
 from learnd.learning.bench import Bench
 from learnd.learning.candidate import Lesson
@@ -56,12 +60,13 @@ class Night:
         """With the network that the head stands on."""
         return self.networks[str(self.home.generations.backbone_hash())]
 
-    def learn(self, name: str, side: str, images: int = 16) -> None:
+    def learn(self, name: str, side: str, images: int = 16, holdout: float = 0.0) -> None:
         mark = 60 * len(self.home.journal.generations())
         lesson = halves_task(self.folder / "tasks" / name, side, images, mark)
         held = self.home.lease(name, f"digest of {name}")
         out = self.home.state / "work" / f"{held.job}-{held.epoch}" / "out"
-        spec = replace(learn_spec(lesson, out, name=name), id=name, revision=held.revision)
+        options = TaskOptions(holdout=holdout)
+        spec = replace(learn_spec(lesson, out, options, name), id=name, revision=held.revision)
         outcome = learn(spec, self.bench, silent)
         self.home.generations.commit(held, gate.check(out, outcome), outcome, out)
 
@@ -143,6 +148,19 @@ def test_an_accepted_one_moves_every_task_and_a_rollback_answers_as_before_to_th
         assert seen == wanted
         assert night.home.states() == {"a/1": "learned", "b/1": "learned"}
     night.home.generations.verify()
+
+
+def test_held_out_images_judge_and_are_asked_about_in_the_new_network_too(night: Night) -> None:
+    night.begin(bench_seeing(*LEFT))
+    night.learn("a", "left", holdout=0.25)
+    night.learn("b", "right", holdout=0.25)
+    new = seeing(*BOTH)
+    ended(night.sleep(new), "accepted")
+    assert {len(lesson.labels) for lesson in night.shown} == {24}  # of 32 images of a task, 8 are held out
+    for member in night.home.generations.members():
+        folder = Path(member.folder)
+        held = heldout.load(folder / heldout.HELDOUT, new.hash, sha256_of(folder / heldout.HELDOUT))
+        assert torch.bincount(held.labels).tolist() == [4, 4]
 
 
 def test_nothing_that_judges_is_shown_to_the_training(night: Night) -> None:

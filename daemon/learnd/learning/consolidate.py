@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from torch import Tensor
 
 from learnd.domain import SCHEMA, Report
 from learnd.errors import LearndError, StateError, StateUnavailable, TaskError
 from learnd.identity import sha256_of
-from learnd.learning import memory
+from learnd.learning import heldout, memory
 from learnd.learning.adapters import IDENTITY
 from learnd.learning.algorithm import options_of
 from learnd.learning.backbones import Backbone, export
@@ -191,8 +192,19 @@ def _form(
     for name in (EXEMPLARS, HELDOUT):
         if (old / name).exists():
             _take_over(old / name, folder / name)
+    _save_held_out(task, seen, network, folder)
     (folder / "report.json").write_text(json.dumps(to_json(_report(task, revision, network, told)), indent=1))
     return replace(form, files={file.name: sha256_of(file) for file in sorted(folder.iterdir())})
+
+
+def _save_held_out(task: Recalled, seen: Features, network: Backbone, folder: Path) -> None:
+    """What a survey asks about: the held-out images that are kept, as the candidate sees them."""
+    held = torch.ones(len(task.labels), dtype=torch.bool)  # (N,)
+    held[task.support] = False
+    if bool(held.any()):
+        features = {name: seen[name].cpu()[held] for name in sorted({IDENTITY, task.scoped.adapter})}
+        asked = heldout.HeldOut(task.classes, task.labels[held], features)
+        heldout.save(asked, folder / heldout.HELDOUT, network.hash)
 
 
 def _known(task: Recalled) -> memory.Statistics:
