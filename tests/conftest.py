@@ -39,6 +39,14 @@ def deaf_to_ctrl_c() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture
+def hearing_ctrl_c() -> Iterator[None]:
+    """As in a terminal, whatever started the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     missing = [reason for name in ARCHIVES if (reason := missing_reason(name))]
     if not missing:

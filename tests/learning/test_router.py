@@ -216,6 +216,7 @@ def test_whatever_a_bid_raises_is_the_plugins_fault(kind: type[BaseException]) -
     assert scores(result)["rude"].reason == kind.__name__
 
 
+@pytest.mark.usefixtures("hearing_ctrl_c")
 def test_where_ctrl_c_is_heard_it_is_nobodys_fault() -> None:
     with pytest.raises(KeyboardInterrupt):
         go({"broken": Breaking(0.9, bad=_interrupt), "good": Mean(0.2)})
