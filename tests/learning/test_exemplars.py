@@ -31,6 +31,14 @@ def test_the_smallest_hashes_of_each_class_are_chosen(tmp_path: Path) -> None:
     assert choose(files[::-1], per_class=2) == chosen
 
 
+def test_copies_take_no_place_of_another_image(tmp_path: Path) -> None:
+    files = labelled(stripes_task(tmp_path))
+    first = choose(files, per_class=1)[0]
+    copy = Labelled(first.path.with_name("copy.png"), first.class_name, first.sha256)
+    assert choose([*files, copy], per_class=2) in (choose(files, per_class=2), choose([*files[1:], copy], per_class=2))
+    assert len(choose([*files, copy], per_class=2)) == 6
+
+
 def test_the_archive_holds_the_original_bytes_under_their_own_hash(tmp_path: Path) -> None:
     files = choose(labelled(stripes_task(tmp_path / "task")), per_class=3)
     write(files, tmp_path / "e.zip")

@@ -11,8 +11,8 @@ from learnd.errors import StateError
 from learnd.learning.keeping import Kept, divide, kept_images
 
 
-def kept(name: str, count: int, held_out: bool = False) -> list[Kept]:
-    return [Kept(name, f"{number:02d}", b"", held_out) for number in range(count)]
+def kept(name: str, count: int, held_out: bool = False, first: int = 0) -> list[Kept]:
+    return [Kept(name, f"{number:02d}", b"", held_out) for number in range(first, first + count)]
 
 
 def test_every_fourth_of_a_class_judges_where_nothing_was_set_apart() -> None:
@@ -27,9 +27,15 @@ def test_the_order_in_which_they_come_changes_nothing() -> None:
 
 
 def test_held_outs_judge_alone() -> None:
-    apart = kept("a", 2, held_out=True)
+    apart = kept("a", 2, held_out=True, first=8)
     remembered, judged = divide(kept("a", 8) + apart)
     assert (len(remembered), list(judged)) == (8, apart)
+
+
+def test_a_copy_of_what_is_learnt_from_judges_nothing() -> None:
+    copies, apart = kept("a", 2, held_out=True), kept("a", 1, held_out=True, first=8)
+    assert list(divide(kept("a", 8) + copies + apart)[1]) == apart
+    assert [one.sha256 for one in divide(kept("a", 8) + copies)[1]] == ["03", "07"]
 
 
 def test_what_lies_in_the_archives_is_found_by_class_and_content(tmp_path: Path) -> None:

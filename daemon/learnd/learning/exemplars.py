@@ -32,12 +32,13 @@ class Labelled:
 
 
 def choose(files: Iterable[Labelled], per_class: int) -> tuple[Labelled, ...]:
-    """At most per_class files of each class, those with the smallest sha256; sorted by class and sha256."""
+    """At most per_class different files of each class, those with the smallest sha256; sorted by class and sha256."""
     chosen: list[Labelled] = []
-    taken: dict[str, int] = {}
+    taken: dict[str, set[bytes]] = {}
     for file in sorted(files, key=lambda file: (file.class_name, file.sha256, str(file.path))):
-        taken[file.class_name] = taken.get(file.class_name, 0) + 1
-        if taken[file.class_name] <= per_class:
+        own = taken.setdefault(file.class_name, set())
+        if len(own) < per_class and file.sha256 not in own:
+            own.add(file.sha256)
             chosen.append(file)
     return tuple(chosen)
 

@@ -50,8 +50,9 @@ def divide(kept: Sequence[Kept]) -> tuple[tuple[Kept, ...], tuple[Kept, ...]]:
 
     Every fourth by order of sha256, at least one; which these are depends on the images alone.
     """
-    held_out = tuple(one for one in kept if one.held_out)
     support = sorted((one for one in kept if not one.held_out), key=lambda one: (one.class_name, one.sha256))
+    learnt = {one.sha256 for one in support}  # a copy of what is learnt from judges nothing
+    held_out = tuple(one for one in kept if one.held_out and one.sha256 not in learnt)
     if held_out:
         return tuple(support), held_out
     by_class: dict[str, list[Kept]] = {}
