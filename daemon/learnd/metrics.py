@@ -61,7 +61,7 @@ def backward_transfer(matrix: Matrix) -> float | None:
 
     Below 0: what came later cost the earlier tasks so much; above 0: it helped them.
     """
-    return _mean(column[-1] - column[first] for first, column in _earlier(matrix))  # type: ignore[operator]
+    return _mean(values[-1] - values[0] for values in _earlier(matrix))
 
 
 def forgetting(matrix: Matrix) -> float | None:
@@ -69,10 +69,7 @@ def forgetting(matrix: Matrix) -> float | None:
 
     In [-1, 1]; how far each task is below the best that it ever was.
     """
-    return _mean(
-        max(value for value in column[first:-1] if value is not None) - column[-1]  # type: ignore[operator]
-        for first, column in _earlier(matrix)
-    )
+    return _mean(max(values[:-1]) - values[-1] for values in _earlier(matrix))
 
 
 def forward_transfer(matrix: Matrix, chance: Sequence[float]) -> float | None:
@@ -100,11 +97,11 @@ def negative_flips(before: str, after: str) -> int:
     return sum(old == "1" and new == "0" for old, new in zip(before, after, strict=True))
 
 
-def _earlier(matrix: Matrix) -> list[tuple[int, Row]]:
-    """l(j) and the column of each task that is measured in the last row, and was before."""
-    last = len(matrix.versions) - 1
-    found = [(matrix.learnt(j), matrix.column(j)) for j in range(len(matrix.tasks))]
-    return [(first, column) for first, column in found if first is not None and first < last and column[-1] is not None]
+def _earlier(matrix: Matrix) -> list[list[float]]:
+    """What was measured of each task that is measured in the last row and was before, from l(j) to T."""
+    columns = [matrix.column(j) for j in range(len(matrix.tasks)) if matrix.values and matrix.values[-1][j] is not None]
+    measured = [[value for value in column if value is not None] for column in columns]
+    return [values for values in measured if len(values) > 1]
 
 
 def _mean(values: Iterable[float]) -> float | None:

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from learnd.domain import SCHEMA
 from learnd.errors import StateError
-from learnd.identity import RESTORE, vouch
-from learnd.learning.tensorfile import write_tensors
+from learnd.identity import RESTORE
+from learnd.learning.tensorfile import read_committed, write_tensors
 
 HELDOUT = "heldout.safetensors"  # among the files of a revision
 _LABELS, _FEATURES = "labels", "features/"  # the names in it; the adapter follows the second
@@ -42,17 +41,11 @@ def save(held: HeldOut, path: Path, backbone_hash: str) -> None:
 def load(path: Path, backbone_hash: str, sha256: str) -> HeldOut:
     """Read what save wrote and was committed with this sha256.  Raises StateError where it is not that, or of
     another backbone."""
-    vouch(path, sha256)
+    tensors, note = read_committed(path, sha256, backbone_hash)
     try:
-        with safe_open(path, framework="pt") as opened:
-            note = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
-        classes, made_with, labels = tuple(json.loads(note["classes"])), note["backbone_hash"], tensors.pop(_LABELS)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        classes, labels = tuple(json.loads(note["classes"])), tensors.pop(_LABELS)
+    except (KeyError, ValueError) as error:
         raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
-    if made_with != backbone_hash:
-        what = f"was made with backbone {made_with}, not {backbone_hash}"
-        raise StateError(what, where=str(path), remedy="open the state with its own backbone")
     features = {name.removeprefix(_FEATURES): value for name, value in tensors.items()}
     held = HeldOut(classes, labels, features)
     if not _fits(held):

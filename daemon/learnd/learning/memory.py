@@ -17,15 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
 from learnd.domain import SCHEMA
 from learnd.errors import StateError
-from learnd.identity import RESTORE, vouch
+from learnd.identity import RESTORE
 from learnd.learning.adapters import IDENTITY
-from learnd.learning.tensorfile import write_tensors
+from learnd.learning.tensorfile import read_committed, write_tensors
 
 ADAPTED = "adapted/"  # in a file: before the names of those statistics
 WITNESSES = 8  # of each class, kept as they are where a task has more images than features
@@ -95,20 +94,14 @@ def save(known: Statistics, path: Path, backbone_hash: str) -> None:
 def load(path: Path, backbone_hash: str, sha256: str) -> Statistics:
     """Read what save wrote and was committed with this sha256.  Raises StateError where it is not that, or of
     another backbone."""
-    vouch(path, sha256)
+    tensors, note = read_committed(path, sha256, backbone_hash)
     try:
-        with safe_open(path, framework="pt") as opened:
-            note = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
-        classes, made_with = tuple(json.loads(note["classes"])), note["backbone_hash"]
+        classes = tuple(json.loads(note["classes"]))
         known = _statistics(classes, tensors)
         if "adapter" in note:
             known = replace(known, adapted=_statistics(classes, tensors, ADAPTED, note["adapter"]))
-    except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
+    except (RuntimeError, KeyError, ValueError) as error:
         raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
-    if made_with != backbone_hash:
-        what = f"was made with backbone {made_with}, not {backbone_hash}"
-        raise StateError(what, where=str(path), remedy="open the state with its own backbone")
     flaw = _flaw(known)
     if flaw:
         raise StateError(f"makes no sense: {flaw}", where=str(path), remedy=RESTORE)

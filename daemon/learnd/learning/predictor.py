@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from learnd.errors import LearndError, PluginError, StateError, StateUnavailable, TaskError
-from learnd.identity import RESTORE, vouch
+from learnd.identity import RESTORE
 from learnd.learning import memory
 from learnd.learning.adapters import IDENTITY
 from learnd.learning.adapting import classify
@@ -22,6 +21,7 @@ from learnd.learning.bench import Bench, Progress
 from learnd.learning.catalogue import Catalogue
 from learnd.learning.grouped import Features, GroupedHead, grouped_head
 from learnd.learning.images import load_batch
+from learnd.learning.tensorfile import read_committed
 from learnd.wire import Guess, Member, Outcome, Prediction, PredictSpec
 
 DIGITS = 6  # of a probability, as it leaves the process
@@ -92,20 +92,13 @@ def _asked(spec: PredictSpec) -> tuple[Member, ...]:
 def load_scoped(member: Member, bench: Bench) -> Scoped:
     """A task's adapted state.  Raises StateError, or PluginError where its algorithm is not there any more."""
     path = Path(member.folder) / "adapted.safetensors"
-    vouch(path, member.adapted)
+    state, note = read_committed(path, member.adapted, bench.backbone.hash)
     try:
-        with safe_open(path, framework="pt") as opened:
-            note = opened.metadata() or {}
-            state = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (it is no mapping)
         name, options, classes = note["algorithm"], json.loads(note["options"]), json.loads(note["classes"])
-        made_with, adapter = note["backbone_hash"], note.get("adapter", IDENTITY)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
-    if made_with != bench.backbone.hash:
-        what = f"was made with backbone {made_with}, not {bench.backbone.hash}"
-        raise StateError(what, where=str(path), remedy="open the state with its own backbone")
     algorithm = _rebuild(name, options, bench.catalogue, member)
-    return Scoped(algorithm, state, tuple(classes), adapter)
+    return Scoped(algorithm, state, tuple(classes), note.get("adapter", IDENTITY))
 
 
 def _rebuild(name: str, options: dict[str, object], catalogue: Catalogue, member: Member) -> Algorithm:

@@ -7,8 +7,12 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
+
+from learnd.errors import StateError
+from learnd.identity import RESTORE, vouch
 
 _ALIGNED = 8  # bytes: the data section starts at a multiple of it
 
@@ -26,3 +30,22 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, note: Mapping[str, 
     with open(path, "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         file.write(memoryview(data)[8 + length :])
+
+
+def read_committed(path: Path, sha256: str, backbone_hash: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the note of a file of the state that was committed with this sha256.
+
+    Raises StateError where it is not that, or of another backbone.
+    """
+    vouch(path, sha256)
+    try:
+        with safe_open(path, framework="pt") as opened:
+            note = dict(opened.metadata() or {})
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
+        made_with = note["backbone_hash"]
+    except (SafetensorError, OSError, KeyError) as error:
+        raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
+    if made_with != backbone_hash:
+        what = f"was made with backbone {made_with}, not {backbone_hash}"
+        raise StateError(what, where=str(path), remedy="open the state with its own backbone")
+    return tensors, note
