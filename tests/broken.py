@@ -179,6 +179,11 @@ def bad_options(folder: Path) -> None:
     (good_task(folder) / "task.yaml").write_text("prioritty: 3\nholdout: many\n")
 
 
+def bad_join(task: Path) -> None:
+    good_task(task)
+    (task / "task.yaml").write_text("extends: task\nalias: {no-such-class: birds}\n")
+
+
 def options_not_text(folder: Path) -> None:
     (good_task(folder) / "task.yaml").write_bytes(b"description: caf\xe9\n")
 
@@ -246,6 +251,7 @@ BROKEN: dict[str, tuple[Maker, set[str]]] = {
     "name-not-utf8": (name_not_utf8, {"bad-name"}),
     "control-character": (control_character, {"control-character"}),
     "bad-options": (bad_options, {"bad-options"}),
+    "bad-join": (bad_join, {"bad-join"}),
     "options-not-text": (options_not_text, {"bad-options"}),
     "everything": (
         everything,

@@ -61,13 +61,27 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class TaskOptions:
-    """What a task.yaml may say.  holdout is the share of each class kept to measure with, in [0, 0.9]."""
+    """What a task.yaml may say.  holdout is the share of each class kept to measure with, in [0, 0.9].
+
+    extends: a task whose classes of equal name these are.  alias: class -> "TASK/CLASS", which it is answered as.
+    """
 
     algorithm: str | None = None
     priority: int = field(default=0, metadata={"min": -1000, "max": 1000})
     holdout: float = field(default=0.0, metadata={"min": 0, "max": 0.9})
     domain: str | None = None
     description: str | None = None
+    extends: str | None = None
+    alias: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Join:
+    """A class of one task is answered as a class, other, of a task by name, as long as that is known."""
+
+    class_name: str
+    task: str
+    other: str
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeVar, cast
 
-from learnd.domain import ImageFile, PluginInfo, Problem, Report, TaskOptions
+from learnd.domain import ImageFile, Join, PluginInfo, Problem, Report, TaskOptions
 
 T = TypeVar("T")
 
@@ -67,6 +67,7 @@ class Member:
     """A learnt revision that takes part in an answer.  folder holds its files (state/tasks/<id>/<revision>).
 
     statistics and adapted: the sha256 of statistics.safetensors and adapted.safetensors as they were committed.
+    joins: what its classes are answered as, where that is not themselves.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Member:
     folder: str
     statistics: str
     adapted: str
+    joins: tuple[Join, ...] = ()
 
 
 @dataclass(frozen=True)

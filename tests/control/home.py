@@ -8,6 +8,8 @@ from pathlib import Path
 from learnd.control.generations import Generations
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
+from learnd.domain import TaskOptions
+from learnd.wire import to_json
 from tests.control.archives import packed
 from tests.control.candidates import candidate, named
 
@@ -21,8 +23,9 @@ class Home:
         self.generations = Generations(state, self.journal, retention)
         self.generations.prepare()
 
-    def lease(self, name: str, digest: str = "d1") -> Lease:
-        spec = {"folder": f"/tasks/{name}", "files": [f"{name}-image.png"]}
+    def lease(self, name: str, digest: str = "d1", options: TaskOptions | None = None) -> Lease:
+        files = [f"{name}-image.png"]
+        spec = {"folder": f"/tasks/{name}", "files": files, "options": to_json(options or TaskOptions())}
         self.journal.jobs.accept(
             name, name, fingerprint=digest, digest=digest, ways=2, images=10, priority=0, spec=spec
         )
@@ -36,8 +39,10 @@ class Home:
         images = images or packed({"a": 1}, seed=zlib.crc32(f"{held.name}, {held.digest}".encode()))
         return self.generations.commit(held, report, candidate(out, report, exemplars_zip=images), out).number
 
-    def learn(self, name: str, digest: str = "d1", images: bytes | None = None) -> int:
-        return self.commit(self.lease(name, digest), images)
+    def learn(
+        self, name: str, digest: str = "d1", images: bytes | None = None, options: TaskOptions | None = None
+    ) -> int:
+        return self.commit(self.lease(name, digest, options), images)
 
     def knowledge(self) -> dict[str, bytes]:
         """Every file that an answer of the head comes from: its path below tasks/, its bytes."""

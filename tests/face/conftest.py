@@ -99,7 +99,7 @@ def mark(journal: Journal, name: str, verdict: TaskState, reason: str, **more: A
 
 def queue(journal: Journal, name: str, digest: str = "") -> None:
     journal.jobs.accept(
-        task_id(name), name, fingerprint="f", digest=digest or name, ways=5, images=75, priority=0, spec={}
+        task_id(name), name, fingerprint="f", digest=digest or name, ways=5, images=75, priority=0, spec={"options": {}}
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from learnd.domain import Join
 from learnd.learning.grouped import grouped_head
 from learnd.learning.memory import Statistics, statistics
 from learnd.learning.unified import unified_head
@@ -102,3 +103,44 @@ def test_the_answer_does_not_depend_on_the_order_of_arrival() -> None:
     first, other = grouped_head(known), grouped_head(known[::-1])
     assert first.classes == other.classes
     assert torch.equal(first.log_posterior(features), other.log_posterior(features))
+
+
+def joined(known: tuple[Member, Statistics], *joins: Join) -> tuple[Member, Statistics]:
+    return replace(known[0], joins=joins), known[1]
+
+
+def test_joined_classes_are_answered_as_one_and_their_probabilities_add_up() -> None:
+    world = World()
+    photographs, glyphs = world.learn("photographs"), world.learn("glyphs")
+    apart = grouped_head([photographs, glyphs])
+    # One in either kind of features, so that nothing but their answers could be added up.
+    together = grouped_head([photographs, joined(glyphs, Join("a", "photographs", "b"))])
+    assert len(apart.classes) == 8
+    assert set(apart.classes) - set(together.classes) == {("glyphs", "a")}
+    places = [together.classes.index(pair) for pair in apart.classes if pair in together.classes]
+    for kind in ("photographs", "glyphs"):
+        features = world.features(kind, torch.arange(4).repeat_interleave(25))
+        before, after = apart.log_posterior(features).exp(), together.log_posterior(features).exp()
+        assert torch.allclose(after.sum(1), torch.ones(100, dtype=torch.float64))
+        both = apart.classes.index(("glyphs", "a")), apart.classes.index(("photographs", "b"))
+        before[:, both[1]] += before[:, both[0]]
+        before = before[:, [k for k in range(8) if k != both[0]]]
+        # The temperature is another one: what is not clear between the two is clear now.
+        assert (before.argmax(1) == after[:, places].argmax(1)).double().mean() >= 0.99
+
+
+def test_a_join_to_what_is_not_known_changes_nothing() -> None:
+    world = World()
+    photographs, glyphs = world.learn("photographs"), world.learn("glyphs")
+    features = world.features("glyphs", torch.arange(4))
+    waiting = grouped_head([photographs, joined(glyphs, Join("a", "birds", "b"))])
+    assert torch.equal(waiting.log_posterior(features), grouped_head([photographs, glyphs]).log_posterior(features))
+
+
+def test_joins_do_not_depend_on_the_order_of_arrival() -> None:
+    world = World()
+    known = [world.learn("photographs"), joined(world.learn("glyphs"), Join("a", "photographs", "b"))]
+    features = world.features("glyphs", torch.arange(4))
+    there, back = grouped_head(known), grouped_head(known[::-1])
+    assert there.classes == back.classes
+    assert torch.equal(there.log_posterior(features), back.log_posterior(features))

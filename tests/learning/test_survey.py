@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
+from learnd.domain import Join
 from learnd.identity import sha256_of
 from learnd.learning import heldout, memory
 from learnd.learning.bench import Bench
@@ -181,3 +183,21 @@ def test_a_class_of_one_image_cannot_be_left_out(school: School) -> None:
     )
     lonely = replace(own, count=own.count.clone().fill_(1))
     assert len(leave_one_out(head, "right", lonely)) == 0
+
+
+def test_an_image_of_a_joined_class_is_told_right_where_the_answer_is_the_class_it_is_joined_to() -> None:
+    draw = torch.Generator().manual_seed(0)
+    centres, labels = 3 * torch.randn(4, 16, generator=draw), torch.arange(4).repeat_interleave(12)
+
+    def seen() -> Tensor:
+        return centres[labels] + 0.3 * torch.randn(48, 16, generator=draw)
+
+    twins = [(Member(f"{n}-0", n, 1, "", "", ""), statistics(seen(), labels, list("abcd"))) for n in ("one", "two")]
+    held = HeldOut(tuple("abcd"), labels, {"identity": seen().float()})
+    apart = grouped_head(twins)
+    assert ask_held_out(apart, "two", held).double().mean() < 0.9  # half go to the twin
+    joins = tuple(Join(name, "one", name) for name in "abcd")
+    together = grouped_head([twins[0], (replace(twins[1][0], joins=joins), twins[1][1])])
+    for task, known in (("one", twins[0][1]), ("two", twins[1][1])):
+        assert ask_held_out(together, task, held).all()
+        assert leave_one_out(together, task, known).all()

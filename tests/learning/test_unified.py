@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from learnd.domain import Join
+from learnd.learning.grouped import grouped_head
 from learnd.learning.memory import Statistics, statistics, unit
-from learnd.learning.unified import UnifiedHead, _pool, _scale, _try, unified_head
+from learnd.learning.unified import UnifiedHead, _pool, _scale, _temperature, _try, unified_head
 from learnd.wire import Member
 
 WIDTH = 24
@@ -183,3 +186,24 @@ def test_a_thousand_tasks_are_told_apart_by_the_judges_that_can_be_afforded() ->
     head = unified_head([world.learn(task, 5) for task in range(1000)])
     assert len(head.classes) == 4000
     assert accuracy(head, world, 5) > 0.9
+
+
+def test_a_doubt_between_joined_classes_does_not_soften_the_answer() -> None:
+    draw = torch.Generator().manual_seed(0)
+    twins = 4 * torch.randn(500, 2, generator=draw)  # each likelier by chance alone
+    scores = torch.cat([twins, torch.full((500, 1), -30.0)], 1)
+    apart, together = (torch.tensor([right]).expand(500, -1) for right in ([0, -1], [0, 1]))
+    assert _temperature(scores, together)[0] < _temperature(scores, apart)[0] / 2
+
+
+def test_of_a_task_learnt_twice_and_joined_the_answers_are_sure() -> None:
+    world = World(tasks=1)
+    first, second = world.learn(0, 8), (member(1), world.learn(0, 8)[1])
+    joins = tuple(Join(name, "task 0", name) for name in "abcd")
+    features, labels = world.draw(0, 25)
+    for twin, sure in ((second[0], 0.5), (replace(second[0], joins=joins), 0.99)):
+        head = grouped_head([first, (twin, second[1])])
+        told = head.log_posterior({"identity": features})
+        assert float(told.exp().amax(1).mean()) == pytest.approx(sure, abs=0.12)
+        assert len(head.classes) == (4 if twin.joins else 8)
+        assert (told.argmax(1) % 4 == labels).double().mean() > 0.95

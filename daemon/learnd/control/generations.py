@@ -22,7 +22,7 @@ from learnd.control.eviction import ARCHIVES, vouch_for
 from learnd.control.history import Decision, Generation, Held, Network, StaleEpoch, Step
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
-from learnd.domain import SCHEMA, Report
+from learnd.domain import SCHEMA, Join, Report
 from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE, sha256_of, vouch
 from learnd.wire import BACKBONE, BackboneSpec, Consolidation, Member, Outcome
@@ -127,12 +127,13 @@ class Generations:
         Raises StateError where a manifest is damaged; the files themselves are for the reader to check.
         """
         found = [member for member in self._journal.members() if name in (None, member[2])]
-        return tuple(self._member(*member) for member in found)
+        joins = self._journal.history.joins.of_head()
+        return tuple(self._member(*member, joins.get(member[0], ())) for member in found)
 
-    def _member(self, task_id: str, revision: int, name: str) -> Member:
+    def _member(self, task_id: str, revision: int, name: str, joins: tuple[Join, ...]) -> Member:
         files = self.committed(task_id, revision)
         sums = files["statistics.safetensors"], files["adapted.safetensors"]
-        return Member(task_id, name, revision, str(self.tasks / task_id / str(revision)), *sums)
+        return Member(task_id, name, revision, str(self.tasks / task_id / str(revision)), *sums, joins)
 
     def committed(self, task_id: str, revision: int) -> dict[str, str]:
         """The files of a learnt revision, name -> sha256, by the manifest that the journal vouches for.
@@ -141,6 +142,18 @@ class Generations:
         """
         origin = self._journal.origin(task_id, revision)
         return self._manifest(*origin)["added"][f"{task_id}/{revision}"] if origin else {}
+
+    def report(self, task_id: str, revision: int) -> dict[str, Any] | None:
+        """The report of a learnt revision as plain JSON; None of one that was never learnt.
+
+        Raises StateError where it is not what was committed.
+        """
+        committed = self.committed(task_id, revision)
+        if not committed:
+            return None
+        path = self.tasks / task_id / str(revision) / "report.json"
+        vouch(path, committed[path.name])
+        return dict(json.loads(path.read_text()))
 
     def _manifest(self, number: int, epoch: int, digest: str) -> dict[str, Any]:
         path = self._manifest_path(number, epoch)
@@ -186,7 +199,7 @@ class Generations:
         backbone = self._journal.history.backbone_of(version)
         if backbone != self.backbone_hash():
             self._vouch_backbone(str(backbone))
-        if step.entering or step.leaving:
+        if step:
             restored = [held.folder for held in step.entering]
             generation = self._write(step, self._new_epoch(), restored=restored, backbone=backbone)
             self._journal.history.roll_back(version, generation, step)
@@ -226,6 +239,11 @@ class Generations:
         self._journal.history.consolidate(generation, step, network, sources, decision)
         self._retire()
         return generation
+
+    def join(self, step: Step, what: str) -> None:
+        """Classes are joined, or no longer, as a person asked; what: in a line."""
+        self._journal.history.join(self._write(step, self._new_epoch()), step, what)
+        self._retire()
 
     def forget(self, name: str) -> None:
         """Remove a task for good, from every version; to do it twice finishes what was left undone.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from learnd.control.database import Database
+from learnd.control.joins import Alias, Joins
 from learnd.control.taskbook import TaskBook
 from learnd.domain import TaskState
 from learnd.errors import LearndError, TaskError
@@ -52,10 +53,18 @@ class Held:
 
 @dataclass(frozen=True)
 class Step:
-    """What a generation changes: the revisions that enter the knowledge, and those that leave it."""
+    """What a generation changes: the revisions that enter the knowledge, and those that leave it.
+
+    made, ended: the aliases, which people asked for, that begin and end with it.
+    """
 
     entering: tuple[Held, ...] = ()
     leaving: tuple[Held, ...] = ()
+    made: tuple[Alias, ...] = ()
+    ended: tuple[Alias, ...] = ()
+
+    def __bool__(self) -> bool:
+        return any((self.entering, self.leaving, self.made, self.ended))
 
 
 @dataclass(frozen=True)
@@ -97,10 +106,11 @@ class Version:
 
 
 class History:
-    """The `generations`, `members` and `forgotten` tables."""
+    """The `generations`, `members` and `forgotten` tables, and what goes with a version."""
 
     def __init__(self, db: Database, book: TaskBook) -> None:
         self._db = db
+        self.joins = Joins(db)
         self._book = book
 
     @property
@@ -163,9 +173,12 @@ class History:
             what = f"version {version} cannot be returned to: a task that is forgotten had a part in its network"
             raise TaskError(what, remedy="learnd versions lists those that can")
         wanted, now = self.held_by(version), self.held_by(self.head)
+        joined, joined_now = self.joins.asked_at(version), self.joins.asked_at(self.head)
         return Step(
             tuple(held for key, held in wanted.items() if now.get(key) != held),
             tuple(held for key, held in now.items() if wanted.get(key) != held),
+            made=tuple(sorted(joined - joined_now, key=str)),
+            ended=tuple(sorted(joined_now - joined, key=str)),
         )
 
     def versions(self) -> list[Version]:
@@ -210,6 +223,7 @@ class History:
                 "INSERT INTO members VALUES (?, ?, ?, ?, ?, ?, NULL)",
                 *(held.id, held.revision, held.name, held.classes, held.bytes, number),
             )
+        self.joins.mark_changed(number, step.made, step.ended)
         self._db.put("head", str(number))
         if backbone is not None and backbone != self._db.get("backbone_hash"):
             row = self._db.one("SELECT sha256 FROM backbones WHERE hash = ?", backbone)
@@ -305,6 +319,12 @@ class History:
             self._mark_as_held(reason)
             self._db.note("rollback", f"version {generation.number} is what version {version} was")
 
+    def join(self, generation: Generation, step: Step, what: str) -> None:
+        """The classes that people joined, or no longer join; what: in a line."""
+        with self._db.transaction():
+            self.advance(generation, what, step)
+            self._db.note("joined" if step.made else "parted", f"version {generation.number}: {what}")
+
     def forget(
         self, task_id: str, name: str, generation: Generation | None, step: Step, backbone: str | None = None
     ) -> list[str]:
@@ -324,6 +344,7 @@ class History:
             self._db.run("DELETE FROM members WHERE task_id = ?", task_id)
             self._db.run("DELETE FROM surveys WHERE task_id = ?", task_id)
             self._db.run("DELETE FROM derived WHERE task_id = ?", task_id)
+            self.joins.mark_forgotten(task_id, name)
             self._db.run("DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE task_id = ?)", task_id)
             self._db.run("DELETE FROM jobs WHERE task_id = ?", task_id)
             self._leave_a_tombstone(task_id, name)
@@ -372,6 +393,7 @@ class History:
             self._db.run("DELETE FROM forgotten WHERE last < ?", oldest)
             held = "SELECT 1 FROM members m WHERE m.task_id = derived.task_id AND m.revision = derived.revision"
             self._db.run(f"DELETE FROM derived WHERE NOT EXISTS ({held})")
+            self.joins.mark_retired(oldest)
             base = "SELECT MAX(first) FROM foundations WHERE first <= ?"
             self._db.run(f"DELETE FROM foundations WHERE first < ({base})", oldest)
             self._db.run("DELETE FROM backbones WHERE hash NOT IN (SELECT hash FROM foundations) AND learners != '[]'")

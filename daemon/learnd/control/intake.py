@@ -19,6 +19,7 @@ from learnd.control.scan import OPTIONS, Kind, Scan, is_ignored, is_image, scan
 from learnd.domain import ImageFile, Problem, Severity, TaskOptions
 from learnd.errors import SettingsError
 from learnd.identity import digest_of_leaves, leaf_of, printable
+from learnd.joins import problems_of
 
 if TYPE_CHECKING:
     from learnd.settings import IntakeSettings
@@ -77,6 +78,7 @@ def inspect(
         *_own_name(folder.name),
         *layout.problems,
         *about_options,
+        *problems_of(options, folder.name, {file.class_name for file in layout.files}, OPTIONS),
         *contents.problems,
         *_conflicts(layout.files, contents.leaves),
     ]

@@ -15,7 +15,9 @@ from typing import Any
 from learnd.control.database import Database
 from learnd.control.history import LEARNED, Generation, History, StaleEpoch, Step
 from learnd.control.taskbook import TaskBook
-from learnd.domain import Problem, Report, TaskState
+from learnd.domain import Problem, Report, TaskOptions, TaskState
+from learnd.joins import joins_of
+from learnd.wire import from_json
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,8 @@ class Jobs:
         number = generation.number
         with self._db.transaction():
             self._history.advance(generation, LEARNED + lease.name, step)
+            options = from_json(TaskOptions, lease.spec["options"])
+            self._history.joins.mark_learnt(lease.id, lease.revision, joins_of(options, report.classes))
             self._end(lease, "done", "done", None)
             self._book.mark_state(lease.id, lease.revision, TaskState.LEARNED, "")
             self._db.run(

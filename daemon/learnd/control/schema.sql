@@ -112,10 +112,23 @@ CREATE TABLE IF NOT EXISTS surveys (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS surveys_by_task ON surveys (task_id, digest, version);
 
+-- Which classes are answered as another (joins.py).  Of a task.yaml: revision, that says so.  As asked for by a person:
+-- from version first to last, or until now where last is NULL.
+CREATE TABLE IF NOT EXISTS joins (
+    task_id  TEXT    NOT NULL,
+    class    TEXT    NOT NULL,
+    to_task  TEXT    NOT NULL,                   -- by name: it need not be known yet
+    to_class TEXT    NOT NULL,
+    revision INTEGER,
+    first    INTEGER,
+    last     INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS joins_by_task ON joins (task_id);
+
 -- What a command asks of the daemon that runs.
 CREATE TABLE IF NOT EXISTS requests (
     id       INTEGER PRIMARY KEY,
-    kind     TEXT    NOT NULL,                   -- rollback | forget | consolidate
+    kind     TEXT    NOT NULL,                   -- rollback | forget | alias | part | consolidate
     argument TEXT    NOT NULL,
     answer   TEXT                                -- JSON; NULL until it is carried out
 ) STRICT;

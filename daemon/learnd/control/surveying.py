@@ -7,7 +7,6 @@ that was lost, to a kill or a defect, has changed nothing.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from learnd.control.generations import Generations
 from learnd.control.journal import Journal
 from learnd.control.surveys import Finding, Share
 from learnd.errors import LearndError
-from learnd.identity import vouch
 from learnd.wire import Asked, Member, Outcome, Surveyed, SurveySpec
 
 HELDOUT = "heldout.safetensors"
@@ -68,9 +66,8 @@ class Surveying:
         self._notice("warning", f"version {version} could not be surveyed: {outcome.reason}")
 
     def _finding(self, member: Member, one: Surveyed) -> Finding:
-        path = Path(member.folder) / "report.json"
-        vouch(path, self._files(member)[path.name])
-        report = json.loads(path.read_text())
+        report = self._generations.report(member.id, member.revision)
+        assert report is not None  # a member was learnt
         tries = report["measured_images"]
         scoped = Share(round((report["accuracy"] or 0.0) * tries), tries, report["measured_on"])
         unified = Share(one.told.count("1"), len(one.told), one.measured_on)

@@ -1,4 +1,4 @@
-"""`learnd rollback` and `learnd forget`, carried out: by the daemon where one runs, else by the command itself.
+"""`learnd rollback`, `forget` and `alias`, carried out: by the daemon where one runs, else by the command itself.
 
 Only who holds the state's lock moves the head and removes files.  So a command that finds no daemon takes the lock; one
 that finds a daemon leaves a request in the journal, which the daemon's one thread carries out between two commits.
@@ -6,12 +6,14 @@ that finds a daemon leaves a request in the journal, which the daemon's one thre
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from learnd.control.aliasing import Aliasing
 from learnd.control.generations import Generations
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import StateHeld, hold, holder_of
@@ -47,11 +49,18 @@ class Undoing:
         self._generations = generations
 
     def do(self, kind: str, argument: str) -> Undone:
-        """Carry out "rollback" to a version, or "forget" a task.  To do it again changes nothing more.
+        """Carry out "rollback" to a version, "forget" a task, or "alias" or "part" classes (a JSON list of them).
 
-        Raises TaskError where there is no such version or task, StateError where the state does not allow it.
+        To do it again changes nothing more, but for "part".  Raises TaskError where there is no such version, task or
+        class, StateError where the state does not allow it.
         """
-        return self._roll_back(int(argument)) if kind == "rollback" else self._forget(argument)
+        if kind == "rollback":
+            return self._roll_back(int(argument))
+        if kind == "forget":
+            return self._forget(argument)
+        aliasing = Aliasing(self._journal, self._generations)
+        (aliasing.join if kind == "alias" else aliasing.part)(*json.loads(argument))
+        return Undone(self._journal.head)
 
     def _roll_back(self, version: int) -> Undone:
         step = self._generations.roll_back(version)
@@ -70,7 +79,7 @@ class Undoing:
 
     def serve(self, notice: Callable[[str, str], None]) -> None:
         """Carry out what commands have asked for, and answer.  notice(level, text) tells people."""
-        for request in self._journal.requests.pending("rollback", "forget"):
+        for request in self._journal.requests.pending("rollback", "forget", "alias", "part"):
             what = f"{request.kind} {request.argument}"
             try:
                 answer = {"undone": asdict(self.do(request.kind, request.argument))}

@@ -39,6 +39,7 @@ COMMANDS = {
     "history": Entry("history", "How well every task was told, version by version."),
     "rollback": Entry("undoing", "Make the knowledge what it was at an earlier version."),
     "consolidate": Entry("consolidating", "Let the shared network learn from what is kept of all tasks."),
+    "alias": Entry("aliasing", "Answer a class of one task as a class of another."),
     "forget": Entry("undoing", "Forget a task for good."),
     "plugins": Entry("plugins", "The algorithms that can be chosen from."),
     "meta-train": Entry("metatraining", "Learn to learn: train an algorithm or a backbone over many tasks."),

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from learnd.control.journal import Journal
     from learnd.settings import Settings
 
 COMPLETE = "_LEARND_COMPLETE"  # the variable in which a shell asks for completions
@@ -123,14 +124,35 @@ def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def complete_task(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The names of tasks that begin like this.  A shell that waits for them must not see an error."""
+    """The names of tasks that begin like this."""
+    names = _of_journal(ctx, lambda journal, _: [row.name for row in journal.tasks.all()])
+    return [CompletionItem(name) for name in dict.fromkeys(names) if name.startswith(incomplete)]
+
+
+def complete_class(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """What is known and begins like this: the tasks, and, of one that is written out, its classes as TASK/CLASS."""
+    task, slash, _ = incomplete.partition("/")
+
+    def names(journal: Journal, settings: Settings) -> list[str]:
+        from learnd.control.generations import Generations
+
+        if not slash:
+            return [f"{name}/" for _, _, name in journal.members()]
+        generations = Generations(settings.state, journal)
+        reports = [generations.report(one, revision) or {} for one, revision, name in journal.members() if name == task]
+        return [f"{task}/{name}" for report in reports for name in report["classes"]]
+
+    return [CompletionItem(name) for name in _of_journal(ctx, names) if name.startswith(incomplete)]
+
+
+def _of_journal(ctx: click.Context, read: Callable[[Journal, Settings], list[str]]) -> list[str]:
+    """A shell that waits for completions must not see an error: then there are none."""
     from learnd.errors import LearndError
     from learnd.face.snapshot import journal_if_any
 
     try:
-        with journal_if_any((ctx.find_object(Asked) or Asked()).settings()) as journal:
-            rows = journal.tasks.all() if journal else []
+        settings = (ctx.find_object(Asked) or Asked()).settings()
+        with journal_if_any(settings) as journal:
+            return read(journal, settings) if journal else []
     except LearndError:
         return []
-    names = dict.fromkeys(row.name for row in rows if row.name.startswith(incomplete))
-    return [CompletionItem(name) for name in names]

@@ -101,10 +101,19 @@ def task(data: Json) -> Iterator[RenderableType]:
         if row["detail"]:
             yield Text.assemble(("  the end of the worker's log:\n", "bold"), _indented(row["detail"]))
         yield ""
+    for one in data["joins"]:
+        yield f"  {join(one)}"
     happened = columns("when", "what", "message", flexible="message")
     for event in data["events"]:
         happened.add_row(moment(event["at"]), event["kind"], one_line(event["message"]))
     yield happened
+
+
+def join(one: Json) -> str:
+    """A class that is joined to another, in a line."""
+    waits = "" if one["in_force"] else "; it waits: that is not known"
+    line = f"{one['task']}/{one['class']} is answered as {one['to_task']}/{one['to_class']} ({one['by']}{waits})"
+    return printable(line)
 
 
 def _learned_line(row: Json) -> str:

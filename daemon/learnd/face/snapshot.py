@@ -11,12 +11,12 @@ import click
 
 from learnd.control.generations import Generations
 from learnd.control.history import LEARNED, Held, Version
+from learnd.control.joins import Alias
 from learnd.control.journal import JOURNAL, Journal, KnowledgeSize
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
 from learnd.control.taskbook import TaskRow
 from learnd.domain import PluginInfo, TaskState
-from learnd.identity import vouch
 from learnd.scalars import closest
 from learnd.settings import Settings
 from learnd.wire import to_json, to_json_all
@@ -179,23 +179,41 @@ def task(settings: Settings, journal: Journal, name: str) -> Json:
             "digest": row.digest,
             "problems": to_json_all(row.problems),
             "detail": row.detail,
-            "report": _report(journal, generations, row),
+            "report": generations.report(row.id, journal.history.form_of(row.id, row.revision)),
         }
         for row, row_json in zip(rows, tasks(rows), strict=True)
     ]
     events = [{"at": e.at, "kind": e.kind, "message": e.message} for e in journal.db.events(EVENTS, name)]
-    return {"name": name, "id": rows[-1].id, "revisions": revisions, "events": events}
+    joined = [one for one in joins(journal, settings) if name in (one["task"], one["to_task"])]
+    return {"name": name, "id": rows[-1].id, "revisions": revisions, "joins": joined, "events": events}
 
 
-def _report(journal: Journal, generations: Generations, row: TaskRow) -> Json | None:
-    """The report of a learnt revision, as it serves now.  Raises StateError where it is not what was committed."""
-    revision = journal.history.form_of(row.id, row.revision)
-    committed = generations.committed(row.id, revision)
-    if not committed:
-        return None
-    path = generations.tasks / row.id / str(revision) / "report.json"
-    vouch(path, committed[path.name])
-    return dict(json.loads(path.read_text()))
+def joins(journal: Journal, settings: Settings) -> list[Json]:
+    """Every class that is joined to another, as in `learnd alias --json`.
+
+    by: "task.yaml", or "alias", which a person asked for.  in_force: what it points to is known.
+    """
+    generations = Generations(settings.state, journal)
+    classes: dict[str, Sequence[str]] = {}
+    members = {member.name: member for member in generations.members()}
+    asked = journal.history.joins.asked_at(journal.head)
+    found: list[Json] = []
+    for name, member in sorted(members.items()):
+        for join in member.joins:
+            if join.task in members and join.task not in classes:
+                target = members[join.task]
+                classes[join.task] = (generations.report(target.id, target.revision) or {})["classes"]
+            found.append(
+                {
+                    "task": name,
+                    "class": join.class_name,
+                    "to_task": join.task,
+                    "to_class": join.other,
+                    "by": "alias" if Alias(member.id, join) in asked else "task.yaml",
+                    "in_force": join.other in classes.get(join.task, ()),
+                }
+            )
+    return found
 
 
 def known_task(journal: Journal | None, name: str) -> None:

@@ -4,6 +4,10 @@ The tasks that use one adapter are a group.  Which group an image belongs to is 
 every task is remembered; which class within the group, of the features under the group's own adapter:
 p(class | x) = p(group | x) p(class | x, group), as in a hierarchical mixture of experts (Jordan & Jacobs 1994).
 Without an adapter in use it is the unified head and nothing else.
+
+Joined classes are told apart as before, each in the features and from the images of its own task, and the probability
+of the one that they are answered as is the sum of theirs: a mixture, since the same thing may look different in two
+tasks.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from learnd.joins import answered_as, joined
 from learnd.learning.adapters import IDENTITY
 from learnd.learning.memory import Statistics
 from learnd.learning.unified import UnifiedHead, unified_head
@@ -32,17 +37,19 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupedHead:
-    """A classifier over K (task, class) pairs.  plain: over all of them; groups: by adapter, the identity has none."""
+    """A classifier over J (task, class) pairs, as which K >= J known ones are answered; K > J where some are joined.
+
+    plain: over all K; groups: by adapter, the identity has none.  classes: the J.  places: int64 (K,), which of them
+    each of plain.classes is answered as.
+    """
 
     plain: UnifiedHead
     groups: Mapping[str, Group]
-
-    @property
-    def classes(self) -> tuple[tuple[str, str], ...]:
-        return self.plain.classes
+    classes: tuple[tuple[str, str], ...]
+    places: Tensor
 
     def answer(self, features: Features) -> tuple[Tensor, Tensor]:
-        """log_posterior and novelty at once, for the work of one: (N, K), (N,)."""
+        """log_posterior and novelty at once, for the work of one: (N, J), (N,)."""
         plain, novelty = self.plain.answer(features[IDENTITY])  # (N, K), (N,)
         within: dict[str, Tensor] = {}
         for adapter, group in self.groups.items():
@@ -52,7 +59,7 @@ class GroupedHead:
         return self.combined(plain, within), novelty
 
     def combined(self, plain: Tensor, within: Mapping[str, Tensor]) -> Tensor:
-        """The answer (N, K) made of that of the plain head (N, K) and those of groups (N, K'), by adapter.
+        """The answer (N, J) made of that of the plain head (N, K) and those of groups (N, K'), by adapter.
 
         Within a group that says nothing the plain head's answer stands.
         """
@@ -60,10 +67,20 @@ class GroupedHead:
         for adapter, said in within.items():
             columns = self.groups[adapter].columns
             answer[:, columns] = plain[:, columns].logsumexp(1, keepdim=True) + said
-        return answer
+        return self._joined(answer)
+
+    def _joined(self, answer: Tensor) -> Tensor:
+        """The probabilities of joined classes are added up: (N, K) -> (N, J)."""
+        if len(self.classes) == len(self.places):
+            return answer
+        joined = answer.new_empty(len(answer), len(self.classes))
+        joined[:, self.places] = answer  # right but for joined classes
+        for place in (self.places.bincount() > 1).nonzero()[:, 0]:
+            joined[:, place] = answer[:, self.places == place].logsumexp(1)
+        return joined
 
     def log_posterior(self, features: Features) -> Tensor:
-        """float64 (N, K), normalised; features under the identity and under every adapter that has a group."""
+        """float64 (N, J), normalised; features under the identity and under every adapter that has a group."""
         return self.answer(features)[0]
 
     def novelty(self, features: Features) -> Tensor:
@@ -94,4 +111,7 @@ def grouped_head(members: Sequence[tuple[Member, Statistics]]) -> GroupedHead:
     for adapter, own in sorted(by_adapter.items()):
         head = unified_head(own)
         groups[adapter] = Group(head, torch.tensor([place[pair] for pair in head.classes]))
-    return GroupedHead(plain, groups)
+    answered = answered_as(plain.classes, joined(member for member, _ in members))
+    classes = tuple(dict.fromkeys(answered))
+    column = {pair: place for place, pair in enumerate(classes)}
+    return GroupedHead(plain, groups, classes, torch.tensor([column[pair] for pair in answered]))

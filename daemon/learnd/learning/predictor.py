@@ -142,7 +142,7 @@ def _answer(images: Tensor, bench: Bench, head: GroupedHead, scoped: Scoped | No
         return answers_of(head, features)
     backbone, own = bench.backbone.adapted(scoped.adapter), features[scoped.adapter]
     logits = classify(scoped.algorithm, backbone, scoped.state, images, len(scoped.classes), own)
-    task = head.classes[0][0]
+    task = head.plain.classes[0][0]  # of the one member
     pairs = tuple((task, name) for name in scoped.classes)
     return Answers(pairs, logits.double().log_softmax(1), head.unknown(features))
 

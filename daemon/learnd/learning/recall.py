@@ -135,7 +135,7 @@ def told_right(
     labels = task.labels[task.judged]
     scoped = logits.argmax(1).cpu() == labels
     rows = {name: values[task.judged.to(values.device)] for name, values in features.items()}
-    best = head.log_posterior(rows).argmax(1).tolist()
-    truth = [(task.member.name, task.classes[label]) for label in labels.tolist()]
-    unified = tuple(head.classes[column] == pair for column, pair in zip(best, truth, strict=True))
-    return tuple(scoped.tolist()), unified
+    place = {pair: int(answered) for pair, answered in zip(head.plain.classes, head.places, strict=True)}
+    truth = [place[task.member.name, task.classes[label]] for label in labels.tolist()]
+    unified = head.log_posterior(rows).argmax(1) == torch.tensor(truth)
+    return tuple(scoped.tolist()), tuple(unified.tolist())

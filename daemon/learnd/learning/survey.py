@@ -80,8 +80,8 @@ def ask_held_out(head: GroupedHead, task: str, held: heldout.HeldOut) -> Tensor:
         for adapter, group in head.groups.items()
         if adapter in features
     }
-    answer = head.combined(head.plain.log_posterior(features[IDENTITY]), within)  # (M, K)
-    return answer.argmax(1) == held.labels[rows] + _first(head.plain, task)
+    answer = head.combined(head.plain.log_posterior(features[IDENTITY]), within)  # (M, J)
+    return answer.argmax(1) == head.places[held.labels[rows] + _first(head.plain, task)]
 
 
 def leave_one_out(head: GroupedHead, task: str, own: Statistics) -> Tensor:
@@ -97,7 +97,7 @@ def leave_one_out(head: GroupedHead, task: str, own: Statistics) -> Tensor:
     if own.adapted is not None:
         group = head.groups[own.adapted.adapter]
         within = {own.adapted.adapter: group.head.left_out(_thinned(own.adapted, rows), _first(group.head, task))[0]}
-    return head.combined(plain, within).argmax(1) == owners
+    return head.combined(plain, within).argmax(1) == head.places[owners]
 
 
 def _aligned(own: Statistics) -> Statistics:

@@ -16,6 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from learnd.joins import Pair, answered_as, joined
 from learnd.learning.memory import Statistics, unit
 from learnd.wire import Member
 
@@ -109,6 +110,7 @@ class _Pool:
     spread: Tensor  # (D,) the variance along each
     residuals: Tensor  # (M, D)
     owners: Tensor  # (M,)
+    right: Tensor  # int64 (M, P): of each the classes that are answered as its own is, followed by -1
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,17 @@ def _pool(members: Sequence[tuple[Member, Statistics]]) -> _Pool:
     axes, spread = _principal([statistics.within for statistics in known], max(freedom, 1))
     residuals, owners = _judges(known, count)
     means = torch.cat([statistics.sum for statistics in known]) / count[:, None]
-    return _Pool(classes, count.double(), means @ axes, freedom, axes, spread, residuals @ axes, owners)
+    right = _alike(answered_as(classes, joined(member for member, _ in members)))[owners]
+    return _Pool(classes, count.double(), means @ axes, freedom, axes, spread, residuals @ axes, owners, right)
+
+
+def _alike(answered: Sequence[Pair]) -> Tensor:
+    """Given what each class is answered as, the places of all that are answered as it is, followed by -1: (K, P)."""
+    places: dict[Pair, list[int]] = {}
+    for place, pair in enumerate(answered):
+        places.setdefault(pair, []).append(place)
+    most = max(map(len, places.values()))
+    return torch.tensor([places[pair] + [-1] * (most - len(places[pair])) for pair in answered])
 
 
 def _principal(within: Sequence[Tensor], freedom: int) -> tuple[Tensor, Tensor]:
@@ -214,7 +226,7 @@ def _try(pool: _Pool, shrinkage: float) -> _Trial:
     tau = float((own / kept).mean())
     distances = distances - tau / pool.count  # (M, K)
     distances[rows, owners] = own - tau / (count - 1)
-    temperature, loss = _temperature(distances / -2, owners)
+    temperature, loss = _temperature(distances / -2, pool.right)
     return _Trial(shrinkage, temperature, loss, tau, distances.amin(1))
 
 
@@ -236,24 +248,24 @@ def _left_out(
     return distances, kept.square() * (length + gain * length.square())
 
 
-def _temperature(scores: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The temperature with the lowest cross-entropy, and that; scores (M, K), labels (M,).
+def _temperature(scores: Tensor, right: Tensor) -> tuple[float, float]:
+    """The temperature with the lowest cross-entropy, and that; scores (M, K), the right columns (M, P), -1 is none.
 
     Targets are softened by 1 / (M + 2) (Platt 1999), so that it stays finite where all were told right.  The loss is
     convex in 1 / temperature, so a golden-section search over its logarithm finds the one minimum.
     """
-    soft = 1 / (len(labels) + 2)
+    soft = 1 / (len(right) + 2)
     relative = (scores - scores.amax(1, keepdim=True)).float()  # (M, K); float32 is twice as fast, and enough here
 
     def loss(log_temperature: float) -> float:
         logs = (relative / math.exp(log_temperature)).log_softmax(1)  # (M, K)
-        right = logs.gather(1, labels[:, None]).mean()
-        return float(-(1 - soft) * right - soft * logs.mean())
+        told = logs.gather(1, right.clamp_min(0)).masked_fill(right < 0, -math.inf).logsumexp(1).mean()
+        return float(-(1 - soft) * told - soft * logs.mean())
 
     low, high = (math.log(limit) for limit in TEMPERATURES)
     while high - low > 0.05:
-        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-        low, high = (low, right) if loss(left) < loss(right) else (left, high)
+        lower, upper = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        low, high = (low, upper) if loss(lower) < loss(upper) else (lower, high)
     middle = (low + high) / 2
     return math.exp(middle), loss(middle)
 
