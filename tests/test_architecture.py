@@ -54,6 +54,7 @@ CONTROL = [
     "learnd.control.database",
     "learnd.control.taskbook",
     "learnd.control.joins",
+    "learnd.control.relations",
     "learnd.control.history",
     "learnd.control.jobs",
     "learnd.control.requests",
@@ -114,6 +115,7 @@ LEARNING = [
     "learnd.learning.memory",
     "learnd.learning.unified",
     "learnd.learning.grouped",
+    "learnd.learning.relations",
     "learnd.learning.heldout",
     # a task learnt, a question answered
     "learnd.learning.finding",

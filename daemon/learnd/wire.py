@@ -191,6 +191,36 @@ class Surveyed:
 
 
 @dataclass(frozen=True)
+class Near:
+    """A task, and how far it is from another: a Bhattacharyya distance, 0 or more."""
+
+    task: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A class that nearly coincides with the class other of a task.
+
+    ratio: their squared distance by that of two halves of one class; about 1 where they are one and the same.
+    """
+
+    class_name: str
+    task: str
+    other: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Related:
+    """What a survey found a task to be like.  nearest: a few tasks, the nearest first."""
+
+    id: str
+    nearest: tuple[Near, ...]
+    twins: tuple[Twin, ...]
+
+
+@dataclass(frozen=True)
 class ExportSpec:
     """Write the backbone that the worker holds to out/backbone.safetensors."""
 
@@ -239,6 +269,7 @@ class Outcome:
     files: dict[str, str] = field(default_factory=dict)
     predictions: tuple[Prediction, ...] = ()
     surveyed: tuple[Surveyed, ...] = ()
+    related: tuple[Related, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from learnd.control.database import Database
 from learnd.control.joins import Alias, Joins
+from learnd.control.relations import Relations
 from learnd.control.taskbook import TaskBook
 from learnd.domain import TaskState
 from learnd.errors import LearndError, TaskError
@@ -111,6 +112,7 @@ class History:
     def __init__(self, db: Database, book: TaskBook) -> None:
         self._db = db
         self.joins = Joins(db)
+        self.relations = Relations(db)
         self._book = book
 
     @property
@@ -345,6 +347,7 @@ class History:
             self._db.run("DELETE FROM surveys WHERE task_id = ?", task_id)
             self._db.run("DELETE FROM derived WHERE task_id = ?", task_id)
             self.joins.mark_forgotten(task_id, name)
+            self.relations.mark_forgotten(task_id)
             self._db.run("DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE task_id = ?)", task_id)
             self._db.run("DELETE FROM jobs WHERE task_id = ?", task_id)
             self._leave_a_tombstone(task_id, name)

@@ -112,6 +112,22 @@ CREATE TABLE IF NOT EXISTS surveys (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS surveys_by_task ON surveys (task_id, digest, version);
 
+-- Which tasks are near to one another, and which of their classes seem to be one, as the newest survey of each found.
+CREATE TABLE IF NOT EXISTS nearest (
+    task_id  TEXT NOT NULL,
+    other_id TEXT NOT NULL,
+    distance REAL NOT NULL,
+    PRIMARY KEY (task_id, other_id)
+) STRICT;
+CREATE TABLE IF NOT EXISTS twins (
+    task_id     TEXT NOT NULL,
+    class       TEXT NOT NULL,
+    other_id    TEXT NOT NULL,
+    other_class TEXT NOT NULL,
+    ratio       REAL NOT NULL,
+    PRIMARY KEY (task_id, class)
+) STRICT;
+
 -- Which classes are answered as another (joins.py).  Of a task.yaml: revision, that says so.  As asked for by a person:
 -- from version first to last, or until now where last is NULL.
 CREATE TABLE IF NOT EXISTS joins (

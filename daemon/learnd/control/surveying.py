@@ -60,6 +60,8 @@ class Surveying:
             try:
                 found = [self._finding(self._asked[one.id], one) for one in outcome.surveyed]
                 self._journal.surveys.record(version, found)
+                ids = {name: task_id for task_id, _, name in self._journal.members()}
+                self._journal.history.relations.record(version, outcome.related, ids)
                 return
             except (LearndError, OSError) as error:
                 outcome = Outcome("failed", str(error))

@@ -42,14 +42,15 @@ def alias(asked: Asked, source: str | None, target: str | None, remove: str | No
             return
     with snapshot.journal_if_any(asked.settings()) as journal:
         found = snapshot.joins(journal, asked.settings()) if journal else []
+        alike = snapshot.twins(journal) if journal else []
         version = journal.head if journal else 0
     if as_json:
-        screen.print_json({"version": version, "joins": found})
-    elif found:
-        from learnd.face import report
+        screen.print_json({"version": version, "joins": found, "suggested": alike})
+        return
+    from learnd.face import report
 
-        screen.say("\n".join(map(report.join, found)))
-    else:
+    screen.show(*map(report.join, found), *map(report.twin, alike))
+    if not found:
         screen.say("no class is joined to another")
 
 

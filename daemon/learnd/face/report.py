@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +102,13 @@ def task(data: Json) -> Iterator[RenderableType]:
         if row["detail"]:
             yield Text.assemble(("  the end of the worker's log:\n", "bold"), _indented(row["detail"]))
         yield ""
+    if data["nearest"]:
+        near = ", ".join(f"{printable(one['task'])} ({one['distance']:.2f})" for one in data["nearest"])
+        yield f"  nearest tasks: {near}"
     for one in data["joins"]:
         yield f"  {join(one)}"
+    for one in data["twins"]:
+        yield f"  {twin(one)}"
     happened = columns("when", "what", "message", flexible="message")
     for event in data["events"]:
         happened.add_row(moment(event["at"]), event["kind"], one_line(event["message"]))
@@ -114,6 +120,12 @@ def join(one: Json) -> str:
     waits = "" if one["in_force"] else "; it waits: that is not known"
     line = f"{one['task']}/{one['class']} is answered as {one['to_task']}/{one['to_class']} ({one['by']}{waits})"
     return printable(line)
+
+
+def twin(one: Json) -> str:
+    """A join that is suggested, in a line."""
+    pair = (f"{one['task']}/{one['class']}", f"{one['to_task']}/{one['to_class']}")
+    return printable(f"{pair[0]} looks like {pair[1]}; if they are one: learnd alias {shlex.join(pair)}")
 
 
 def _learned_line(row: Json) -> str:

@@ -16,7 +16,8 @@ from learnd.control.journal import JOURNAL, Journal, KnowledgeSize
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
 from learnd.control.taskbook import TaskRow
-from learnd.domain import PluginInfo, TaskState
+from learnd.domain import Join, PluginInfo, TaskState
+from learnd.joins import answered_as
 from learnd.scalars import closest
 from learnd.settings import Settings
 from learnd.wire import to_json, to_json_all
@@ -185,7 +186,40 @@ def task(settings: Settings, journal: Journal, name: str) -> Json:
     ]
     events = [{"at": e.at, "kind": e.kind, "message": e.message} for e in journal.db.events(EVENTS, name)]
     joined = [one for one in joins(journal, settings) if name in (one["task"], one["to_task"])]
-    return {"name": name, "id": rows[-1].id, "revisions": revisions, "joins": joined, "events": events}
+    return {
+        "name": name,
+        "id": rows[-1].id,
+        "revisions": revisions,
+        "nearest": to_json_all(journal.history.relations.nearest(rows[-1].id)),
+        "twins": [one for one in twins(journal) if name in (one["task"], one["to_task"])],
+        "joins": joined,
+        "events": events,
+    }
+
+
+def twins(journal: Journal) -> list[Json]:
+    """Classes of different tasks that nearly coincide and are not joined, those that are most alike first."""
+    joins = {(name, one.class_name): (one.task, one.other) for name, found in _joins(journal) for one in found}
+    likely = journal.history.relations.twins()
+    pairs = [((one.task, one.twin.class_name), (one.twin.task, one.twin.other)) for one in likely]
+    answered = iter(answered_as([*joins.values(), *(side for pair in pairs for side in pair)], joins)[len(joins) :])
+    apart = [left != right for left, right in zip(answered, answered, strict=True)]
+    return [
+        {
+            "task": one.task,
+            "class": one.twin.class_name,
+            "to_task": one.twin.task,
+            "to_class": one.twin.other,
+            "ratio": one.twin.ratio,
+        }
+        for one, is_apart in zip(likely, apart, strict=True)
+        if is_apart
+    ]
+
+
+def _joins(journal: Journal) -> list[tuple[str, tuple[Join, ...]]]:
+    joins = journal.history.joins.of_head()
+    return [(name, joins.get(task_id, ())) for task_id, _, name in journal.members()]
 
 
 def joins(journal: Journal, settings: Settings) -> list[Json]:

@@ -1,7 +1,8 @@
 """A survey job: how well is each task told among everything that is known now?  One row of the matrix R[i, j].
 
 Where a task has held-out images their kept features are asked about; else every image that it remembers as it is, each
-left out in turn in closed form.  No image is decoded, and no plugin is called.  A survey makes way for any other job.
+left out in turn in closed form.  And what is each task like?  No image is decoded, and no plugin is called.  A survey
+makes way for any other job.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from learnd.learning.adapters import IDENTITY
 from learnd.learning.bench import Bench, Progress
 from learnd.learning.grouped import GroupedHead, grouped_head
 from learnd.learning.memory import Statistics
+from learnd.learning.relations import Relations
 from learnd.learning.unified import UnifiedHead
-from learnd.wire import Member, Outcome, Surveyed, SurveySpec
+from learnd.wire import Member, Outcome, Related, Surveyed, SurveySpec
 
 QUESTIONS = 256  # of a task at most, evenly spread over its classes
 
@@ -39,7 +41,9 @@ def survey(spec: SurveySpec, bench: Bench, progress: Progress, dropped: Callable
             path = Path(member.folder) / "statistics.safetensors"
             known.append((member, memory.load(path, bench.backbone.hash, member.statistics)))
         _go_on(dropped)
-        return Outcome("done", surveyed=_ask_each(spec, grouped_head(known), known, bench, dropped))
+        head = grouped_head(known)
+        surveyed = _ask_each(spec, head, known, bench, dropped)
+        return Outcome("done", surveyed=surveyed, related=_relate_each(spec, head, known, dropped))
     except _MakeWay as error:
         return Outcome("dropped", reason=str(error))
     except StateError as error:
@@ -68,6 +72,21 @@ def _ask_each(
             found.append(Surveyed(member.id, "query", _bits(ask_held_out(head, member.name, held))))
         elif len(told := leave_one_out(head, member.name, own)):
             found.append(Surveyed(member.id, "leave-one-out", _bits(told)))
+    return tuple(found)
+
+
+def _relate_each(
+    spec: SurveySpec, head: GroupedHead, known: list[tuple[Member, Statistics]], dropped: Callable[[], bool]
+) -> tuple[Related, ...]:
+    """What each of those that are asked about is like."""
+    names = {member.id: member.name for member, _ in known}
+    ordered = sorted(known, key=lambda pair: (pair[0].id, pair[0].revision))  # as the head has them
+    relations = Relations(head, torch.cat([own.count for _, own in ordered]))
+    found = []
+    for asked in spec.asked:
+        _go_on(dropped)
+        name = names[asked.id]
+        found.append(Related(asked.id, relations.nearest(name), relations.twins(name)))
     return tuple(found)
 
 
