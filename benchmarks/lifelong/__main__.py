@@ -6,6 +6,7 @@
     python -m benchmarks.lifelong unknown [--seeds 5] [--backbone conv4]
     python -m benchmarks.lifelong mixed [--tasks 40] [--steps 40] [--seed 1]
     python -m benchmarks.lifelong growth [--tasks 2000]
+    python -m benchmarks.lifelong relations
 
 Exits with 1 where a figure falls short.
 """
@@ -17,7 +18,7 @@ import argparse
 import torch
 
 from benchmarks.figures import conclude
-from benchmarks.lifelong import alphabets, growth, matrix, mixed, omniglot600, unknown
+from benchmarks.lifelong import alphabets, growth, matrix, mixed, omniglot600, relations, unknown
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--tasks", type=int, default=growth.TASKS)
     command = commands.add_parser("matrix", help=(matrix.__doc__ or "").splitlines()[0])
     command.add_argument("--tasks", type=int, default=matrix.TASKS, help="at least 2, at most 20")
+    commands.add_parser("relations", help=(relations.__doc__ or "").splitlines()[0])
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     if options.command == "omniglot600":
@@ -50,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         figures = mixed.figures(options.tasks, options.steps, options.seed)
     elif options.command == "growth":
         figures = growth.figures(options.tasks)
+    elif options.command == "relations":
+        figures = relations.figures()
     elif options.command == "matrix":
         figures = matrix.figures(options.tasks)
     else:

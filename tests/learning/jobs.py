@@ -46,7 +46,7 @@ def learn_spec(folder: Path, out: Path, options: TaskOptions | None = None, name
 def member_of(spec: LearnSpec) -> Member:
     """What was learnt by the job, as the knowledge would hold it."""
     sums = [sha256_of(Path(spec.out, f"{name}.safetensors")) for name in ("statistics", "adapted")]
-    return Member(spec.id, spec.name, spec.revision, spec.out, *sums)
+    return Member(spec.id, spec.name, spec.revision, spec.out, sums[0], sums[1])
 
 
 def predict_spec(
