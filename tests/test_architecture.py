@@ -53,6 +53,7 @@ CONTROL = [
     "learnd.control.lock",
     "learnd.control.database",
     "learnd.control.taskbook",
+    "learnd.control.archives",
     "learnd.control.joins",
     "learnd.control.relations",
     "learnd.control.history",

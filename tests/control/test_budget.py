@@ -5,9 +5,13 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import pytest
+
+from learnd.control import budget as rooms
 from learnd.control.budget import Budget
-from learnd.control.eviction import archives_below, bytes_of
+from learnd.control.eviction import ARCHIVES
 from tests.control.archives import counted, packed
+from tests.control.consolidations import consolidate, found
 from tests.control.home import Home
 
 IMAGES = {"cats": {"a": 8}, "dogs": {"b": 4, "c": 4}, "owls": {"d": 6}}
@@ -17,8 +21,16 @@ def learn(home: Home, name: str) -> None:
     home.learn(name, images=packed(IMAGES[name], seed=len(name) + ord(name[0])))
 
 
+def archives(home: Home) -> list[Path]:
+    return sorted(path for name in ARCHIVES for path in home.generations.tasks.glob(f"*/*/{name}"))
+
+
+def total(home: Home) -> int:
+    return sum(archive.stat().st_size for archive in archives(home))
+
+
 def kept(home: Home) -> dict[str, dict[str, int]]:
-    return {path.parent.parent.name: counted(path) for path in archives_below(home.generations.tasks)}
+    return {path.parent.parent.name: counted(path) for path in archives(home)}
 
 
 class Told:
@@ -40,7 +52,7 @@ def test_without_need_nothing_goes(tmp_path: Path) -> None:
     for most in (0, 100_000):
         budget(home, most).tick()
     assert kept(home) == IMAGES
-    assert home.journal.db.get("quota") is None
+    assert all(one.kept is None for own in home.journal.history.archives.all().values() for one in own)
 
 
 def test_what_is_kept_depends_on_the_tasks_and_not_on_their_order(tmp_path: Path) -> None:
@@ -52,8 +64,8 @@ def test_what_is_kept_depends_on_the_tasks_and_not_on_their_order(tmp_path: Path
         for name in order:
             learn(home, name)
             looked_after.tick()
-        assert bytes_of(archives_below(home.generations.tasks)) <= 4000
-        found.append([path.read_bytes() for path in archives_below(home.generations.tasks)])
+        assert total(home) <= 4000
+        found.append([path.read_bytes() for path in archives(home)])
         counts = kept(home)
     assert all(one == found[0] for one in found)
     assert len({n for classes in counts.values() for n in classes.values()}) == 1  # balanced over all classes
@@ -64,39 +76,122 @@ def test_what_went_is_said(tmp_path: Path) -> None:
     learn(home, "cats")
     budget(home, 1000, told).tick()
     (line,) = told.lines
-    assert line.startswith("warning: 3 images of a class are kept to learn from")
-    assert "5 images" in line
-    assert home.journal.db.events(1)[0].kind == "evicted"
+    assert line.startswith("warning: 5 images of cats (")
+    assert "memory.max_bytes is 1,000, so 3 images of a class are kept to learn from" in line
+    (event,) = home.journal.db.events(1)
+    assert (event.kind, event.task) == ("evicted", "cats")
+    assert home.journal.size().bytes == sum(f.stat().st_size for f in home.generations.tasks.glob("cats/1/*"))
 
 
 def test_a_start_finishes_what_a_kill_cut_off(tmp_path: Path) -> None:
     home = Home(tmp_path)
     learn(home, "cats")
-    with home.journal.db.transaction():
-        home.journal.db.put("quota", "[2, 0]")  # as of a daemon that was killed before it could trim
-    budget(home, 1000).tick()
+    budget(home, 0).tick()
+    home.journal.history.archives.trim([("cats", 1)], "exemplars.zip", 2)  # and then it was killed
+    budget(home, 100_000).tick()
     assert kept(home) == {"cats": {"a": 2}}
+    assert home.generations.verify() == 4
 
 
-def test_room_that_a_forgotten_task_leaves_is_used_before_more_goes(tmp_path: Path) -> None:
+def test_a_limit_that_was_once_too_low_cuts_no_later_task(tmp_path: Path) -> None:
+    home, told = Home(tmp_path), Told()
+    learn(home, "cats")
+    budget(home, 1000).tick()
+    looked_after = budget(home, 100_000, told)
+    looked_after.tick()
+    learn(home, "dogs")
+    looked_after.tick()
+    assert kept(home) == {"cats": {"a": 3}, "dogs": IMAGES["dogs"]}
+    assert told.lines == []
+
+
+def test_the_room_that_a_forgotten_task_leaves_is_used(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    looked_after = budget(home, 5200)
+    looked_after = budget(home, 5000)
     for name in ("cats", "dogs"):
         learn(home, name)
         looked_after.tick()
     home.generations.forget("cats")
+    looked_after.tick()
     learn(home, "owls")
     looked_after.tick()
-    assert kept(home) == {"dogs": IMAGES["dogs"], "owls": IMAGES["owls"]}
+    assert kept(home)["owls"] == IMAGES["owls"]
+    assert total(home) <= 5000
 
 
-def test_a_damaged_archive_stops_nothing(tmp_path: Path) -> None:
+def test_a_task_that_comes_while_there_is_no_room_is_held_to_the_same_and_that_is_said(tmp_path: Path) -> None:
+    home, told = Home(tmp_path), Told()
+    looked_after = budget(home, 2600, told)
+    for name in ("cats", "owls"):
+        learn(home, name)
+        looked_after.tick()
+    assert kept(home) == {"cats": {"a": 4}, "owls": {"d": 4}}
+    assert [event.task for event in home.journal.db.events(9) if event.kind == "evicted"] == [None]
+    assert "6 images of 2 tasks" in told.lines[-1]
+
+
+def test_a_damaged_archive_is_named_and_the_others_are_looked_after(tmp_path: Path) -> None:
     home, told = Home(tmp_path), Told()
     learn(home, "cats")
-    (path,) = archives_below(home.generations.tasks)
-    path.write_bytes(b"no zip" * 500)
+    learn(home, "owls")
+    (home.generations.tasks / "cats" / "1" / "exemplars.zip").write_bytes(b"no zip" * 500)
     budget(home, 1000, told).tick()
-    assert told.lines[0].startswith("error: kept images are over memory.max_bytes, and cannot be removed")
+    assert told.lines[0].startswith("error: kept images that cannot be looked after")
+    assert "cats/1/exemplars.zip" in told.lines[0]
+    assert counted(home.generations.tasks / "owls" / "1" / "exemplars.zip") == {"d": 3}
+
+
+def test_what_two_revisions_share_is_counted_once_and_stays_shared(tmp_path: Path) -> None:
+    home, told = Home(tmp_path), Told()
+    found(home)
+    learn(home, "cats")
+    budget(home, 2500).tick()
+    consolidate(home, 1)
+    first, second = archives(home)
+    second.unlink()
+    second.hardlink_to(first)  # as a consolidation takes them over
+    budget(home, 2500, told).tick()
+    assert told.lines == []
+    budget(home, 1000, told).tick()
+    assert second.stat().st_ino == first.stat().st_ino
+    assert counted(second) == {"a": 3}
+    assert home.generations.verify() == 8
+
+
+def test_it_takes_a_moment_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, told = Home(tmp_path), Told()
+    for name in IMAGES:
+        learn(home, name)
+    monkeypatch.setattr(rooms, "SLICE", -1.0)  # time for one alone
+    looked_after = budget(home, 2000, told)
+    sizes = []
+    while not looked_after.settled:
+        looked_after.tick()
+        sizes.append(total(home))
+    assert len(set(sizes)) == 3
+    assert sizes[-1] <= 2000
+    assert len(told.lines) == 1  # once all of it is done
+
+
+def test_on_a_full_disk_it_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, told = Home(tmp_path), Told()
+    learn(home, "cats")
+    looked_after = budget(home, 1000, told)
+    with monkeypatch.context() as patch:
+        patch.setattr("learnd.control.eviction.write_durably", full)
+        looked_after.tick()
+        looked_after.tick()
+    (line,) = told.lines
+    assert line.startswith("error: kept images are over memory.max_bytes, and cannot be removed now")
+    assert looked_after.settled  # for now
+    monkeypatch.setattr(rooms, "NO_ROOM_SECONDS", 0.0)
+    looked_after._retry_at = 0.0
+    looked_after.tick()
+    assert kept(home) == {"cats": {"a": 3}}
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
 
 
 def test_a_revision_whose_images_were_evicted_can_come_back(tmp_path: Path) -> None:

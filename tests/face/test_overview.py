@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from learnd.control.budget import Budget
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.domain import AdapterScore, TaskState
@@ -258,3 +261,20 @@ def test_a_name_cannot_steer_the_terminal(learnd: Command, home: Path) -> None:
     assert "evil\\x1b[2J" in learnd("tasks").out
     assert "\x1b" not in learnd("show", "evil\x1b[2J").out
     assert json.loads(learnd("tasks", "--json").out)["tasks"][0]["name"] == "evil\x1b[2J"
+
+
+def test_show_says_how_many_images_are_kept(learnd: Command, state: Path) -> None:
+    def learnt() -> Any:
+        return next(row for row in learnd("show", "birds", "--json").json["revisions"] if row["report"])
+
+    assert learnt()["kept"] is None  # nobody has counted yet
+    with closing(Journal(state / JOURNAL)) as journal:
+        budget = Budget(journal, state / "tasks", 0, lambda *_: None)
+        budget.tick()
+        whole = learnt()
+        assert whole["kept"]["evicted"] == 0
+        assert f"{whole['kept']['exemplars']} of {whole['report']['images']} images kept" in learnd("show", "birds").out
+        Budget(journal, state / "tasks", 1, lambda *_: None).tick()
+    kept = learnt()["kept"]
+    assert kept == {"exemplars": 0, "held_out": 0, "evicted": whole["kept"]["exemplars"]}
+    assert f"{kept['evicted']} had to go for memory.max_bytes" in learnd("show", "birds").out

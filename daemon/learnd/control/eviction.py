@@ -2,18 +2,20 @@
 
 An archive holds, of each class, images under the sha256 of their own bytes ("<class>/<sha256>.png"): each vouches for
 itself, which is why an archive may lose some and still be trusted.  All archives keep the same number of images of each
-class, those of the smallest sha256, and that number is the largest that fits.  So what is kept depends on the tasks
-that are known and not on the order in which they came.  Held-out images go last: they are what a new network is judged
-by.
+class, those of the smallest sha256, and that number is the largest that fits, reckoned as if none had lost any yet.  So
+what is kept of a task depends on the tasks that are known and not on the order in which they came.  Held-out images go
+last: they are what a new network is judged by.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from learnd.control.durable import write_durably
@@ -25,6 +27,8 @@ ARCHIVES = (EXEMPLARS, HELD_OUT)
 # Bytes of a zip: an image's name stands in it twice, each time with a header; and what ends it.
 HEADERS, END = 30 + 46, 22
 
+Sizes = Mapping[str, Sequence[int]]  # of each class the bytes that each image takes in an archive, by order of sha256
+
 
 @dataclass(frozen=True)
 class Quota:
@@ -33,8 +37,8 @@ class Quota:
     exemplars: int
     held_out: int
 
-    def of(self, archive: Path) -> int:
-        return self.exemplars if archive.name == EXEMPLARS else self.held_out
+    def of(self, name: str) -> int:
+        return self.exemplars if name == EXEMPLARS else self.held_out
 
     def tighter(self) -> Iterator[Quota]:
         """All that keep less, each one image a class less than the one before; the last keeps nothing."""
@@ -45,74 +49,94 @@ class Quota:
             yield Quota(0, 0)
 
 
-@dataclass(frozen=True)
-class Evicted:
-    """What an eviction has taken."""
+@dataclass
+class Levels:
+    """What archives take, level by level: bytes[name][i] is that of the i-th image of every class of all of them."""
 
-    images: int
-    bytes: int
+    archives: int = 0
+    bytes: dict[str, list[int]] = field(default_factory=lambda: {name: [] for name in ARCHIVES})
 
+    def add(self, name: str, sizes: Sizes, times: int = 1) -> None:
+        """One archive more; times -1: one less."""
+        levels = self.bytes[name]
+        for own in sizes.values():
+            levels += [0] * (len(own) - len(levels))
+            for level, size in enumerate(own):
+                levels[level] += times * size
+        self.archives += times
 
-def archives_below(tasks: Path) -> list[Path]:
-    """The archives of every revision that the state holds, in sorted order."""
-    return sorted(path for name in ARCHIVES for path in tasks.glob(f"*/*/{name}"))
+    def total(self, quota: Quota) -> int:
+        """The bytes of all archives under a quota."""
+        return END * self.archives + sum(sum(levels[: quota.of(name)]) for name, levels in self.bytes.items())
 
+    def largest(self) -> Quota:
+        """A quota under which everything stays."""
+        return Quota(*(len(self.bytes[name]) for name in ARCHIVES))
 
-def bytes_of(archives: Iterable[Path]) -> int:
-    return sum(archive.stat().st_size for archive in archives)
-
-
-def largest(archives: Iterable[Path]) -> Quota:
-    """A quota under which all that is there stays.  Raises StateError where an archive cannot be read."""
-    most = dict.fromkeys(ARCHIVES, 0)
-    for archive in archives:
-        most[archive.name] = max([most[archive.name], *map(len, _sizes(archive).values())])
-    return Quota(most[EXEMPLARS], most[HELD_OUT])
-
-
-def fitting(archives: Sequence[Path], quota: Quota, most: int) -> Quota:
-    """The first quota, from this one on, under which all archives together have at most so many bytes.
-
-    Raises StateError where an archive cannot be read.
-    """
-    sizes = [(archive, _sizes(archive)) for archive in archives]
-
-    def total(quota: Quota) -> int:
-        images = sum(sum(own[: quota.of(archive)]) for archive, classes in sizes for own in classes.values())
-        return images + END * len(sizes)
-
-    for one in (quota, *quota.tighter()):
-        if total(one) <= most:
-            return one
-    return Quota(0, 0)  # empty archives have a few bytes, too
+    def fitting(self, most: int) -> Quota:
+        """The first quota under which all archives together have at most so many bytes."""
+        whole = self.largest()
+        fits = (one for one in (whole, *whole.tighter()) if self.total(one) <= most)
+        return next(fits, Quota(0, 0))  # empty archives have a few bytes, too
 
 
-def trim(archive: Path, most: int) -> Evicted:
-    """Keep so many images of each class, those of the smallest sha256; after a crash, all or so many are there.
+def archives_in(folder: Path) -> list[Path]:
+    """The archives of a revision."""
+    return [folder / name for name in ARCHIVES if (folder / name).is_file()]
 
-    Raises StateError where the archive cannot be read, OSError where it cannot be written.
+
+def sizes_of(archive: Path) -> dict[str, list[int]]:
+    """Of each class the bytes that each image takes, by order of sha256.  Raises StateError where it cannot be read."""
+    with _Opened(archive) as opened:
+        return {
+            name: [one.compress_size + 2 * len(one.filename.encode()) + HEADERS for one in own]
+            for name, own in _by_class(opened).items()
+        }
+
+
+def trim(archive: Path, most: int, twins: Iterable[Path] = ()) -> int:
+    """Keep so many images of each class, those of the smallest sha256.  Returns how many bytes of the file went.
+
+    twins: other names of the same file, which stay such.  After a crash each name has all or so many.  Raises
+    StateError where the archive cannot be read, OSError where it cannot be written.
     """
     with _Opened(archive) as whole:
         kept = [one for own in _by_class(whole).values() for one in own[:most]]
-        gone = len(whole.infolist()) - len(kept)
-        if not gone:
-            return Evicted(0, 0)
+        if len(kept) == len(whole.infolist()):
+            return 0
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as smaller:
             for one in sorted(kept, key=lambda one: one.filename):
                 smaller.writestr(one, whole.read(one))
     before = archive.stat().st_size
     write_durably(archive, buffer.getvalue())
-    return Evicted(gone, before - archive.stat().st_size)
+    for twin in twins:
+        _link(archive, twin)
+    return before - archive.stat().st_size
 
 
-def vouch_for(archive: Path) -> None:
-    """Raises StateError unless every image of an archive is what its name says."""
+def _link(archive: Path, twin: Path) -> None:
+    beside = twin.with_name(f".{twin.name}.new")
+    with suppress(FileNotFoundError):
+        beside.unlink()
+    os.link(archive, beside)
+    os.replace(beside, twin)
+
+
+def vouch_for(archive: Path, expected: Mapping[str, int]) -> None:
+    """Raises StateError unless each image is what its name says, and so many of each class, or more, are there."""
+    found: dict[str, int] = {}
     with _Opened(archive) as opened:
         for member in opened.infolist():
-            if hashlib.sha256(opened.read(member)).hexdigest() != PurePosixPath(member.filename).stem:
+            name = PurePosixPath(member.filename)
+            if len(name.parts) != 2 or hashlib.sha256(opened.read(member)).hexdigest() != name.stem:
                 what = f"{member.filename} is not the image that was kept"
                 raise StateError(what, where=str(archive), remedy=RESTORE)
+            found[name.parts[0]] = found.get(name.parts[0], 0) + 1
+    for label, count in expected.items():
+        if found.get(label, 0) < count:
+            what = f"of {label!r} {found.get(label, 0)} images are there, and {count} were kept"
+            raise StateError(what, where=str(archive), remedy=RESTORE)
 
 
 class _Opened:
@@ -134,15 +158,6 @@ class _Opened:
         self._zip.close()
         if isinstance(error, zipfile.BadZipFile):
             raise StateError(f"cannot be read ({error})", where=str(self._archive), remedy=RESTORE) from error
-
-
-def _sizes(archive: Path) -> dict[str, list[int]]:
-    """Of each class the bytes that each image takes in the archive, by order of sha256."""
-    with _Opened(archive) as opened:
-        return {
-            name: [one.compress_size + 2 * len(one.filename.encode()) + HEADERS for one in own]
-            for name, own in _by_class(opened).items()
-        }
 
 
 def _by_class(opened: zipfile.ZipFile) -> dict[str, list[zipfile.ZipInfo]]:

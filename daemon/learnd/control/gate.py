@@ -57,7 +57,7 @@ def check(out: Path, outcome: Outcome) -> Report:
             raise Refused("the file is not what the worker said it wrote", where=name)
     for name in filter(outcome.files.__contains__, ARCHIVES):
         try:
-            vouch_for(out / name)
+            vouch_for(out / name, {})
         except StateError as error:
             raise Refused(error.what, where=name) from error
     for value in (report.accuracy, *(report.accuracy_ci or ())):

@@ -77,6 +77,8 @@ class Generations:
         networks = self._unknown_backbones() if self.backbone_hash() else []
         for file in networks:
             file.unlink()
+        for unfinished in self.tasks.glob("*/*/.*.new"):  # of an eviction
+            unfinished.unlink()
         for task in filter(Path.is_dir, self.tasks.iterdir()):
             if not any(task.iterdir()):
                 task.rmdir()
@@ -195,7 +197,7 @@ class Generations:
         step = self._journal.history.way_to(version)
         for held in step.entering:
             for name, digest in self.committed(held.id, held.revision).items():
-                _vouch(self.tasks / held.folder / name, digest)
+                self._vouch(held.id, held.revision, name, digest)
         backbone = self._journal.history.backbone_of(version)
         if backbone != self.backbone_hash():
             self._vouch_backbone(str(backbone))
@@ -287,8 +289,18 @@ class Generations:
         old = [history.on_network(held, clean) for held in leaving if held.id != identity]
         for held in filter(None, old):
             for name, digest in self.committed(held.id, held.revision).items():
-                _vouch(self.tasks / held.folder / name, digest)
+                self._vouch(held.id, held.revision, name, digest)
         return Step(tuple(held for held in old if held is not None), leaving), clean
+
+    def _vouch(self, task_id: str, revision: int, name: str, sha256: str) -> None:
+        """Raises StateError unless a file of a revision is what was committed, or what an eviction has left of it."""
+        path = self.tasks / task_id / str(revision) / name
+        known = self._journal.history.archives.of(task_id, revision) if name in ARCHIVES else []
+        smaller = next((one for one in known if one.name == name and one.kept is not None), None)
+        if smaller is None:
+            vouch(path, sha256)
+        else:
+            vouch_for(path, smaller.counts)
 
     def _new_epoch(self) -> int:
         with self._journal.db.transaction():
@@ -351,18 +363,10 @@ class Generations:
                 origin = self._journal.origin(task_id, int(revision))
                 needed = origin is not None and origin[0] == number
                 for name, expected in files.items() if needed else ():
-                    _vouch(self.tasks / folder / name, expected)
+                    self._vouch(task_id, int(revision), name, expected)
                     checked += 1
         return checked
 
 
 def _number(name: str) -> int:
     return int(name) if name.isdigit() else -1
-
-
-def _vouch(path: Path, sha256: str) -> None:
-    """Raises StateError unless a file of a revision is what was committed, or what an eviction has left of it."""
-    if path.name in ARCHIVES:
-        vouch_for(path)
-    else:
-        vouch(path, sha256)

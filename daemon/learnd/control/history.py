@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+from learnd.control.archives import Archives
 from learnd.control.database import Database
 from learnd.control.joins import Alias, Joins
 from learnd.control.relations import Relations
@@ -111,6 +112,7 @@ class History:
 
     def __init__(self, db: Database, book: TaskBook) -> None:
         self._db = db
+        self.archives = Archives(db)
         self.joins = Joins(db)
         self.relations = Relations(db)
         self._book = book
@@ -348,6 +350,7 @@ class History:
             self._db.run("DELETE FROM derived WHERE task_id = ?", task_id)
             self.joins.mark_forgotten(task_id, name)
             self.relations.mark_forgotten(task_id)
+            self.archives.mark_gone()
             self._db.run("DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE task_id = ?)", task_id)
             self._db.run("DELETE FROM jobs WHERE task_id = ?", task_id)
             self._leave_a_tombstone(task_id, name)
@@ -397,6 +400,7 @@ class History:
             held = "SELECT 1 FROM members m WHERE m.task_id = derived.task_id AND m.revision = derived.revision"
             self._db.run(f"DELETE FROM derived WHERE NOT EXISTS ({held})")
             self.joins.mark_retired(oldest)
+            self.archives.mark_gone()
             base = "SELECT MAX(first) FROM foundations WHERE first <= ?"
             self._db.run(f"DELETE FROM foundations WHERE first < ({base})", oldest)
             self._db.run("DELETE FROM backbones WHERE hash NOT IN (SELECT hash FROM foundations) AND learners != '[]'")

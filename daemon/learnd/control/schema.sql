@@ -112,6 +112,17 @@ CREATE TABLE IF NOT EXISTS surveys (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS surveys_by_task ON surveys (task_id, digest, version);
 
+-- The archives of kept images (archives.py).  sizes: JSON, of each class the bytes that each image took when it was
+-- committed, by order of sha256.  kept: how many of each class, the first, are kept at most; NULL: all are.
+CREATE TABLE IF NOT EXISTS archives (
+    task_id  TEXT    NOT NULL,
+    revision INTEGER NOT NULL,
+    name     TEXT    NOT NULL,                   -- of the file
+    sizes    TEXT    NOT NULL,
+    kept     INTEGER,
+    PRIMARY KEY (task_id, revision, name)
+) STRICT;
+
 -- Which tasks are near to one another, and which of their classes seem to be one, as the newest survey of each found.
 CREATE TABLE IF NOT EXISTS nearest (
     task_id  TEXT NOT NULL,

@@ -174,7 +174,8 @@ class Service:
             # In this order: what dispatch gives up may call for another look at a folder.
             pause = min(dispatcher.tick(), folders.tick(), observers.tick(), rescan_at - now, _GLANCE)
             budget.tick()
-            idle = folders.settled and observers.settled and dispatcher.settled and journal.jobs.next_due() is None
+            settled = all(part.settled for part in (folders, observers, dispatcher, budget))
+            idle = settled and journal.jobs.next_due() is None
             if once and idle and self._inbox.empty() and journal.db.data_version() == seen:
                 return
             if self._wait(folders, dispatcher, observers, max(0.0, pause)):

@@ -93,7 +93,7 @@ def task(data: Json) -> Iterator[RenderableType]:
         head = f"{printable(data['name'])}, revision {row['revision']}: "
         yield Text.assemble((head, "bold"), coloured(row["state"]), f"  (id {row['id']}, {moment(row['updated'])})")
         said = row["report"] or {}
-        for line in (row["reason"], _learned_line(row), *_said_of_it(said), _adapter_line(said)):
+        for line in (row["reason"], _learned_line(row), *_said_of_it(said), _adapter_line(said), _kept_line(row)):
             if line:
                 yield f"  {one_line(line)}"
         yield from problems(row["problems"])
@@ -158,6 +158,16 @@ def _adapter_line(report: Json) -> str:
     measured = [f"{one['adapter']} {one['hits']} of {one['tries']}" for one in scores if one["tries"]]
     looks = [f"{one['near']:.0%} looks like {one['adapter']}" for one in scores if one["adapter"] != "identity"]
     return f"adapter: {report['adapter']} ({'; '.join(measured + looks)})" if scores else ""
+
+
+def _kept_line(row: Json) -> str:
+    """How many of its images are kept, and how many had to go."""
+    kept, report = row["kept"], row["report"]
+    if kept is None or report is None:
+        return ""
+    line = f"{kept['exemplars']} of {counted(report['images'], 'image')} kept"
+    line += f", and {kept['held_out']} held-out" if kept["held_out"] else ""
+    return line + (f"; {kept['evicted']} had to go for memory.max_bytes" if kept["evicted"] else "")
 
 
 def _candidates(candidates: list[Json]) -> Table:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from learnd.control.eviction import EXEMPLARS, HELD_OUT
 from learnd.control.generations import Generations
 from learnd.control.history import LEARNED, Held, Version
 from learnd.control.joins import Alias
@@ -180,6 +181,7 @@ def task(settings: Settings, journal: Journal, name: str) -> Json:
             "digest": row.digest,
             "problems": to_json_all(row.problems),
             "detail": row.detail,
+            "kept": _kept(journal, row),
             "report": generations.report(row.id, journal.history.form_of(row.id, row.revision)),
         }
         for row, row_json in zip(rows, tasks(rows), strict=True)
@@ -195,6 +197,17 @@ def task(settings: Settings, journal: Journal, name: str) -> Json:
         "joins": joined,
         "events": events,
     }
+
+
+def _kept(journal: Journal, row: TaskRow) -> Json | None:
+    """How many images are kept of a revision, and how many memory.max_bytes took; None before anybody has counted."""
+    found = journal.history.archives.of(row.id, journal.history.form_of(row.id, row.revision))
+    if not found:
+        return None
+    counts = {one.name: sum(one.counts.values()) for one in found}
+    whole = sum(len(own) for one in found for own in one.sizes.values())
+    evicted = whole - sum(counts.values())
+    return {"exemplars": counts.get(EXEMPLARS, 0), "held_out": counts.get(HELD_OUT, 0), "evicted": evicted}
 
 
 def twins(journal: Journal) -> list[Json]:

@@ -1,0 +1,88 @@
+"""What the archives of kept images held when they were committed, and how much of it is kept."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from learnd.control.database import Database
+
+Place = tuple[str, int]  # a task's id and a revision of it
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One of a revision's archives, by its file name.
+
+    sizes: of each class the bytes that each image took when it was committed, by order of sha256.  kept: how many of
+    each class, the first, are kept at most; None: all are.
+    """
+
+    name: str
+    sizes: Mapping[str, Sequence[int]]
+    kept: int | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images of each class are kept."""
+        return {name: len(own[: self.kept]) for name, own in self.sizes.items()}
+
+    @property
+    def deepest(self) -> int:
+        """The most images that any class had."""
+        return max(map(len, self.sizes.values()), default=0)
+
+
+class Archives:
+    """The `archives` table."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def all(self) -> dict[Place, list[Archive]]:
+        """Those of every revision that a kept version holds."""
+        found: dict[Place, list[Archive]] = {}
+        for row in self._db.all("SELECT * FROM archives ORDER BY task_id, revision, name"):
+            found.setdefault((row["task_id"], row["revision"]), []).append(_archive(row))
+        return found
+
+    def of(self, task_id: str, revision: int) -> list[Archive]:
+        """Those of a revision; none before the budget has looked at it."""
+        rows = self._db.all(
+            "SELECT * FROM archives WHERE task_id = ? AND revision = ? ORDER BY name", task_id, revision
+        )
+        return [_archive(row) for row in rows]
+
+    def add(self, found: Iterable[tuple[Place, Archive]]) -> None:
+        with self._db.transaction():
+            for place, one in found:
+                sizes = json.dumps({name: list(own) for name, own in one.sizes.items()})
+                row = *place, one.name, sizes, one.kept
+                self._db.run("INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?)", *row)
+
+    def trim(self, places: Iterable[Place], name: str, kept: int) -> None:
+        """So many images a class are to be kept of these.  Said before anything goes: a kill in between leaves more."""
+        with self._db.transaction():
+            for place in places:
+                self._db.run(
+                    "UPDATE archives SET kept = ? WHERE task_id = ? AND revision = ? AND name = ?", kept, *place, name
+                )
+
+    def shrink(self, places: Iterable[Place], by: int) -> None:
+        """The files of these revisions have so many bytes less."""
+        with self._db.transaction():
+            for place in places:
+                self._db.run("UPDATE members SET bytes = bytes - ? WHERE task_id = ? AND revision = ?", by, *place)
+
+    def mark_gone(self) -> None:
+        """Those of revisions that no version holds any more.  Expects to run inside a transaction of the caller."""
+        held = "SELECT 1 FROM members m WHERE m.task_id = archives.task_id AND m.revision = archives.revision"
+        self._db.run(f"DELETE FROM archives WHERE NOT EXISTS ({held})")
+
+
+def _archive(row: Any) -> Archive:
+    sizes = {name: array("I", own) for name, own in json.loads(row["sizes"]).items()}  # 4 bytes instead of 36
+    return Archive(row["name"], sizes, row["kept"])
