@@ -91,6 +91,7 @@ class PredictSpec:
     kind: str = "predict"
 
 
+EXEMPLARS, HELD_OUT = "exemplars.zip", "heldout.zip"  # among the files of a revision
 BACKBONE, CONSOLIDATION = "backbone.safetensors", "consolidation.json"  # in the out of a consolidate job
 
 

@@ -14,6 +14,8 @@ import pytest
 import torch
 
 from learnd.control import gate
+from learnd.control.archives import Archive
+from learnd.control.eviction import trim
 from learnd.control.sleep import Sleep, Slept
 from learnd.domain import TaskOptions
 from learnd.errors import TaskError
@@ -190,11 +192,35 @@ def test_new_content_that_waits_keeps_its_revision_to_itself(night: Night) -> No
     assert [member.revision for member in night.home.generations.members()] == [3]
 
 
-def test_what_learnt_from_more_than_is_kept_is_not_made_anew(night: Night) -> None:
+@pytest.mark.parametrize("kept", [20, 16], ids=["above exemplars_per_class", "evicted"])
+def test_what_learnt_from_more_than_is_kept_is_judged_as_it_serves_now(kept: int, night: Night) -> None:
+    night.begin(bench_seeing(*BOTH))
+    night.learn("a", "right", images=24)
+    night.learn("b", "left")
+    night.home.journal.history.archives.add([(("a", 1), Archive("exemplars.zip", {"bright": [1] * 20}, kept))])
+    trim(night.home.generations.tasks / "a" / "1" / "exemplars.zip", kept)
+    before = night.answers()
+    slept = ended(night.sleep(seeing(*LEFT)), "refused")
+    assert any(reason.startswith("a") for reason in slept.reasons), slept.reasons
+    assert night.answers() == before
+
+
+@pytest.mark.parametrize("kept", [20, 16], ids=["above exemplars_per_class", "evicted"])
+def test_it_moves_all_the_same_to_what_is_better_even_so(kept: int, night: Night) -> None:
     night.begin(bench_seeing(*LEFT))
-    night.learn("a", "right", images=24)  # of 20 kept
+    night.learn("a", "right", images=24)
+    trim(night.home.generations.tasks / "a" / "1" / "exemplars.zip", kept)
+    ended(night.sleep(seeing(*BOTH)), "accepted")
+    (member,) = night.home.generations.members()
+    assert len(kept_images(Path(member.folder))) == 2 * kept
+
+
+def test_of_a_class_of_which_nothing_is_kept_nothing_can_be_made(night: Night) -> None:
+    night.begin(bench_seeing(*LEFT))
+    night.learn("a", "right")
+    trim(night.home.generations.tasks / "a" / "1" / "exemplars.zip", 0)
     slept = ended(night.sleep(seeing(*BOTH)), "failed")
-    assert "it learnt from 48 images and keeps 40" in slept.reasons[0]
+    assert "no image of its class 'bright' is kept" in slept.reasons[0]
 
 
 def test_a_file_that_is_not_what_the_worker_wrote_is_refused(night: Night) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 from pathlib import Path
 
@@ -39,14 +40,21 @@ def test_a_copy_of_what_is_learnt_from_judges_nothing() -> None:
 
 
 def test_what_lies_in_the_archives_is_found_by_class_and_content(tmp_path: Path) -> None:
-    for name, member in (("exemplars.zip", "a/1.png"), ("heldout.zip", "a/2.png")):
+    for name in ("exemplars.zip", "heldout.zip"):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
-            archive.writestr(member, name)
+            archive.writestr(f"a/{hashlib.sha256(name.encode()).hexdigest()}.png", name)
     found = kept_images(tmp_path)
     assert sorted((one.class_name, one.data, one.held_out) for one in found) == [
         ("a", b"exemplars.zip", False),
         ("a", b"heldout.zip", True),
     ]
+
+
+def test_an_image_that_is_not_what_its_name_says_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "exemplars.zip", "w") as archive:
+        archive.writestr("a/0123.png", b"another")
+    with pytest.raises(StateError, match=r"exemplars\.zip: a/0123\.png is not the image that was kept"):
+        kept_images(tmp_path)
 
 
 def test_a_damaged_archive_is_an_error_that_names_it(tmp_path: Path) -> None:

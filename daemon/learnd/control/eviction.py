@@ -21,8 +21,8 @@ from pathlib import Path, PurePosixPath
 from learnd.control.durable import write_durably
 from learnd.errors import StateError
 from learnd.identity import RESTORE
+from learnd.wire import EXEMPLARS, HELD_OUT
 
-EXEMPLARS, HELD_OUT = "exemplars.zip", "heldout.zip"
 ARCHIVES = (EXEMPLARS, HELD_OUT)
 # Bytes of a zip: an image's name stands in it twice, each time with a header; and what ends it.
 HEADERS, END = 30 + 46, 22

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from learnd.control.eviction import EXEMPLARS, HELD_OUT
 from learnd.control.generations import Generations
 from learnd.control.history import LEARNED, Held, Version
 from learnd.control.joins import Alias
@@ -21,7 +20,7 @@ from learnd.domain import Join, PluginInfo, TaskState
 from learnd.joins import answered_as
 from learnd.scalars import closest
 from learnd.settings import Settings
-from learnd.wire import to_json, to_json_all
+from learnd.wire import EXEMPLARS, HELD_OUT, to_json, to_json_all
 
 Json = dict[str, Any]
 EVENTS = 50  # of a task that `show` lists

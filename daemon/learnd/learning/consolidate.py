@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -26,14 +26,24 @@ from learnd.learning.backbones import Backbone, export
 from learnd.learning.bench import Bench, Progress, Stopwatch
 from learnd.learning.candidate import LEARNER, Candidate, Lesson, train_candidate
 from learnd.learning.grouped import GroupedHead, grouped_head
-from learnd.learning.keeping import EXEMPLARS, HELDOUT
 from learnd.learning.learner import wilson
 from learnd.learning.metalearner import MetaLearner
 from learnd.learning.recall import Features, Recalled, Refitted, recall, refit, see, told_right
 from learnd.learning.snapshots import Score
 from learnd.learning.tensorfile import write_tensors
 from learnd.learning.training import Figures, Run
-from learnd.wire import BACKBONE, CONSOLIDATION, ConsolidateSpec, Consolidation, Form, Outcome, Paired, to_json
+from learnd.wire import (
+    BACKBONE,
+    CONSOLIDATION,
+    EXEMPLARS,
+    HELD_OUT,
+    ConsolidateSpec,
+    Consolidation,
+    Form,
+    Outcome,
+    Paired,
+    to_json,
+)
 
 T = TypeVar("T")
 Seen = Mapping[str, Features]  # task id -> all its images
@@ -101,14 +111,13 @@ def _consolidate(spec: ConsolidateSpec, bench: Bench, pace: Pace, train: Train) 
     pace.check()
     if candidate.backbone.hash == bench.backbone.hash:
         raise TaskError("the training has changed nothing", remedy="ask for more: learnd consolidate --steps N")
-    for task in tasks:
-        _require_whole(task, candidate)
     export(candidate.backbone, out / BACKBONE)
     anew = replace(bench, backbone=candidate.backbone)
     used = sorted({task.scoped.adapter for task in tasks} - {IDENTITY})
     seen = {task.member.id: see(task, bench.backbone, used) for task in pace.each("embed", tasks)}
     same = {} if IDENTITY in candidate.changed else {key: features[IDENTITY] for key, features in seen.items()}
-    before = _judge("judge", tasks, seen, bench, pace)
+    losers = {task.member.id for task in tasks if _loses_images(task, candidate)}
+    before = _judge("judge", tasks, seen, bench, pace, losers)
     seen = {t.member.id: see(t, anew.backbone, used, same.get(t.member.id)) for t in pace.each("embed anew", tasks)}
     after = _judge("judge anew", tasks, seen, anew, pace)
     forms = tuple(
@@ -141,19 +150,26 @@ def _lesson(task: Recalled) -> Lesson:
     return Lesson(task.member.id, task.scoped.adapter, task.images[rows], task.labels[rows])
 
 
-def _require_whole(task: Recalled, candidate: Candidate) -> None:
-    """Raises TaskError where a task that has to be made anew learnt from images that are not kept."""
+def _loses_images(task: Recalled, candidate: Candidate) -> bool:
+    """Whether a task that has to be made anew learnt from more images than are kept of it."""
     changed = candidate.changed & {IDENTITY, task.scoped.adapter}
-    if changed and len(task.support) < task.report.images:
-        what = f"it learnt from {task.report.images} images and keeps {len(task.support)}: made anew it would know less"
-        raise TaskError(what, where=task.member.name, remedy="raise knowledge.exemplars_per_class, and learn it again")
+    return bool(changed) and len(task.support) < int(_known(task).count.sum())
 
 
-def _judge(stage: str, tasks: Sequence[Recalled], seen: Seen, bench: Bench, pace: Pace) -> Hits:
-    """Every task fitted on what is remembered, and asked about what judges."""
+def _judge(
+    stage: str, tasks: Sequence[Recalled], seen: Seen, bench: Bench, pace: Pace, as_they_are: Collection[str] = ()
+) -> Hits:
+    """Every task fitted on what is remembered, and asked about what judges.
+
+    as_they_are: ids of those that are judged by what serves now.  It knew images that are gone, and, where no held-outs
+    judge, those that judge as well: who is to take its place has to do as well even so.
+    """
     made: dict[str, Refitted] = {}
     for task in pace.each(stage, tasks):
-        made[task.member.id] = refit(task, task.remembered, seen[task.member.id], bench.backbone, bench)
+        if task.member.id in as_they_are:
+            made[task.member.id] = Refitted(_known(task), task.scoped.state)
+        else:
+            made[task.member.id] = refit(task, task.remembered, seen[task.member.id], bench.backbone, bench)
     head: GroupedHead = grouped_head([(task.member, made[task.member.id].known) for task in tasks])
     return {
         task.member.id: told_right(task, made[task.member.id], seen[task.member.id], bench.backbone, head)
@@ -189,7 +205,7 @@ def _form(
     }
     write_tensors(state, folder / "adapted.safetensors", note)
     memory.save(known, folder / "statistics.safetensors", network.hash)
-    for name in (EXEMPLARS, HELDOUT):
+    for name in (EXEMPLARS, HELD_OUT):
         if (old / name).exists():
             _take_over(old / name, folder / name)
     _save_held_out(task, seen, network, folder)

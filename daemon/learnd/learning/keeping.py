@@ -9,12 +9,12 @@ import hashlib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from learnd.errors import StateError
 from learnd.identity import RESTORE
+from learnd.wire import EXEMPLARS, HELD_OUT
 
-EXEMPLARS, HELDOUT = "exemplars.zip", "heldout.zip"
 EACH = 4  # of so many images of a class one judges
 
 
@@ -31,15 +31,19 @@ class Kept:
 def kept_images(folder: Path) -> tuple[Kept, ...]:
     """All that is kept of the revision in this folder, by class and sha256; raises StateError where it is damaged."""
     found: list[Kept] = []
-    for name in (EXEMPLARS, HELDOUT):
+    for name in (EXEMPLARS, HELD_OUT):
         path = folder / name
-        if name == HELDOUT and not path.exists():
+        if name == HELD_OUT and not path.exists():
             continue
         try:
             with zipfile.ZipFile(path) as archive:
                 for member in archive.namelist():
-                    data = archive.read(member)
-                    found.append(Kept(member.split("/")[0], hashlib.sha256(data).hexdigest(), data, name == HELDOUT))
+                    data, place = archive.read(member), PurePosixPath(member)
+                    sha256 = hashlib.sha256(data).hexdigest()
+                    if sha256 != place.stem:
+                        what = f"{member} is not the image that was kept"
+                        raise StateError(what, where=str(path), remedy=RESTORE)
+                    found.append(Kept(place.parts[0], sha256, data, name == HELD_OUT))
         except (OSError, zipfile.BadZipFile) as error:
             raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
     return tuple(sorted(found, key=lambda kept: (kept.class_name, kept.sha256, kept.held_out)))

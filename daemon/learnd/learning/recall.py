@@ -84,7 +84,7 @@ def recall(member: Member, bench: Bench) -> Recalled:
     missing = sorted(set(scoped.classes) - {one.class_name for one in remembered})
     if missing:
         what = f"no image of its class {missing[0]!r} is kept, so it cannot be made anew"
-        raise TaskError(what, where=member.name, remedy="raise knowledge.exemplars_per_class, and learn it again")
+        raise TaskError(what, where=member.name, remedy="raise memory.max_bytes, and learn it again")
     labels = torch.tensor([number[one.class_name] for one in kept])
     rows = [_rows(kept, some) for some in (support, remembered, judged)]
     return Recalled(member, scoped, report, images, labels, *rows)
