@@ -213,6 +213,9 @@ def test_it_moves_all_the_same_to_what_is_better_even_so(kept: int, night: Night
     ended(night.sleep(seeing(*BOTH)), "accepted")
     (member,) = night.home.generations.members()
     assert len(kept_images(Path(member.folder))) == 2 * kept
+    report = night.home.generations.report(member.id, member.revision)
+    assert report is not None
+    assert report["images"] == 2 * kept  # of 48 that it had been learnt from
 
 
 def test_of_a_class_of_which_nothing_is_kept_nothing_can_be_made(night: Night) -> None:

@@ -201,10 +201,11 @@ class Budget:
             return ""
         name = self._name(min(tasks)) if len(tasks) == 1 else None
         what = f"{images} images of {name or f'{len(tasks)} tasks'} ({size:,} bytes) have to go"
-        why = f"memory.max_bytes is {self._most:,}, so {quota.exemplars} images of a class are kept to learn from"
+        why = f"memory.max_bytes is {self._most:,}"
         held_out = f" and {quota.held_out} held-out ones" if quota.held_out < UNLIMITED.held_out else ""
-        self._journal.db.note("evicted", f"{what}: {why}{held_out} at most", name)
-        return f"{what}: {why}{held_out} at most"
+        told = f"{what}: {why}, so at most {quota.exemplars} images of a class are kept to learn from{held_out}"
+        self._journal.db.note("evicted", told, name)
+        return told
 
     def _name(self, task_id: str) -> str:
         row = self._journal.db.one("SELECT name FROM members WHERE task_id = ? ORDER BY first DESC", task_id)

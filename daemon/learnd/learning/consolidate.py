@@ -188,7 +188,9 @@ def _form(
     form = Form(task.member.id, revision, {})
     folder, old, network = out / form.folder, Path(task.member.folder), bench.backbone
     folder.mkdir(parents=True)
+    images = task.report.images
     if candidate.changed & {IDENTITY, task.scoped.adapter}:
+        images = len(task.support)
         made = refit(task, task.support, seen, network, bench)
         known, state = made.known, made.state
         if IDENTITY not in candidate.changed:
@@ -209,7 +211,8 @@ def _form(
         if (old / name).exists():
             _take_over(old / name, folder / name)
     _save_held_out(task, seen, network, folder)
-    (folder / "report.json").write_text(json.dumps(to_json(_report(task, revision, network, told)), indent=1))
+    report = replace(_report(task, revision, network, told), images=images)
+    (folder / "report.json").write_text(json.dumps(to_json(report), indent=1))
     return replace(form, files={file.name: sha256_of(file) for file in sorted(folder.iterdir())})
 
 
