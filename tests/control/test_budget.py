@@ -86,7 +86,7 @@ def test_what_went_is_said(tmp_path: Path) -> None:
     budget(home, 1000, told).tick()
     (line,) = told.lines
     assert line.startswith("warning: 5 images of cats (")
-    assert "memory.max_bytes is 1,000, so at most 3 images of a class are kept to learn from" in line
+    assert "memory.max_bytes is 1,000, so of each class at most 3 are kept to learn from" in line
     (event,) = home.journal.db.events(1)
     assert (event.kind, event.task) == ("evicted", "cats")
     assert home.journal.size().bytes == sum(f.stat().st_size for f in home.generations.tasks.glob("cats/1/*"))

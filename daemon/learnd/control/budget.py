@@ -203,7 +203,7 @@ class Budget:
         what = f"{images} images of {name or f'{len(tasks)} tasks'} ({size:,} bytes) have to go"
         why = f"memory.max_bytes is {self._most:,}"
         held_out = f" and {quota.held_out} held-out ones" if quota.held_out < UNLIMITED.held_out else ""
-        told = f"{what}: {why}, so at most {quota.exemplars} images of a class are kept to learn from{held_out}"
+        told = f"{what}: {why}, so of each class at most {quota.exemplars} are kept to learn from{held_out}"
         self._journal.db.note("evicted", told, name)
         return told
 

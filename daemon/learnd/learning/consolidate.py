@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from learnd.learning.adapters import IDENTITY
 from learnd.learning.algorithm import options_of
 from learnd.learning.backbones import Backbone, export
 from learnd.learning.bench import Bench, Progress, Stopwatch
-from learnd.learning.candidate import LEARNER, Candidate, Lesson, train_candidate
+from learnd.learning.candidate import LEARNER, Candidate, Lesson, changed_by, train_candidate
 from learnd.learning.grouped import GroupedHead, grouped_head
 from learnd.learning.learner import wilson
 from learnd.learning.metalearner import MetaLearner
@@ -106,7 +107,10 @@ def _consolidate(spec: ConsolidateSpec, bench: Bench, pace: Pace, train: Train) 
     becomes = {member.id: revision for member, revision in zip(spec.members, spec.becomes, strict=True)}
     members = sorted(spec.members, key=lambda member: member.id)
     tasks = [recall(member, bench) for member in pace.each("recall", members)]
-    lessons = [_lesson(task) for task in tasks]
+    lessons = [_lesson(task) for task in tasks if not task.missing]
+    changes = changed_by(bench.backbone, (lesson.adapter for lesson in lessons))
+    for task in tasks:
+        _require_enough(task, changes, spec.trimmed)
     candidate = train(bench.backbone, _learner(bench), lessons, spec.steps, spec.seed, pace.run())
     pace.check()
     if candidate.backbone.hash == bench.backbone.hash:
@@ -116,10 +120,11 @@ def _consolidate(spec: ConsolidateSpec, bench: Bench, pace: Pace, train: Train) 
     used = sorted({task.scoped.adapter for task in tasks} - {IDENTITY})
     seen = {task.member.id: see(task, bench.backbone, used) for task in pace.each("embed", tasks)}
     same = {} if IDENTITY in candidate.changed else {key: features[IDENTITY] for key, features in seen.items()}
+    bare = {task.member.id for task in tasks if task.missing}  # what they know is taken over
     losers = {task.member.id for task in tasks if _loses_images(task, candidate)}
-    before = _judge("judge", tasks, seen, bench, pace, losers)
+    before = _judge("judge", tasks, seen, bench, pace, bare | losers)
     seen = {t.member.id: see(t, anew.backbone, used, same.get(t.member.id)) for t in pace.each("embed anew", tasks)}
-    after = _judge("judge anew", tasks, seen, anew, pace)
+    after = _judge("judge anew", tasks, seen, anew, pace, bare)
     forms = tuple(
         _form(task, becomes[task.member.id], seen[task.member.id], candidate, anew, after[task.member.id][0], out)
         for task in pace.each("make anew", tasks)
@@ -148,6 +153,21 @@ def _lesson(task: Recalled) -> Lesson:
     """What the training may see: nothing of what judges."""
     rows = task.remembered
     return Lesson(task.member.id, task.scoped.adapter, task.images[rows], task.labels[rows])
+
+
+def _require_enough(task: Recalled, changes: Collection[str], trimmed: Collection[str]) -> None:
+    """Raises TaskError where a task has to be made anew, and too little is left of it to make or to judge it."""
+    if not {IDENTITY, task.scoped.adapter} & set(changes):
+        return
+    what = ""
+    if task.missing:
+        what = f"no image of its class {task.missing[0]!r} is kept, so it cannot be made anew"
+    elif task.member.id in trimmed and not len(task.judged):
+        what = f"of what it learnt from {len(task.support)} images are left, and none that can judge what it would lose"
+    if what:
+        name = shlex.quote(task.member.name)
+        remedy = f"raise memory.max_bytes, and learn it anew: learnd forget {name} && learnd retry {name}"
+        raise TaskError(what, where=task.member.name, remedy=remedy)
 
 
 def _loses_images(task: Recalled, candidate: Candidate) -> bool:
