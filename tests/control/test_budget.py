@@ -11,7 +11,7 @@ import pytest
 from learnd.control import budget as rooms
 from learnd.control.budget import Budget
 from learnd.control.eviction import ARCHIVES
-from learnd.errors import StateUnavailable
+from learnd.errors import StateError, StateUnavailable
 from learnd.identity import vouch
 from tests.control.archives import counted, packed
 from tests.control.consolidations import consolidate, found
@@ -200,6 +200,24 @@ def test_what_two_revisions_share_is_counted_once_and_stays_shared(
     assert home.generations.verify() == 8
 
 
+def test_what_was_taken_over_before_it_was_trimmed_is_one_file_again(tmp_path: Path) -> None:
+    home, told = Home(tmp_path), Told()
+    found(home)
+    learn(home, "cats")
+    (first,) = archives(home)
+    whole, looked_after = first.read_bytes(), budget(home, 1000, told)
+    looked_after.tick()
+    consolidate(home, 1)
+    second = archives(home)[1]
+    second.write_bytes(whole)
+    looked_after.tick()
+    assert second.stat().st_ino == first.stat().st_ino
+    assert counted(first) == {"a": 3}
+    assert len(told.lines) == 1
+    assert home.generations.verify() == 8
+    assert home.journal.history.archives.of("cats", 2) == home.journal.history.archives.of("cats", 1)
+
+
 def test_it_takes_a_moment_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, told = Home(tmp_path), Told()
     for name in IMAGES:
@@ -255,6 +273,18 @@ def no_room(*_: object) -> None:
 
 def full(*_: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("most", [100_000, 1000], ids=["whole", "evicted"])
+def test_images_that_are_missing_are_named(most: int, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    learn(home, "cats")
+    budget(home, most).tick()
+    assert home.generations.verify() == 4
+    for fewer in ({"a": 2}, {}):
+        (home.generations.tasks / "cats" / "1" / "exemplars.zip").write_bytes(packed(fewer))
+        with pytest.raises(StateError, match=r"cats/1/exemplars\.zip"):
+            home.generations.verify()
 
 
 def test_the_doctor_may_look_while_images_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

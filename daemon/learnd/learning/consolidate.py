@@ -6,41 +6,31 @@ It only writes candidate files under spec.out; whether the knowledge moves to th
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
-from learnd.domain import SCHEMA, Report
 from learnd.errors import LearndError, StateError, StateUnavailable, TaskError
 from learnd.identity import sha256_of
-from learnd.learning import heldout, memory
 from learnd.learning.adapters import IDENTITY
-from learnd.learning.algorithm import options_of
+from learnd.learning.anew import known_now, make_form
 from learnd.learning.backbones import Backbone, export
 from learnd.learning.bench import Bench, Progress, Stopwatch
 from learnd.learning.candidate import LEARNER, Candidate, Lesson, changed_by, train_candidate
 from learnd.learning.grouped import GroupedHead, grouped_head
-from learnd.learning.learner import wilson
 from learnd.learning.metalearner import MetaLearner
 from learnd.learning.recall import Features, Recalled, Refitted, recall, refit, see, told_right
 from learnd.learning.snapshots import Score
-from learnd.learning.tensorfile import write_tensors
 from learnd.learning.training import Figures, Run
 from learnd.wire import (
     BACKBONE,
     CONSOLIDATION,
-    EXEMPLARS,
-    HELD_OUT,
     ConsolidateSpec,
     Consolidation,
-    Form,
     Outcome,
     Paired,
     to_json,
@@ -126,7 +116,7 @@ def _consolidate(spec: ConsolidateSpec, bench: Bench, pace: Pace, train: Train) 
     seen = {t.member.id: see(t, anew.backbone, used, same.get(t.member.id)) for t in pace.each("embed anew", tasks)}
     after = _judge("judge anew", tasks, seen, anew, pace, bare)
     forms = tuple(
-        _form(task, becomes[task.member.id], seen[task.member.id], candidate, anew, after[task.member.id][0], out)
+        make_form(task, becomes[task.member.id], seen[task.member.id], candidate, anew, after[task.member.id][0], out)
         for task in pace.each("make anew", tasks)
     )
     return Consolidation(
@@ -173,7 +163,7 @@ def _require_enough(task: Recalled, changes: Collection[str], trimmed: Collectio
 def _loses_images(task: Recalled, candidate: Candidate) -> bool:
     """Whether a task that has to be made anew learnt from more images than are kept of it."""
     changed = candidate.changed & {IDENTITY, task.scoped.adapter}
-    return bool(changed) and len(task.support) < int(_known(task).count.sum())
+    return bool(changed) and len(task.support) < int(known_now(task).count.sum())
 
 
 def _judge(
@@ -187,7 +177,7 @@ def _judge(
     made: dict[str, Refitted] = {}
     for task in pace.each(stage, tasks):
         if task.member.id in as_they_are:
-            made[task.member.id] = Refitted(_known(task), task.scoped.state)
+            made[task.member.id] = Refitted(known_now(task), task.scoped.state)
         else:
             made[task.member.id] = refit(task, task.remembered, seen[task.member.id], bench.backbone, bench)
     head: GroupedHead = grouped_head([(task.member, made[task.member.id].known) for task in tasks])
@@ -199,78 +189,6 @@ def _judge(
 
 def _crossed(before: tuple[tuple[bool, ...], ...], after: tuple[tuple[bool, ...], ...]) -> list[tuple[bool, ...]]:
     return [before[0], after[0], before[1], after[1]]
-
-
-def _form(
-    task: Recalled, revision: int, seen: Features, candidate: Candidate, bench: Bench, told: tuple[bool, ...], out: Path
-) -> Form:
-    """Write a task as the candidate knows it; what the candidate left as it was is taken over to the bit."""
-    form = Form(task.member.id, revision, {})
-    folder, old, network = out / form.folder, Path(task.member.folder), bench.backbone
-    folder.mkdir(parents=True)
-    images = task.report.images
-    if candidate.changed & {IDENTITY, task.scoped.adapter}:
-        images = len(task.support)
-        made = refit(task, task.support, seen, network, bench)
-        known, state = made.known, made.state
-        if IDENTITY not in candidate.changed:
-            known = replace(_known(task), adapted=known.adapted)
-    else:
-        known, state = _known(task), task.scoped.state
-    note = {
-        "algorithm": task.scoped.algorithm.name,
-        "options": json.dumps(options_of(task.scoped.algorithm), sort_keys=True),
-        "classes": json.dumps(task.classes),
-        "backbone_hash": network.hash,
-        "adapter": task.scoped.adapter,
-        "schema": str(SCHEMA),
-    }
-    write_tensors(state, folder / "adapted.safetensors", note)
-    memory.save(known, folder / "statistics.safetensors", network.hash)
-    for name in (EXEMPLARS, HELD_OUT):
-        if (old / name).exists():
-            _take_over(old / name, folder / name)
-    _save_held_out(task, seen, network, folder)
-    report = replace(_report(task, revision, network, told), images=images)
-    (folder / "report.json").write_text(json.dumps(to_json(report), indent=1))
-    return replace(form, files={file.name: sha256_of(file) for file in sorted(folder.iterdir())})
-
-
-def _save_held_out(task: Recalled, seen: Features, network: Backbone, folder: Path) -> None:
-    """What a survey asks about: the held-out images that are kept, as the candidate sees them."""
-    held = torch.ones(len(task.labels), dtype=torch.bool)  # (N,)
-    held[task.support] = False
-    if bool(held.any()):
-        features = {name: seen[name].cpu()[held] for name in sorted({IDENTITY, task.scoped.adapter})}
-        asked = heldout.HeldOut(task.classes, task.labels[held], features)
-        heldout.save(asked, folder / heldout.HELDOUT, network.hash)
-
-
-def _known(task: Recalled) -> memory.Statistics:
-    path = Path(task.member.folder) / "statistics.safetensors"
-    return memory.load(path, task.report.backbone_hash, task.member.statistics)
-
-
-def _report(task: Recalled, revision: int, network: Backbone, told: tuple[bool, ...]) -> Report:
-    return replace(
-        task.report,
-        revision=revision,
-        backbone_hash=network.hash,
-        device=str(network.device),
-        accuracy=sum(told) / len(told) if told else None,
-        accuracy_ci=wilson(sum(told), len(told)) if told else None,
-        measured_on="kept images" if told else None,
-        measured_images=len(told),
-        derived_from=task.member.revision,
-    )
-
-
-def _take_over(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the disk knows no such thing.  It is never written to again."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _macs(backbone: Backbone) -> int:
