@@ -114,9 +114,12 @@ LEARNING = [
     "learnd.learning.choosing",
     # what is remembered
     "learnd.learning.memory",
+    "learnd.learning.ledger",
     "learnd.learning.unified",
     "learnd.learning.grouped",
     "learnd.learning.relations",
+    "learnd.learning.headfile",
+    "learnd.learning.keeper",
     "learnd.learning.heldout",
     # a task learnt, a question answered
     "learnd.learning.finding",

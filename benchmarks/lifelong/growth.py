@@ -10,9 +10,10 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,13 +24,18 @@ from learnd.domain import Report
 from learnd.identity import sha256_of
 from learnd.learning import memory
 from learnd.learning.adapters import IDENTITY
-from learnd.learning.grouped import grouped_head
+from learnd.learning.backbones import Backbone, load_backbone
+from learnd.learning.headfile import save_head
+from learnd.learning.keeper import HeadKeeper
+from learnd.learning.ledger import Ledger, added
 from learnd.learning.predictor import answers_of, ranked
 from learnd.learning.tensorfile import write_tensors
-from learnd.wire import Member, Outcome, to_json
+from learnd.wire import HEAD, BackboneSpec, HeadFile, Member, Outcome, to_json
 from tests.control.archives import packed
 from tests.control.candidates import REPORT
 from tests.control.home import Home
+
+T = TypeVar("T")
 
 TASKS, WINDOW = 2_000, 100
 WAYS, SHOTS, WIDTH = 5, 6, 256
@@ -47,10 +53,16 @@ def figures(tasks: int) -> list[Figure]:
             seconds.append(learn_one(home, f"task-{number:05d}", generator))
             if number + 1 in (WINDOW, tasks - WINDOW, tasks):
                 sizes.append(_bytes(home))
-        members = home.generations.members()
-        started = time.perf_counter()
-        head = grouped_head(list(_remembered(members)))
-        loading = time.perf_counter() - started
+        members, backbone = home.generations.members(), _named(HASH)
+        keeper, path = HeadKeeper(), Path(name) / HEAD
+        _, first_fit = _timed(lambda: HeadKeeper().head_of(members, backbone))
+        keeper.head_of(members[:-1], backbone)
+        head, one_more = _timed(lambda: keeper.head_of(members, backbone))
+        _, noting = _timed(lambda: added(Ledger(), [_remembered(members[-1])]))
+        save_head(head, members, path, HASH)
+        file = HeadFile(str(path), sha256_of(path))
+        path_bytes = path.stat().st_size
+        head, loading = _timed(lambda: HeadKeeper().head_of(members, backbone, file))
         ask = memory.unit(torch.randn(ASKED, WIDTH, generator=generator)).float()  # (N, D)
         answering = []
         for image in ask.split(1):
@@ -65,7 +77,9 @@ def figures(tasks: int) -> list[Figure]:
         at_most(f"{label}: seconds", last / first, 1.2, "times", 2),
         Figure("bytes a task, with its share of the journal", f"{early:,.0f}, {late:,.0f}"),
         at_most(f"{label}: bytes", late / early, 1.2, "times", 2),
-        Figure(f"the head over {len(head.classes):,} classes, from all files", f"{loading:.2f} s"),
+        Figure(f"the head over {len(head.classes):,} classes: from all files", f"{first_fit:.2f} s"),
+        Figure("  fitted anew after one task more, of which the ledger takes", f"{one_more:.2f} s, {noting:.4f} s"),
+        Figure("  ready made, from its own file", f"{loading:.2f} s, {path_bytes / 1e6:.0f} MB"),
         at_most("an answer among them, after embedding", statistics.median(answering), 10, "ms", 2),
     ]
 
@@ -94,9 +108,20 @@ def _candidate(out: Path, features: Tensor, labels: Tensor, report: Report) -> O
     return Outcome("done", report=report, files={file.name: sha256_of(file) for file in sorted(out.iterdir())})
 
 
-def _remembered(members: tuple[Member, ...]) -> Iterator[tuple[Member, memory.Statistics]]:
-    for member in members:
-        yield member, memory.load(Path(member.folder) / "statistics.safetensors", HASH, member.statistics)
+def _remembered(member: Member) -> tuple[tuple[str, int], memory.Statistics]:
+    path = Path(member.folder) / "statistics.safetensors"
+    return (member.id, member.revision), memory.load(path, HASH, member.statistics)
+
+
+def _named(digest: str) -> Backbone:
+    """A backbone of which nothing is asked but its hash."""
+    return replace(load_backbone(BackboneSpec("conv4")), hash=digest)
+
+
+def _timed(do: Callable[[], T]) -> tuple[T, float]:
+    """What it gives, and the seconds that took."""
+    started = time.perf_counter()
+    return do(), time.perf_counter() - started
 
 
 def _bytes(home: Home) -> int:

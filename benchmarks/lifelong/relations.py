@@ -122,8 +122,7 @@ def _twins(tasks: Sequence[Known]) -> list[Figure]:
         half = len(task.features[IDENTITY]) // 2
         known.append(task.learnt(slice(HALF, 2 * HALF), slice(half), f"{task.name} again"))
         planted += half
-    ordered = sorted(known, key=lambda pair: pair[0].id)
-    relations = Relations(grouped_head(known), torch.cat([own.count for _, own in ordered]))
+    relations = Relations(grouped_head(known))
     pairs = {
         frozenset([(member.name, twin.class_name), (twin.task, twin.other)])
         for member, _ in known

@@ -79,15 +79,30 @@ class Member:
     joins: tuple[Join, ...] = ()
 
 
+HEAD = "head.safetensors"  # in the out of a survey job, and in the state
+
+
+@dataclass(frozen=True)
+class HeadFile:
+    """A head that was fitted before: the file, and its sha256 as it was written."""
+
+    path: str
+    sha256: str
+
+
 @dataclass(frozen=True)
 class PredictSpec:
-    """Ask about images.  task None: among everything ever learnt; else one member, and its own adapted state."""
+    """Ask about images.  task None: among everything ever learnt; else one member, and its own adapted state.
+
+    head: where the head over the members may be found ready made.
+    """
 
     images: tuple[str, ...]
     members: tuple[Member, ...]
     task: str | None
     top: int
     out: str
+    head: HeadFile | None = None
     kind: str = "predict"
 
 

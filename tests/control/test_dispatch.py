@@ -5,6 +5,7 @@ The worker here is a light one: a script without torch that does with a job what
 
 from __future__ import annotations
 
+import hashlib
 import json
 import queue
 import sys
@@ -27,7 +28,7 @@ from learnd.control.workers import GONE, Child, Inbox
 from learnd.domain import CandidateScore, ImageFile, PluginInfo, Problem, TaskOptions, TaskState
 from learnd.errors import LearndError, PluginError, StateError
 from learnd.settings import Settings, load
-from learnd.wire import BackboneSpec, LearnSpec, Surveyed, from_json, to_json
+from learnd.wire import BackboneSpec, HeadFile, LearnSpec, Surveyed, from_json, to_json
 from tests.control.candidates import candidate, named
 
 HASH = "b" * 64
@@ -1112,12 +1113,15 @@ def surveyed(yard: Yard) -> list[int]:
 def test_when_nothing_waits_the_knowledge_is_surveyed_once(make_yard: MakeYard) -> None:
     yard = make_yard(knowledge__survey_tasks="5")
     told = to_json(Surveyed("cats", "leave-one-out", "1101"))
-    yard.crew.leaves("survey", {"status": "done", "surveyed": [told]}, {})
+    digest = hashlib.sha256(b"a head").hexdigest()
+    said = {"status": "done", "surveyed": [told], "files": {"head.safetensors": digest}}
+    yard.crew.leaves("survey", said, {"head.safetensors": b"a head"})
     yard.crew.learns("cats")
     yard.queue("cats")
     yard.start()
     yard.until(lambda: yard.dispatcher.settled and yard.row("cats").state == TaskState.LEARNED)
     assert surveyed(yard) == [1]
+    assert yard.generations.head_file() == HeadFile(str(yard.generations.tasks.parent / "head.safetensors"), digest)
     yard.dispatcher.tick()
     assert yard.jobs_begun() == ["export", "learn", "survey"]
     assert list(yard.generations.work.iterdir()) == []

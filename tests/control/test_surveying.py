@@ -9,7 +9,8 @@ import pytest
 
 from learnd.control.surveying import Surveying, sample
 from learnd.control.surveys import Share
-from learnd.wire import Asked, Member, Outcome, Surveyed
+from learnd.identity import sha256_of
+from learnd.wire import HEAD, Asked, Member, Outcome, Surveyed
 from tests.control.home import Home
 
 
@@ -27,6 +28,35 @@ class Survey:
         )
 
 
+    def well(self) -> Outcome:
+        """Of three images of cats two were told right."""
+        return Outcome("done", files=self.head(), surveyed=(Surveyed("cats", "leave-one-out", "110"),))
+
+    def head(self) -> dict[str, str]:
+        """As a worker leaves it."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        (self.work / HEAD).write_bytes(b"a head")
+        return {HEAD: sha256_of(self.work / HEAD)}
+
+
+def test_the_head_is_kept_as_long_as_it_is_that_of_what_is_known(home: Home) -> None:
+    assert home.generations.head_file() is None
+    home.learn("cats", "d1")
+    done = Survey(home)
+    assert done.surveying.spec(done.work) is not None
+    done.surveying.came(1, Outcome("done", files=done.head()), done.work)
+    file = home.generations.head_file()
+    assert file is not None
+    assert sha256_of(Path(file.path)) == file.sha256
+    home.learn("dogs", "d2")
+    assert home.generations.head_file() is None
+    home.generations.forget("dogs")
+    assert not Path(file.path).exists()
+    Path(file.path).write_bytes(b"as if a kill had left it")
+    home.generations.prepare()
+    assert not Path(file.path).exists()
+
+
 def test_a_version_is_asked_about_once(home: Home) -> None:
     done = Survey(home)
     assert not done.surveying.due()  # nothing is known
@@ -37,7 +67,7 @@ def test_a_version_is_asked_about_once(home: Home) -> None:
     assert (spec.version, [member.name for member in spec.members]) == (1, ["cats"])
     assert spec.asked == (Asked("cats", None),)
     assert not done.surveying.due()
-    done.surveying.came(1, Outcome("done", surveyed=(Surveyed("cats", "leave-one-out", "110"),)))
+    done.surveying.came(1, done.well(), done.work)
     ((version, found),) = home.journal.surveys.all()
     assert (version, found.unified, found.told) == (1, Share(2, 3, "leave-one-out"), "110")
     assert found.scoped == Share(9, 10, "cross-validation")  # as the report of the candidate says
@@ -50,10 +80,10 @@ def test_one_that_made_way_is_taken_up_again_and_one_that_failed_is_not(home: Ho
     home.learn("cats", "d1")
     done = Survey(home)
     assert done.surveying.spec(done.work) is not None
-    done.surveying.came(1, Outcome("dropped"))
+    done.surveying.came(1, Outcome("dropped"), done.work)
     assert done.surveying.due()
     assert done.surveying.spec(done.work) is not None
-    done.surveying.came(1, Outcome("damaged", reason="statistics.safetensors is not what it was"))
+    done.surveying.came(1, Outcome("damaged", reason="statistics.safetensors is not what it was"), done.work)
     assert not done.surveying.due()
     assert done.notices == [
         ("warning", "version 1 could not be surveyed: statistics.safetensors is not what it was")
@@ -67,7 +97,7 @@ def test_a_damaged_manifest_or_report_is_told_and_stops_nothing(home: Home) -> N
     report.write_text(json.dumps({}))
     done = Survey(home)
     assert done.surveying.spec(done.work) is not None
-    done.surveying.came(1, Outcome("done", surveyed=(Surveyed("cats", "leave-one-out", "110"),)))
+    done.surveying.came(1, done.well(), done.work)
     assert "report.json" in done.notices[0][1]
     for manifest in home.state.glob("generations/*/manifest.json"):
         manifest.write_text("{}")
@@ -82,7 +112,7 @@ def test_what_comes_back_after_the_head_has_moved_is_no_trouble(home: Home) -> N
     done = Survey(home)
     assert done.surveying.spec(done.work) is not None
     home.generations.forget("cats")
-    done.surveying.came(1, Outcome("damaged", reason="its files are gone"))
+    done.surveying.came(1, Outcome("damaged", reason="its files are gone"), done.work)
     assert done.notices == []
     assert done.surveying.due()
 

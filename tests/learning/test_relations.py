@@ -34,15 +34,14 @@ class World:
 
 
 def relations(*known: tuple[Member, Statistics]) -> Relations:
-    ordered = sorted(known, key=lambda pair: pair[0].id)
-    return Relations(grouped_head(known), torch.cat([own.count for _, own in ordered]))
+    return Relations(grouped_head(known))
 
 
 def test_a_distance_by_hand() -> None:
     means = torch.tensor([[0.0], [4.0], [8.0], [1.0]], dtype=torch.float64)  # a: 0 and 4, b: 8, c: 1
     classes = (("a", "x"), ("a", "y"), ("b", "x"), ("c", "x"))
     noise = torch.full((4,), 0.5, dtype=torch.float64)
-    head = UnifiedHead(classes, torch.eye(1, dtype=torch.float64), means, noise, 1.0, math.inf, 1.0, 1)
+    head = UnifiedHead(classes, torch.eye(1, dtype=torch.float64), means, noise, 1.0, math.inf, 1.0, 1, torch.ones(4))
     drawn = draw_map(head)
     assert drawn.tasks == ("a", "b", "c")
     # a to b: mean of 63/8 and 15/8 there, 15/8 back; a to c: mean of 0 (chance makes 1) and 8/8 there, 0 back.

@@ -14,12 +14,14 @@ from learnd.identity import sha256_of
 from learnd.learning import heldout, memory
 from learnd.learning.bench import Bench
 from learnd.learning.grouped import GroupedHead, grouped_head
+from learnd.learning.headfile import load_head
 from learnd.learning.heldout import HELDOUT, HeldOut
+from learnd.learning.keeper import HeadKeeper
 from learnd.learning.learner import learn
 from learnd.learning.memory import statistics
-from learnd.learning.predictor import load_head, predict
+from learnd.learning.predictor import predict
 from learnd.learning.survey import QUESTIONS, ask_held_out, leave_one_out, survey
-from learnd.wire import Asked, LearnSpec, Member, Outcome, SurveySpec
+from learnd.wire import HEAD, Asked, HeadFile, LearnSpec, Member, Outcome, SurveySpec
 from tests.learning.benches import adaptable_bench, bench
 from tests.learning.drawn import draw_stripes
 from tests.learning.jobs import learn_spec, member_of, predict_spec
@@ -37,6 +39,8 @@ class School:
 
     def __init__(self, folder: Path) -> None:
         self.bench: Bench = bench(folder)
+        self.out = folder / "survey"
+        self.out.mkdir()
         self.questions: list[Path] = []
         self.specs: dict[str, LearnSpec] = {}
         for name, angles in ANGLES.items():
@@ -57,7 +61,7 @@ class School:
     def spec(self) -> SurveySpec:
         left, right = self.members
         held = sha256_of(Path(left.folder) / HELDOUT)
-        return SurveySpec(2, self.members, (Asked(left.id, held), Asked(right.id, None)), "")
+        return SurveySpec(2, self.members, (Asked(left.id, held), Asked(right.id, None)), str(self.out))
 
     def survey(self, spec: SurveySpec) -> Outcome:
         return survey(spec, self.bench, silent, lambda: False)
@@ -76,6 +80,15 @@ def test_held_out_images_are_told_as_predict_tells_them(school: School) -> None:
     assert left.told == "".join("01"[one] for one in right_ones)
     assert (left.measured_on, right.measured_on) == ("query", "leave-one-out")
     assert len(right.told) == 3 * SHOTS
+
+
+def test_the_head_is_left_ready_made_and_answers_the_same_to_the_bit(school: School) -> None:
+    outcome = school.survey(school.spec())
+    file = HeadFile(str(school.out / HEAD), outcome.files[HEAD])
+    assert load_head(file, school.members, school.bench.backbone.hash) is not None
+    questions = predict_spec(sorted(school.questions), list(school.members), Path())
+    answers = [predict(spec, school.bench, silent).predictions for spec in (questions, replace(questions, head=file))]
+    assert answers[0] == answers[1]
 
 
 def test_a_task_answers_by_itself_the_same_whatever_is_learnt_beside_it(school: School) -> None:
@@ -108,14 +121,14 @@ def test_under_an_adapter_both_kinds_of_features_are_kept_and_told_as_predict_te
     path = Path(spec.out) / HELDOUT
     held = heldout.load(path, lite.backbone.hash, sha256_of(path))
     assert set(held.features) == {"identity", "drawn"}
-    asked = SurveySpec(1, (member,), (Asked(member.id, sha256_of(path)),), "")
+    asked = SurveySpec(1, (member,), (Asked(member.id, sha256_of(path)),), str(tmp_path))
     (found,) = survey(asked, lite, silent, lambda: False).surveyed
     told = predict(predict_spec(sorted(school.questions), [member], Path()), lite, silent).predictions
     assert found.told == "".join("01"[one.top[0].class_name == Path(one.image).parent.name] for one in told)
 
 
 def test_it_makes_way_before_every_step(school: School) -> None:
-    asked = iter([False, False, False, True])  # two members, the head, the first question
+    asked = iter([False, False, False, False, True])  # at first, two members, the head, the first question
     outcome = survey(school.spec(), school.bench, silent, lambda: next(asked))
     assert (outcome.status, outcome.surveyed) == ("dropped", ())
 
@@ -176,7 +189,7 @@ def test_of_very_many_images_an_even_part_is_asked() -> None:
 
 
 def test_a_class_of_one_image_cannot_be_left_out(school: School) -> None:
-    head = load_head(school.members, school.bench.backbone)
+    head = HeadKeeper().head_of(school.members, school.bench.backbone)
     member = school.members[1]
     own = memory.load(
         Path(member.folder) / "statistics.safetensors", school.bench.backbone.hash, member.statistics

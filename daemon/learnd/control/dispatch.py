@@ -180,7 +180,7 @@ class Dispatcher:
             self._send(slot, spec, folder)
         except OSError as error:
             slot.discard()
-            self._surveying.came(spec.version, Outcome("no_room", str(error)))
+            self._surveying.came(spec.version, Outcome("no_room", str(error)), folder)
         else:
             slot.survey = spec.version
 
@@ -339,7 +339,7 @@ class Dispatcher:
         slot.clear()
         self._pool.came_back(slot, outcome.report)
         if version is not None:
-            self._surveying.came(version, outcome)
+            self._surveying.came(version, outcome, out)
         elif out.parent == self._sleep.folder:
             self._sleep.settle(outcome, out)
         elif lease is None:

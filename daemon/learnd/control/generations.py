@@ -12,6 +12,7 @@ after which nothing points at them (docs/decisions/0008); what a kill leaves of 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from learnd.control.journal import Journal
 from learnd.domain import SCHEMA, Join, Report
 from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE, sha256_of, vouch
-from learnd.wire import BACKBONE, BackboneSpec, Consolidation, Member, Outcome
+from learnd.wire import BACKBONE, HEAD, BackboneSpec, Consolidation, HeadFile, Member, Outcome
 
 
 class Generations:
@@ -41,6 +42,7 @@ class Generations:
         self.generations = state / "generations"
         self.backbones = state / "backbones"
         self.work = state / "work"
+        self._head = state / HEAD
 
     def prepare(self) -> list[str]:
         """Make the folders, and remove what a killed daemon left behind.  Returns what was removed.
@@ -74,6 +76,8 @@ class Generations:
         orphans = [orphan for orphan in orphans if orphan.is_dir()]  # a stray file is a person's, and in nobody's way
         for orphan in orphans:
             shutil.rmtree(orphan)
+        if self.head_file() is None:  # a forgetting may have been cut short
+            self._head.unlink(missing_ok=True)
         networks = self._unknown_backbones() if self.backbone_hash() else []
         for file in networks:
             file.unlink()
@@ -122,6 +126,17 @@ class Generations:
             row = digest, sha256_of(copy)
             self._journal.db.run("INSERT OR REPLACE INTO backbones (hash, sha256) VALUES (?, ?)", *row)
             self._journal.db.run("INSERT OR REPLACE INTO foundations VALUES (0, ?)", digest)
+
+    def keep_head(self, version: int, file: Path, sha256: str) -> None:
+        """Keep the head that a survey fitted, in place of an earlier one; it only saves time."""
+        if self._journal.head == version:
+            os.replace(file, self._head)
+            self._journal.put(HEAD, json.dumps([version, sha256]))
+
+    def head_file(self) -> HeadFile | None:
+        """The head of what is known now, where one was fitted."""
+        version, sha256 = json.loads(self._journal.db.get(HEAD) or "[0, null]")
+        return HeadFile(str(self._head), sha256) if version == self._journal.head and sha256 else None
 
     def members(self, name: str | None = None) -> tuple[Member, ...]:
         """What the head holds, of all tasks or of the one with this name, and what vouches for its files.
@@ -262,6 +277,7 @@ class Generations:
         generation = self._write(step, self._new_epoch(), backbone=network, restored=restored) if changes else None
         tainted = self._journal.history.forget(identity, name, generation, step, network)
         try:
+            self._head.unlink(missing_ok=True)  # it holds the means of what is forgotten
             for folder in tainted:
                 shutil.rmtree(self.tasks / folder, ignore_errors=True)  # what is left is swept at the next start
             for file in self._unknown_backbones():

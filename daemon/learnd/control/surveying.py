@@ -14,7 +14,7 @@ from learnd.control.generations import Generations
 from learnd.control.journal import Journal
 from learnd.control.surveys import Finding, Share
 from learnd.errors import LearndError
-from learnd.wire import Asked, Member, Outcome, Surveyed, SurveySpec
+from learnd.wire import HEAD, Asked, Member, Outcome, Surveyed, SurveySpec
 
 HELDOUT = "heldout.safetensors"
 
@@ -49,8 +49,8 @@ class Surveying:
             return None
         return SurveySpec(head, members, tuple(asked), str(out))
 
-    def came(self, version: int, outcome: Outcome) -> None:
-        """Keep what a survey found; ask again later where it made way."""
+    def came(self, version: int, outcome: Outcome, out: Path) -> None:
+        """Keep what a survey found, and the head that it left in out; ask again later where it made way."""
         if version != self._journal.head:  # rolled back or forgotten meanwhile: the new head is asked about
             return
         if outcome.status == "dropped":
@@ -62,6 +62,7 @@ class Surveying:
                 self._journal.surveys.record(version, found)
                 ids = {name: task_id for task_id, _, name in self._journal.members()}
                 self._journal.history.relations.record(version, outcome.related, ids)
+                self._generations.keep_head(version, out / HEAD, outcome.files[HEAD])
                 return
             except (LearndError, OSError) as error:
                 outcome = Outcome("failed", str(error))

@@ -16,7 +16,7 @@ from learnd.face import screen, snapshot
 from learnd.face.options import Asked, Command, complete_task, json_option, pass_asked
 from learnd.identity import label, printable
 from learnd.settings import Settings
-from learnd.wire import BackboneSpec, Member, Prediction, PredictSpec
+from learnd.wire import BackboneSpec, HeadFile, Member, Prediction, PredictSpec
 
 DIGITS = 6  # of a probability
 Json = dict[str, Any]
@@ -30,6 +30,7 @@ class _Knowledge:
     members: tuple[Member, ...]
     backbone: BackboneSpec
     readers: tuple[str, ...]  # extensions of files that plugins read
+    head: HeadFile | None  # ready made, where nobody names a task
 
 
 @click.command(cls=Command)
@@ -84,7 +85,8 @@ def _knowledge(settings: Settings, task: str | None) -> _Knowledge:
         if task is not None and not members:
             state = journal.tasks.revisions(task)[-1].state
             raise TaskError(f"{task!r} is {state}: there is nothing to ask yet", remedy=f"learnd show {task}")
-        return _Knowledge(journal.head, members, generations.backbone(settings.backbone), journal.readers())
+        head = generations.head_file() if task is None else None
+        return _Knowledge(journal.head, members, generations.backbone(settings.backbone), journal.readers(), head)
 
 
 def _files(image: str, readers: tuple[str, ...]) -> list[str]:
@@ -133,7 +135,8 @@ def _ask_worker(
         one_shot(settings, known.backbone, progress) as (worker, _hello),
     ):
         places = tuple(str(Path(path).absolute()) for path in paths)
-        outcome = worker.do(PredictSpec(places, known.members, task, top, str(worker.room / "out")), progress)
+        spec = PredictSpec(places, known.members, task, top, str(worker.room / "out"), known.head)
+        outcome = worker.do(spec, progress)
     if outcome.status != "done":
         kind = StateError if outcome.status == "damaged" else TaskError
         raise kind(f"the question could not be answered: {outcome.reason}")

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from learnd.joins import answered_as, joined
 from learnd.learning.adapters import IDENTITY
+from learnd.learning.ledger import Key, Ledger, added, removed
 from learnd.learning.memory import Statistics
-from learnd.learning.unified import UnifiedHead, unified_head
+from learnd.learning.unified import UnifiedHead, fitted_head
 from learnd.wire import Member
 
 Features = Mapping[str, Tensor]  # adapter -> features float32 (N, D) of the same images under it
@@ -96,22 +97,65 @@ class GroupedHead:
         return self.novelty(features) > 0  # (N,)
 
 
+Ledgers = Mapping[str, Ledger]  # of all members in the plain features, and by adapter of those that use it
+
+
 def grouped_head(members: Sequence[tuple[Member, Statistics]]) -> GroupedHead:
     """The head over all classes of the members; the same for every order in which they are given.
 
     Raises ValueError where there is no member, or features of one kind differ in width.
     """
-    plain = unified_head(members)
-    by_adapter: dict[str, list[tuple[Member, Statistics]]] = {}
+    return head_of([member for member, _ in members], noted({}, members))
+
+
+def noted(ledgers: Ledgers, members: Sequence[tuple[Member, Statistics]]) -> Ledgers:
+    """With these members as well.  Raises ValueError as `ledger.added` does."""
+    new = dict(ledgers)
+    for adapter, own in _by_adapter(members).items():
+        new[adapter] = added(new.get(adapter, Ledger()), own)
+    return new
+
+
+def struck(ledgers: Ledgers, members: Sequence[tuple[Member, Statistics]]) -> Ledgers | None:
+    """Without these; None where the ledgers have to be made anew."""
+    new = dict(ledgers)
+    for adapter, own in _by_adapter(members).items():
+        less = removed(new.pop(adapter), own)
+        if less is None:
+            return None
+        if less.pages:
+            new[adapter] = less
+    return new
+
+
+def _by_adapter(members: Sequence[tuple[Member, Statistics]]) -> dict[str, list[tuple[Key, Statistics]]]:
+    found: dict[str, list[tuple[Key, Statistics]]] = {}
     for member, known in members:
-        if known.adapted is not None:
-            by_adapter.setdefault(known.adapted.adapter, []).append((member, known.adapted))
+        for own in filter(None, (known, known.adapted)):
+            found.setdefault(own.adapter, []).append(((member.id, member.revision), own))
+    return found
+
+
+def head_of(members: Sequence[Member], ledgers: Ledgers) -> GroupedHead:
+    """The head that ledgers make; members: those that they are of."""
+    heads: dict[str, UnifiedHead] = {}
+    for adapter, ledger in sorted(ledgers.items()):
+        heads[adapter] = fitted_head([one for one in members if (one.id, one.revision) in ledger.pages], ledger)
+    if IDENTITY not in heads:
+        raise ValueError("no member takes part")
+    return assembled(members, heads)
+
+
+def assembled(members: Sequence[Member], heads: Mapping[str, UnifiedHead]) -> GroupedHead:
+    """The head made of that over everything, under the identity, and of those by adapter."""
+    plain = heads[IDENTITY]
     place = {pair: column for column, pair in enumerate(plain.classes)}
-    groups: dict[str, Group] = {}
-    for adapter, own in sorted(by_adapter.items()):
-        head = unified_head(own)
-        groups[adapter] = Group(head, torch.tensor([place[pair] for pair in head.classes]))
-    answered = answered_as(plain.classes, joined(member for member, _ in members))
+    groups = {
+        adapter: Group(head, torch.tensor([place[pair] for pair in head.classes]))
+        for adapter, head in sorted(heads.items())
+        if adapter != IDENTITY
+    }
+    answered = answered_as(plain.classes, joined(members))
     classes = tuple(dict.fromkeys(answered))
     column = {pair: place for place, pair in enumerate(classes)}
     return GroupedHead(plain, groups, classes, torch.tensor([column[pair] for pair in answered]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +12,19 @@ from torch import Tensor
 
 from learnd.errors import LearndError, PluginError, StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE
-from learnd.learning import memory
 from learnd.learning.adapters import IDENTITY
 from learnd.learning.adapting import classify
 from learnd.learning.algorithm import Algorithm, State, build
 from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Progress
 from learnd.learning.catalogue import Catalogue
-from learnd.learning.grouped import Features, GroupedHead, grouped_head
+from learnd.learning.grouped import Features, GroupedHead
 from learnd.learning.images import load_batch
+from learnd.learning.keeper import HeadKeeper
 from learnd.learning.tensorfile import read_committed
 from learnd.wire import Guess, Member, Outcome, Prediction, PredictSpec
 
 DIGITS = 6  # of a probability, as it leaves the process
-
-HeadOf = Callable[[tuple[Member, ...], Backbone], GroupedHead]
-
 
 @dataclass(frozen=True)
 class Scoped:
@@ -48,23 +45,14 @@ class Answers:
     unknown: Tensor
 
 
-def load_head(members: tuple[Member, ...], backbone: Backbone) -> GroupedHead:
-    """The head over all classes of the members, from their files.  Raises StateError."""
-    return grouped_head([(m, _statistics(m, backbone)) for m in members])
-
-
-def _statistics(member: Member, backbone: Backbone) -> memory.Statistics:
-    return memory.load(Path(member.folder) / "statistics.safetensors", backbone.hash, member.statistics)
-
-
-def predict(spec: PredictSpec, bench: Bench, progress: Progress, head_of: HeadOf = load_head) -> Outcome:
+def predict(spec: PredictSpec, bench: Bench, progress: Progress, keeper: HeadKeeper | None = None) -> Outcome:
     """Do a predict job.  An image that cannot be read has its error in its place; the others are answered.
 
-    CHUNK images are held at a time, however many are asked about.  head_of: load_head, or one that remembers.
+    CHUNK images are held at a time, however many are asked about.  keeper: of a process that does more than this.
     """
     try:
         members = _asked(spec)
-        head = head_of(members, bench.backbone)
+        head = (keeper or HeadKeeper()).head_of(members, bench.backbone, spec.head)
         scoped = load_scoped(members[0], bench) if spec.task is not None else None
         predictions: list[Prediction] = []
         for start in range(0, len(spec.images), CHUNK):

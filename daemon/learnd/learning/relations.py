@@ -48,11 +48,10 @@ class Map:
         back = between.new_zeros(len(self.tasks)).index_add(0, self.owners, between.amin(0))  # (T,)
         return (there + back / self.owners.bincount()) / 2
 
-    def twins(self, task: str, counts: Tensor) -> Iterator[tuple[int, int, float]]:
+    def twins(self, task: str) -> Iterator[tuple[int, int, float]]:
         """Two places each of which is the other's nearest among all tasks but its own, and how alike they are.
 
         That is their squared distance by what is expected of two halves of one class: about 1, and at most LIKE.
-        counts: int64 (K,), images of each class.
         """
         own, noise = self.of(task), self.head.noise
         if not len(own) or not bool((noise > 0).all()):  # nothing is known of the spread within classes
@@ -60,7 +59,7 @@ class Map:
         least, others = self._strange(own).min(1)  # (k,), (k,)
         for place, other, squared in zip(own.tolist(), others.tolist(), least.tolist(), strict=True):
             ratio = squared / float(noise[place] + noise[other])
-            if ratio > LIKE or int(counts[[place, other]].min()) < FEWEST:
+            if ratio > LIKE or float(self.head.count[[place, other]].min()) < FEWEST:
                 continue
             if int(self._strange(torch.tensor([other])).argmin()) == place:
                 yield place, other, ratio
@@ -75,11 +74,10 @@ class Map:
 
 
 class Relations:
-    """Of one head.  counts: int64 (K,), images of each of its plain classes."""
+    """Of one head."""
 
-    def __init__(self, head: GroupedHead, counts: Tensor) -> None:
+    def __init__(self, head: GroupedHead) -> None:
         self._head = head
-        self._counts = counts
         self._plain = draw_map(head.plain)
         self._groups = [(draw_map(group.head), group.columns) for _, group in sorted(head.groups.items())]
 
@@ -100,9 +98,9 @@ class Relations:
         for drawn, columns in self._groups:
             if len(drawn.of(task)):
                 ours = columns
-                for place, other, ratio in drawn.twins(task, self._counts[columns]):
+                for place, other, ratio in drawn.twins(task):
                     found[int(columns[place])] = int(columns[other]), ratio
-        for place, other, ratio in self._plain.twins(task, self._counts):
+        for place, other, ratio in self._plain.twins(task):
             if ours is None or not bool((ours == other).any()):
                 found.setdefault(place, (other, ratio))
         return tuple(self._twin(place, *found[place]) for place in sorted(found) if self._apart(place, found[place][0]))

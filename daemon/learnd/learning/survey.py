@@ -15,14 +15,17 @@ import torch
 from torch import Tensor
 
 from learnd.errors import LearndError, StateError, StateUnavailable
-from learnd.learning import heldout, memory
+from learnd.identity import sha256_of
+from learnd.learning import heldout
 from learnd.learning.adapters import IDENTITY
 from learnd.learning.bench import Bench, Progress
-from learnd.learning.grouped import GroupedHead, grouped_head
+from learnd.learning.grouped import GroupedHead
+from learnd.learning.headfile import save_head
+from learnd.learning.keeper import HeadKeeper, statistics_of
 from learnd.learning.memory import Statistics
 from learnd.learning.relations import Relations
 from learnd.learning.unified import UnifiedHead
-from learnd.wire import Member, Outcome, Related, Surveyed, SurveySpec
+from learnd.wire import HEAD, Outcome, Related, Surveyed, SurveySpec
 
 QUESTIONS = 256  # of a task at most, evenly spread over its classes
 
@@ -31,19 +34,21 @@ class _MakeWay(LearndError):
     """Something else is to be done."""
 
 
-def survey(spec: SurveySpec, bench: Bench, progress: Progress, dropped: Callable[[], bool]) -> Outcome:
-    """Do a survey job.  dropped: whether it is to make way; asked before every step, each of which is short."""
+def survey(
+    spec: SurveySpec, bench: Bench, progress: Progress, dropped: Callable[[], bool], keeper: HeadKeeper | None = None
+) -> Outcome:
+    """Do a survey job, and leave the head ready made beside it.
+
+    dropped: whether it is to make way; asked before every step, each of which is short.  keeper: of the process.
+    """
     try:
-        known = []
         progress("survey", 0, 1)
-        for member in spec.members:
-            _go_on(dropped)
-            path = Path(member.folder) / "statistics.safetensors"
-            known.append((member, memory.load(path, bench.backbone.hash, member.statistics)))
-        _go_on(dropped)
-        head = grouped_head(known)
-        surveyed = _ask_each(spec, head, known, bench, dropped)
-        return Outcome("done", surveyed=surveyed, related=_relate_each(spec, head, known, dropped))
+        head = (keeper or HeadKeeper()).head_of(spec.members, bench.backbone, check=lambda: _go_on(dropped))
+        surveyed = _ask_each(spec, head, bench, dropped)
+        related = _relate_each(spec, head, dropped)
+        path = Path(spec.out) / HEAD
+        save_head(head, spec.members, path, bench.backbone.hash)
+        return Outcome("done", files={HEAD: sha256_of(path)}, surveyed=surveyed, related=related)
     except _MakeWay as error:
         return Outcome("dropped", reason=str(error))
     except StateError as error:
@@ -56,32 +61,24 @@ def _go_on(dropped: Callable[[], bool]) -> None:
 
 
 def _ask_each(
-    spec: SurveySpec,
-    head: GroupedHead,
-    known: list[tuple[Member, Statistics]],
-    bench: Bench,
-    dropped: Callable[[], bool],
+    spec: SurveySpec, head: GroupedHead, bench: Bench, dropped: Callable[[], bool]
 ) -> tuple[Surveyed, ...]:
-    members = {member.id: (member, own) for member, own in known}
+    members = {member.id: member for member in spec.members}
     found: list[Surveyed] = []
     for asked in spec.asked:
         _go_on(dropped)
-        member, own = members[asked.id]
+        member = members[asked.id]
         if asked.heldout is not None:
             held = heldout.load(Path(member.folder) / heldout.HELDOUT, bench.backbone.hash, asked.heldout)
             found.append(Surveyed(member.id, "query", _bits(ask_held_out(head, member.name, held))))
-        elif len(told := leave_one_out(head, member.name, own)):
+        elif len(told := leave_one_out(head, member.name, statistics_of(member, bench.backbone))):
             found.append(Surveyed(member.id, "leave-one-out", _bits(told)))
     return tuple(found)
 
 
-def _relate_each(
-    spec: SurveySpec, head: GroupedHead, known: list[tuple[Member, Statistics]], dropped: Callable[[], bool]
-) -> tuple[Related, ...]:
+def _relate_each(spec: SurveySpec, head: GroupedHead, dropped: Callable[[], bool]) -> tuple[Related, ...]:
     """What each of those that are asked about is like."""
-    names = {member.id: member.name for member, _ in known}
-    ordered = sorted(known, key=lambda pair: (pair[0].id, pair[0].revision))  # as the head has them
-    relations = Relations(head, torch.cat([own.count for _, own in ordered]))
+    names, relations = {member.id: member.name for member in spec.members}, Relations(head)
     found = []
     for asked in spec.asked:
         _go_on(dropped)

@@ -9,7 +9,7 @@ out one image changes the covariance by rank one (Sherman & Morrison 1950) and a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,14 +17,13 @@ import torch
 from torch import Tensor
 
 from learnd.joins import Pair, answered_as, joined
+from learnd.learning.ledger import JUDGES, UNIT, Key, Ledger, added
 from learnd.learning.memory import Statistics, unit
 from learnd.wire import Member
 
 SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
 TEMPERATURES = (0.1, 1e5)
-JUDGES = 1024  # images that are left out in turn, evenly spread over all that is known; 256 misjudged the temperature
 PAIRS = 4_000_000  # of a judge and a class at most, but for a quarter of the judges: what leaving out may cost
-BLOCK = 4096  # rows of a matrix product
 GOLDEN = (math.sqrt(5) - 1) / 2
 FALSE_ALARMS = 0.02  # of images of known classes may be called unknown
 
@@ -36,7 +35,7 @@ class UnifiedHead:
     whiten: (D, D); in unit(features) @ whiten a distance is a Mahalanobis distance.  means: (K, D), whitened.
     noise: (K,), what a squared distance to a mean owes to the mean being an average of few images.
     radius: the largest squared distance, less noise, of what is known.  shrinkage: in (0, 1].  freedom: images less
-    classes of all that is known.
+    classes of all that is known.  count: (K,), images of each class.
     """
 
     classes: tuple[tuple[str, str], ...]
@@ -47,6 +46,7 @@ class UnifiedHead:
     radius: float
     shrinkage: float
     freedom: int
+    count: Tensor
 
     @cached_property
     def _lengths(self) -> Tensor:
@@ -129,37 +129,45 @@ def unified_head(members: Sequence[tuple[Member, Statistics]]) -> UnifiedHead:
 
     Raises ValueError where there is no member, or their features differ in width.
     """
-    pool = _pool(members)
+    ledger = added(Ledger(), [((member.id, member.revision), known) for member, known in members])
+    return fitted_head([member for member, _ in members], ledger)
+
+
+def fitted_head(members: Sequence[Member], ledger: Ledger) -> UnifiedHead:
+    """The head over all classes of a ledger; members: those that it is of, in any order.
+
+    Raises ValueError where there is none.
+    """
+    pool = _pool(members, ledger)
     if not len(pool.residuals) or not bool((pool.spread > 0).any()):
         return _without_spread(pool)
     best = min((_try(pool, shrinkage) for shrinkage in SHRINKAGES), key=lambda trial: trial.loss)
     scale = _scale(pool, best.shrinkage)
     return UnifiedHead(
         classes=pool.classes,
-        whiten=pool.axes * scale,
+        whiten=(pool.axes * scale).contiguous(),  # as it lies in a file: products are the same to the bit
         means=pool.means * scale,
         noise=best.tau / pool.count,
         temperature=best.temperature,
         radius=_radius(best.nearest),
         shrinkage=best.shrinkage,
         freedom=pool.freedom,
+        count=pool.count,
     )
 
 
-def _pool(members: Sequence[tuple[Member, Statistics]]) -> _Pool:
+def _pool(members: Sequence[Member], ledger: Ledger) -> _Pool:
     if not members:
         raise ValueError("no member takes part")
-    ordered = sorted(members, key=lambda pair: (pair[0].id, pair[0].revision))
-    known = [statistics for _, statistics in ordered]
-    if len({statistics.sum.shape[1] for statistics in known}) > 1:
-        raise ValueError("the members' features differ in width")
-    classes = tuple((member.name, name) for member, statistics in ordered for name in statistics.classes)
-    count = torch.cat([statistics.count for statistics in known])
+    named = {(member.id, member.revision): member for member in members}
+    pages = ledger.ordered
+    classes = tuple((named[key].name, name) for key, page in pages for name in page.classes)
+    count = torch.cat([page.count for _, page in pages])
     freedom = int(count.sum()) - len(count)
-    axes, spread = _principal([statistics.within for statistics in known], max(freedom, 1))
-    residuals, owners = _judges(known, count)
-    means = torch.cat([statistics.sum for statistics in known]) / count[:, None]
-    right = _alike(answered_as(classes, joined(member for member, _ in members)))[owners]
+    axes, spread = _principal(ledger, max(freedom, 1))
+    residuals, owners = _judges(ledger, len(count))
+    means = torch.cat([page.sum for _, page in pages]) / count[:, None]
+    right = _alike(answered_as(classes, joined(members)))[owners]
     return _Pool(classes, count.double(), means @ axes, freedom, axes, spread, residuals @ axes, owners, right)
 
 
@@ -172,42 +180,28 @@ def _alike(answered: Sequence[Pair]) -> Tensor:
     return torch.tensor([places[pair] + [-1] * (most - len(places[pair])) for pair in answered])
 
 
-def _principal(within: Sequence[Tensor], freedom: int) -> tuple[Tensor, Tensor]:
+def _principal(ledger: Ledger, freedom: int) -> tuple[Tensor, Tensor]:
     """The principal axes (D, D) and the variance along each (D,) of all rows together."""
-    width = within[0].shape[1]
-    if sum(len(rows) for rows in within) < width:  # a few rows: 15 times faster than by way of the scatter
-        _, values, axes = torch.linalg.svd(torch.cat(list(within)), full_matrices=True)
-        spread = torch.zeros(width, dtype=torch.float64)
-        spread[: len(values)] = values.square() / freedom
-        return axes.T, spread
-    scatter = torch.zeros(width, width, dtype=torch.float64)
-    for rows in _blocks(within):
-        scatter += rows.T @ rows
-    variances, axes = torch.linalg.eigh(scatter / freedom)
-    return axes, variances.clamp_min(0)
+    if ledger.scatter is not None:
+        variances, axes = torch.linalg.eigh(ledger.scatter.double() / (freedom * 2.0**UNIT))
+        return axes, variances.clamp_min(0)
+    # A few rows: 15 times faster than by way of the scatter.
+    rows = torch.cat([page.within for _, page in ledger.ordered if page.within is not None])
+    _, values, axes = torch.linalg.svd(rows, full_matrices=True)
+    spread = torch.zeros(rows.shape[1], dtype=torch.float64)
+    spread[: len(values)] = values.square() / freedom
+    return axes.T, spread
 
 
-def _blocks(within: Sequence[Tensor]) -> Iterator[Tensor]:
-    """The same rows in few large pieces; where they are cut depends on nothing but their order."""
-    gathered: list[Tensor] = []
-    for rows in within:
-        gathered.append(rows)
-        if sum(len(piece) for piece in gathered) >= BLOCK:
-            yield torch.cat(gathered)
-            gathered = []
-    if gathered:
-        yield torch.cat(gathered)
-
-
-def _judges(known: Sequence[Statistics], count: Tensor) -> tuple[Tensor, Tensor]:
-    """At most JUDGES witnesses, evenly spread, of classes that keep an image when one is left out."""
-    most = max(JUDGES // 4, min(JUDGES, PAIRS // len(count)))
-    starts = torch.tensor([0, *(len(statistics.count) for statistics in known)]).cumsum(0)
-    owners = torch.cat([statistics.owners + start for statistics, start in zip(known, starts[:-1], strict=True)])
-    rows = (count[owners] > 1).nonzero()[:, 0]
-    if len(rows) > most:
-        rows = rows[torch.arange(most) * len(rows) // most]
-    return torch.cat([statistics.witnesses for statistics in known])[rows], owners[rows]
+def _judges(ledger: Ledger, classes: int) -> tuple[Tensor, Tensor]:
+    """The images that judge, less their class mean (M, D), and the places of their classes (M,)."""
+    starts: dict[Key, int] = {}
+    width = place = 0
+    for key, page in ledger.ordered:
+        starts[key], place, width = place, place + len(page.classes), page.sum.shape[1]
+    chosen = ledger.judges[: max(JUDGES // 4, min(JUDGES, PAIRS // classes))]
+    residuals = torch.stack([judge.residual for judge in chosen]) if chosen else torch.zeros(0, width).double()
+    return residuals, torch.tensor([starts[judge.key] + judge.owner for judge in chosen], dtype=torch.int64)
 
 
 def _scale(pool: _Pool, shrinkage: float) -> Tensor:
@@ -283,7 +277,8 @@ def _without_spread(pool: _Pool) -> UnifiedHead:
     scale = 1 / math.sqrt(variance)
     noise = torch.zeros(len(pool.means), dtype=torch.float64)
     means = pool.means * scale
-    return UnifiedHead(pool.classes, pool.axes * scale, means, noise, float(width), math.inf, 1.0, pool.freedom)
+    whiten = (pool.axes * scale).contiguous()
+    return UnifiedHead(pool.classes, whiten, means, noise, float(width), math.inf, 1.0, pool.freedom, pool.count)
 
 
 def _squared(x: Tensor, y: Tensor, lengths: Tensor | None = None) -> Tensor:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import functools
 import json
 import os
 import sys
@@ -44,7 +43,7 @@ from learnd.wire import (
 if TYPE_CHECKING:  # torch is imported in main, once the environment is as it should be
     from learnd.learning.bench import Bench
     from learnd.learning.catalogue import Catalogue
-    from learnd.learning.predictor import HeadOf
+    from learnd.learning.keeper import HeadKeeper
 
 BEAT_SECONDS = 2.0
 
@@ -68,13 +67,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BaseException as error:  # a missing device, a damaged file, a broken installation: the parent hears of it
         return _give_up(error, line)
     line.say({"hello": to_json(hello)})
-    from learnd.learning.predictor import load_head
+    from learnd.learning.keeper import HeadKeeper
 
-    head_of = functools.lru_cache(maxsize=2)(load_head)  # a revision's files never change
+    keeper = HeadKeeper()
     while True:
         message = heard.get()
         if "run" in message:
-            _run(Path(message["run"]), bench, head_of, line, lambda: not heard.empty())
+            _run(Path(message["run"]), bench, keeper, line, lambda: not heard.empty())
             continue
         if "drop" in message:  # it was done before this came
             continue
@@ -174,7 +173,7 @@ def _loaded(catalogue: Catalogue) -> Loaded:
     return Loaded(catalogue.plugins, tuple(sorted(catalogue.readers)), observers)
 
 
-def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line, more: Callable[[], bool]) -> None:
+def _run(job: Path, bench: Bench, keeper: HeadKeeper, line: Line, more: Callable[[], bool]) -> None:
     """One job: whatever happens, a result.json is written and the parent is told where, or that it cannot be."""
     finished = threading.Event()
     heart = threading.Thread(target=_beat, args=(line, finished), name="beat", daemon=True)
@@ -183,7 +182,7 @@ def _run(job: Path, bench: Bench, head_of: HeadOf, line: Line, more: Callable[[]
     out = Path(data["out"])
     out.mkdir(parents=True, exist_ok=True)
     try:
-        outcome = _do(data, bench, head_of, line, more)
+        outcome = _do(data, bench, keeper, line, more)
     except BaseException as error:  # of learnd, of the machine or of a plugin, and nothing is said about the task by it
         traceback.print_exc()
         status = "no_room" if short_of_room(error) else "broken"
@@ -213,7 +212,7 @@ def _beat(line: Line, finished: threading.Event) -> None:
         line.say({"beat": True})
 
 
-def _do(data: dict[str, Any], bench: Bench, head_of: HeadOf, line: Line, more: Callable[[], bool]) -> Outcome:
+def _do(data: dict[str, Any], bench: Bench, keeper: HeadKeeper, line: Line, more: Callable[[], bool]) -> Outcome:
     """more: whether the parent has said something since."""
     from learnd.identity import sha256_of
     from learnd.learning.backbones import export
@@ -226,9 +225,9 @@ def _do(data: dict[str, Any], bench: Bench, head_of: HeadOf, line: Line, more: C
     if isinstance(spec, LearnSpec):
         return learn(spec, bench, line.progress)
     if isinstance(spec, PredictSpec):
-        return predict(spec, bench, line.progress, head_of)
+        return predict(spec, bench, line.progress, keeper)
     if isinstance(spec, SurveySpec):
-        return survey(spec, bench, line.progress, more)
+        return survey(spec, bench, line.progress, more, keeper)
     if isinstance(spec, ConsolidateSpec):
         from learnd.learning.consolidate import consolidate  # it is rare, and brings in what trains
 
