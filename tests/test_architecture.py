@@ -146,6 +146,7 @@ LEARNING = [
     # while nothing is to be learnt
     "learnd.learning.recall",
     "learnd.learning.candidate",
+    "learnd.learning.anew",
     "learnd.learning.consolidate",
     # processes
     "learnd.learning.process",

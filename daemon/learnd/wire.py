@@ -115,7 +115,8 @@ class ConsolidateSpec:
     """Train a candidate network on what is kept of the members, and make each of them anew with it.
 
     parent: the version that holds them.  becomes: the revision that each is to have.  steps: of the outer loop.
-    stop: a path; once something is there, the job ends as soon as it can, with the status "stopped".
+    stop: a path; once something is there, the job ends as soon as it can, with the status "stopped".  trimmed: ids of
+    the members of whose images memory.max_bytes took some.
     """
 
     parent: int
@@ -125,6 +126,7 @@ class ConsolidateSpec:
     seed: int
     stop: str
     out: str
+    trimmed: tuple[str, ...] = ()
     kind: str = "consolidate"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,19 @@ import pytest
 from learnd.control import budget as rooms
 from learnd.control.budget import Budget
 from learnd.control.eviction import ARCHIVES
+from learnd.errors import StateError, StateUnavailable
+from learnd.identity import vouch
 from tests.control.archives import counted, packed
 from tests.control.consolidations import consolidate, found
 from tests.control.home import Home
 
 IMAGES = {"cats": {"a": 8}, "dogs": {"b": 4, "c": 4}, "owls": {"d": 6}}
+
+
+@pytest.fixture(autouse=True)
+def without_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tick does all there is, however slow the disk."""
+    monkeypatch.setattr(rooms, "SLICE", math.inf)
 
 
 def learn(home: Home, name: str) -> None:
@@ -77,7 +86,7 @@ def test_what_went_is_said(tmp_path: Path) -> None:
     budget(home, 1000, told).tick()
     (line,) = told.lines
     assert line.startswith("warning: 5 images of cats (")
-    assert "memory.max_bytes is 1,000, so 3 images of a class are kept to learn from" in line
+    assert "memory.max_bytes is 1,000, so of each class at most 3 are kept to learn from" in line
     (event,) = home.journal.db.events(1)
     assert (event.kind, event.task) == ("evicted", "cats")
     assert home.journal.size().bytes == sum(f.stat().st_size for f in home.generations.tasks.glob("cats/1/*"))
@@ -87,10 +96,35 @@ def test_a_start_finishes_what_a_kill_cut_off(tmp_path: Path) -> None:
     home = Home(tmp_path)
     learn(home, "cats")
     budget(home, 0).tick()
-    home.journal.history.archives.trim([("cats", 1)], "exemplars.zip", 2)  # and then it was killed
-    budget(home, 100_000).tick()
-    assert kept(home) == {"cats": {"a": 2}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("learnd.control.budget.trim", killed)
+        with pytest.raises(KeyboardInterrupt):
+            budget(home, 1000).tick()
+    assert kept(home) == {"cats": {"a": 8}}
     assert home.generations.verify() == 4
+    budget(home, 1000).tick()
+    assert kept(home) == {"cats": {"a": 3}}
+    assert home.generations.verify() == 4
+    assert [event.kind for event in home.journal.db.events(9)].count("evicted") == 1
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_nothing_goes_while_there_is_room_for_what_is_left(tmp_path: Path) -> None:
+    home, told = Home(tmp_path), Told()
+    learn(home, "cats")
+    budget(home, 1000).tick()
+    whole = total(home) + 2600  # as many as dogs take; as they were committed both would need more
+    looked_after = budget(home, whole, told)
+    learn(home, "dogs")
+    looked_after.tick()
+    assert kept(home) == {"cats": {"a": 3}, "dogs": IMAGES["dogs"]}
+    assert total(home) <= whole
+    learn(home, "owls")
+    looked_after.tick()
+    assert kept(home) == {"cats": {"a": 2}, "dogs": {"b": 2, "c": 2}, "owls": {"d": 2}}
 
 
 def test_a_limit_that_was_once_too_low_cuts_no_later_task(tmp_path: Path) -> None:
@@ -141,7 +175,9 @@ def test_a_damaged_archive_is_named_and_the_others_are_looked_after(tmp_path: Pa
     assert counted(home.generations.tasks / "owls" / "1" / "exemplars.zip") == {"d": 3}
 
 
-def test_what_two_revisions_share_is_counted_once_and_stays_shared(tmp_path: Path) -> None:
+def test_what_two_revisions_share_is_counted_once_and_stays_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home, told = Home(tmp_path), Told()
     found(home)
     learn(home, "cats")
@@ -152,10 +188,34 @@ def test_what_two_revisions_share_is_counted_once_and_stays_shared(tmp_path: Pat
     second.hardlink_to(first)  # as a consolidation takes them over
     budget(home, 2500, told).tick()
     assert told.lines == []
+    with monkeypatch.context() as patch:
+        patch.setattr("learnd.control.eviction.link", killed)  # between the two names
+        with pytest.raises(KeyboardInterrupt):
+            budget(home, 1000, told).tick()
+    assert second.stat().st_ino != first.stat().st_ino
     budget(home, 1000, told).tick()
     assert second.stat().st_ino == first.stat().st_ino
+    assert len(told.lines) == 1
     assert counted(second) == {"a": 3}
     assert home.generations.verify() == 8
+
+
+def test_what_was_taken_over_before_it_was_trimmed_is_one_file_again(tmp_path: Path) -> None:
+    home, told = Home(tmp_path), Told()
+    found(home)
+    learn(home, "cats")
+    (first,) = archives(home)
+    whole, looked_after = first.read_bytes(), budget(home, 1000, told)
+    looked_after.tick()
+    consolidate(home, 1)
+    second = archives(home)[1]
+    second.write_bytes(whole)
+    looked_after.tick()
+    assert second.stat().st_ino == first.stat().st_ino
+    assert counted(first) == {"a": 3}
+    assert len(told.lines) == 1
+    assert home.generations.verify() == 8
+    assert home.journal.history.archives.of("cats", 2) == home.journal.history.archives.of("cats", 1)
 
 
 def test_it_takes_a_moment_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,13 +224,14 @@ def test_it_takes_a_moment_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyP
         learn(home, name)
     monkeypatch.setattr(rooms, "SLICE", -1.0)  # time for one alone
     looked_after = budget(home, 2000, told)
-    sizes = []
+    sizes, pauses = [], []
     while not looked_after.settled:
-        looked_after.tick()
+        pauses.append(looked_after.tick())
         sizes.append(total(home))
+    assert pauses == [0.0, 0.0, math.inf]  # it does not wait for anything else to happen
     assert len(set(sizes)) == 3
     assert sizes[-1] <= 2000
-    assert len(told.lines) == 1  # once all of it is done
+    assert len(told.lines) == 1  # before any of it is done
 
 
 def test_on_a_full_disk_it_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,8 +242,9 @@ def test_on_a_full_disk_it_tries_again(tmp_path: Path, monkeypatch: pytest.Monke
         patch.setattr("learnd.control.eviction.write_durably", full)
         looked_after.tick()
         looked_after.tick()
-    (line,) = told.lines
-    assert line.startswith("error: kept images are over memory.max_bytes, and cannot be removed now")
+    warning, error = told.lines
+    assert warning.startswith("warning: 5 images of cats")
+    assert error.startswith("error: kept images are over memory.max_bytes, and cannot be removed now")
     assert looked_after.settled  # for now
     monkeypatch.setattr(rooms, "NO_ROOM_SECONDS", 0.0)
     looked_after._retry_at = 0.0
@@ -190,8 +252,54 @@ def test_on_a_full_disk_it_tries_again(tmp_path: Path, monkeypatch: pytest.Monke
     assert kept(home) == {"cats": {"a": 3}}
 
 
+def test_where_the_journal_has_no_room_it_tries_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, told = Home(tmp_path), Told()
+    learn(home, "cats")
+    looked_after = budget(home, 1000, told)
+    with monkeypatch.context() as patch:
+        patch.setattr(home.journal.db, "note", no_room)
+        assert 0 < looked_after.tick() <= rooms.NO_ROOM_SECONDS
+    assert told.lines == ["error: kept images are over memory.max_bytes, and cannot be removed now: no room"]
+    assert kept(home) == {"cats": {"a": 8}}
+    looked_after._retry_at = 0.0
+    looked_after.tick()
+    assert kept(home) == {"cats": {"a": 3}}
+    assert home.generations.verify() == 4
+
+
+def no_room(*_: object) -> None:
+    raise StateUnavailable("no room")
+
+
 def full(*_: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("most", [100_000, 1000], ids=["whole", "evicted"])
+def test_images_that_are_missing_are_named(most: int, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    learn(home, "cats")
+    budget(home, most).tick()
+    assert home.generations.verify() == 4
+    for fewer in ({"a": 2}, {}):
+        (home.generations.tasks / "cats" / "1" / "exemplars.zip").write_bytes(packed(fewer))
+        with pytest.raises(StateError, match=r"cats/1/exemplars\.zip"):
+            home.generations.verify()
+
+
+def test_the_doctor_may_look_while_images_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = Home(tmp_path)
+    learn(home, "cats")
+    looked_after = budget(home, 1000)
+
+    def in_between(path: Path, sha256: str) -> None:
+        if path.name in ARCHIVES:
+            looked_after.tick()
+        vouch(path, sha256)
+
+    monkeypatch.setattr("learnd.control.generations.vouch", in_between)
+    assert home.generations.verify() == 4
+    assert kept(home) == {"cats": {"a": 3}}
 
 
 def test_a_revision_whose_images_were_evicted_can_come_back(tmp_path: Path) -> None:

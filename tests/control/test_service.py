@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from learnd.control.budget import Budget
 from learnd.control.database import Database
 from learnd.control.folders import Folders
 from learnd.control.journal import JOURNAL, Journal
@@ -213,6 +214,27 @@ def test_once_does_not_end_before_it_has_seen_what_was_wished_at_the_last_moment
     house.patch.setattr(Folders, "tick", wish)
     assert house.run() == 0
     assert house.states() == {"cats": TaskState.SKIPPED, "copy": TaskState.LEARNED}
+
+
+def test_it_waits_for_nothing_while_kept_images_are_to_go(house: House) -> None:
+    good_task(house.settings.tasks / "cats")
+    house.crew.learns("cats")
+    tick, wait = Budget.tick, Service._wait
+    left, pauses = [0.0, 0.0, 0.0], list[float]()
+
+    def ticked(budget: Budget) -> float:
+        pause = tick(budget)
+        return left.pop() if left else pause
+
+    def waited(service: Service, folders: Folders, dispatcher: Any, observers: Any, seconds: float) -> bool:
+        pauses.append(seconds)
+        return wait(service, folders, dispatcher, observers, seconds)
+
+    house.patch.setattr(Budget, "tick", ticked)
+    house.patch.setattr(Service, "_wait", waited)
+    assert house.run() == 0
+    assert pauses[:3] == [0.0, 0.0, 0.0]
+    assert pauses[3] > 0
 
 
 def test_a_second_run_learns_nothing_again(house: House) -> None:

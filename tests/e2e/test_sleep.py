@@ -15,7 +15,7 @@ import torch
 
 from learnd.control import gate
 from learnd.control.archives import Archive
-from learnd.control.eviction import trim
+from learnd.control.eviction import sizes_of, trim
 from learnd.control.sleep import Sleep, Slept
 from learnd.domain import TaskOptions
 from learnd.errors import TaskError
@@ -71,6 +71,13 @@ class Night:
         spec = replace(learn_spec(lesson, out, options, name), id=name, revision=held.revision)
         outcome = learn(spec, self.bench, silent)
         self.home.generations.commit(held, gate.check(out, outcome), outcome, out)
+
+    def evict(self, name: str, most: int) -> None:
+        """So many images of a class are left, as the budget does it."""
+        path = self.home.generations.tasks / name / "1" / "exemplars.zip"
+        sizes = sizes_of(path)
+        self.home.journal.history.archives.add([((name, 1), Archive(path.name, sizes, most))])
+        trim(path, most)
 
     def sleep(self, candidate: Backbone, change: Callable[[ConsolidateSpec], object] = silent) -> Slept | None:
         """As a worker and the control plane do it between them; the candidate is what the training gives."""
@@ -197,8 +204,7 @@ def test_what_learnt_from_more_than_is_kept_is_judged_as_it_serves_now(kept: int
     night.begin(bench_seeing(*BOTH))
     night.learn("a", "right", images=24)
     night.learn("b", "left")
-    night.home.journal.history.archives.add([(("a", 1), Archive("exemplars.zip", {"bright": [1] * 20}, kept))])
-    trim(night.home.generations.tasks / "a" / "1" / "exemplars.zip", kept)
+    night.evict("a", kept)
     before = night.answers()
     slept = ended(night.sleep(seeing(*LEFT)), "refused")
     assert any(reason.startswith("a") for reason in slept.reasons), slept.reasons
@@ -209,18 +215,50 @@ def test_what_learnt_from_more_than_is_kept_is_judged_as_it_serves_now(kept: int
 def test_it_moves_all_the_same_to_what_is_better_even_so(kept: int, night: Night) -> None:
     night.begin(bench_seeing(*LEFT))
     night.learn("a", "right", images=24)
-    trim(night.home.generations.tasks / "a" / "1" / "exemplars.zip", kept)
+    night.evict("a", kept)
     ended(night.sleep(seeing(*BOTH)), "accepted")
     (member,) = night.home.generations.members()
     assert len(kept_images(Path(member.folder))) == 2 * kept
+    report = night.home.generations.report(member.id, member.revision)
+    assert report is not None
+    assert report["images"] == 2 * kept  # of 48 that it had been learnt from
 
 
 def test_of_a_class_of_which_nothing_is_kept_nothing_can_be_made(night: Night) -> None:
     night.begin(bench_seeing(*LEFT))
     night.learn("a", "right")
-    trim(night.home.generations.tasks / "a" / "1" / "exemplars.zip", 0)
+    night.evict("a", 0)
     slept = ended(night.sleep(seeing(*BOTH)), "failed")
     assert "no image of its class 'bright' is kept" in slept.reasons[0]
+    assert night.shown == []  # it is said before anything is trained
+
+
+def test_what_is_left_of_evicted_images_has_to_tell_what_is_lost(night: Night) -> None:
+    night.begin(bench_seeing(*LEFT))
+    night.learn("a", "right")
+    night.learn("b", "right")
+    night.evict("a", 3)  # a fourth would judge
+    slept = ended(night.sleep(seeing(*BOTH)), "failed")
+    assert "of what it learnt from 6 images are left, and none that can judge" in slept.reasons[0]
+
+
+def test_who_never_had_more_moves_without_a_judge(night: Night) -> None:
+    night.begin(bench_seeing(*LEFT))
+    night.learn("a", "right", images=3)
+    night.learn("b", "right")
+    ended(night.sleep(seeing(*BOTH)), "accepted")
+
+
+def test_what_the_candidate_leaves_as_it_is_needs_no_image(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    night.begin(bench_seeing(*LEFT))
+    night.learn("a", "right")
+    night.learn("b", "right")
+    night.evict("a", 0)
+    monkeypatch.setattr("learnd.learning.consolidate.changed_by", lambda *_: frozenset({"an adapter of others"}))
+    monkeypatch.setattr("tests.learning.halves.CHANGED", frozenset({"an adapter of others"}))
+    slept = ended(night.sleep(seeing(*BOTH)), "refused")
+    assert slept.reasons[0].startswith("the mean does not rise")  # as nothing has changed for either
+    assert {lesson.id for lesson in night.shown} == {"b"}
 
 
 def test_a_file_that_is_not_what_the_worker_wrote_is_refused(night: Night) -> None:

@@ -15,6 +15,7 @@ from learnd.control.budget import Budget
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.lock import hold
 from learnd.domain import AdapterScore, TaskState
+from learnd.face import report
 from learnd.identity import label
 from tests.control.rights import Unprivileged
 from tests.face.conftest import Command, learn, lease, mark, queue
@@ -263,6 +264,20 @@ def test_a_name_cannot_steer_the_terminal(learnd: Command, home: Path) -> None:
     assert json.loads(learnd("tasks", "--json").out)["tasks"][0]["name"] == "evil\x1b[2J"
 
 
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ({"a": 4, "b": 4}, "8 of 40 images kept (4 a class)"),
+        ({"a": 4, "b": 3}, "7 of 40 images kept (a 4, b 3)"),
+        ({f"c{n}": 4 + n % 2 for n in range(20)}, "90 of 40 images kept (4 to 5 a class)"),
+        ({"a": 0, "b": 0}, "0 of 40 images kept"),
+    ],
+)
+def test_kept_images_are_counted_by_class_where_classes_differ(classes: dict[str, int], said: str) -> None:
+    kept = {"exemplars": sum(classes.values()), "held_out": 0, "evicted": 0, "classes": classes}
+    assert report._kept_line({"kept": kept, "report": {"images": 40}}) == said
+
+
 def test_show_says_how_many_images_are_kept(learnd: Command, state: Path) -> None:
     def learnt() -> Any:
         return next(row for row in learnd("show", "birds", "--json").json["revisions"] if row["report"])
@@ -276,5 +291,6 @@ def test_show_says_how_many_images_are_kept(learnd: Command, state: Path) -> Non
         assert f"{whole['kept']['exemplars']} of {whole['report']['images']} images kept" in learnd("show", "birds").out
         Budget(journal, state / "tasks", 1, lambda *_: None).tick()
     kept = learnt()["kept"]
-    assert kept == {"exemplars": 0, "held_out": 0, "evicted": whole["kept"]["exemplars"]}
+    assert kept["exemplars"] == kept["held_out"] == sum(kept["classes"].values()) == 0
+    assert kept["evicted"] == sum(whole["kept"]["classes"].values()) == whole["kept"]["exemplars"]
     assert f"{kept['evicted']} had to go for memory.max_bytes" in learnd("show", "birds").out

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from learnd.control.database import Database
+from learnd.control.eviction import END, Sizes
 
 Place = tuple[str, int]  # a task's id and a revision of it
 
@@ -18,12 +19,13 @@ class Archive:
     """One of a revision's archives, by its file name.
 
     sizes: of each class the bytes that each image took when it was committed, by order of sha256.  kept: how many of
-    each class, the first, are kept at most; None: all are.
+    each class, the first, are kept at most; None: all are.  counted: how many the budget reckons with; None: all.
     """
 
     name: str
-    sizes: Mapping[str, Sequence[int]]
+    sizes: Sizes
     kept: int | None = None
+    counted: int | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -31,9 +33,19 @@ class Archive:
         return {name: len(own[: self.kept]) for name, own in self.sizes.items()}
 
     @property
-    def deepest(self) -> int:
-        """The most images that any class had."""
-        return max(map(len, self.sizes.values()), default=0)
+    def bytes(self) -> int:
+        """Of the file, with the images that are kept."""
+        return END + sum(sum(own[: self.kept]) for own in self.sizes.values())
+
+    @property
+    def reckoned(self) -> Sizes:
+        """What the budget reckons with."""
+        return {name: own[: self.counted] for name, own in self.sizes.items()}
+
+    def held_to(self, most: int) -> Archive:
+        """The same with at most so many images of each class; itself where that takes nothing."""
+        deepest = max(self.counts.values(), default=0)
+        return replace(self, kept=most) if most < deepest else self
 
 
 class Archives:
@@ -60,29 +72,28 @@ class Archives:
         with self._db.transaction():
             for place, one in found:
                 sizes = json.dumps({name: list(own) for name, own in one.sizes.items()})
-                row = *place, one.name, sizes, one.kept
-                self._db.run("INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?)", *row)
+                row = *place, one.name, sizes, one.kept, one.counted
+                self._db.run("INSERT OR REPLACE INTO archives VALUES (?, ?, ?, ?, ?, ?)", *row)
 
-    def trim(self, places: Iterable[Place], name: str, kept: int) -> None:
-        """So many images a class are to be kept of these.  Said before anything goes: a kill in between leaves more."""
-        with self._db.transaction():
-            for place in places:
-                self._db.run(
-                    "UPDATE archives SET kept = ? WHERE task_id = ? AND revision = ? AND name = ?", kept, *place, name
-                )
+    # --- what marks expects to run inside a transaction of the caller ------------------------------------------------
 
-    def shrink(self, places: Iterable[Place], by: int) -> None:
-        """The files of these revisions have so many bytes less."""
-        with self._db.transaction():
-            for place in places:
-                self._db.run("UPDATE members SET bytes = bytes - ? WHERE task_id = ? AND revision = ?", by, *place)
+    def mark_trimmed(self, places: Iterable[Place], name: str, kept: int, by: int) -> None:
+        """So many images a class are to be kept of these, by which each revision has so many bytes less."""
+        for place in places:
+            where = "WHERE task_id = ? AND revision = ?"
+            self._db.run(f"UPDATE archives SET kept = ? {where} AND name = ?", kept, *place, name)
+            self._db.run(f"UPDATE members SET bytes = bytes - ? {where}", by, *place)
+
+    def mark_risen(self) -> None:
+        """More may be kept from now on, and what is gone by now is gone: nobody reckons with it any more."""
+        self._db.run("UPDATE archives SET counted = kept")
 
     def mark_gone(self) -> None:
-        """Those of revisions that no version holds any more.  Expects to run inside a transaction of the caller."""
+        """Those of revisions that no version holds any more."""
         held = "SELECT 1 FROM members m WHERE m.task_id = archives.task_id AND m.revision = archives.revision"
         self._db.run(f"DELETE FROM archives WHERE NOT EXISTS ({held})")
 
 
 def _archive(row: Any) -> Archive:
     sizes = {name: array("I", own) for name, own in json.loads(row["sizes"]).items()}  # 4 bytes instead of 36
-    return Archive(row["name"], sizes, row["kept"])
+    return Archive(row["name"], sizes, row["kept"], row["counted"])

@@ -21,10 +21,14 @@ sync_folder = sync_file
 def write_durably(path: Path, data: bytes) -> None:
     """Replace path by data: after a crash it holds either what it held before or all of data."""
     temporary = path.with_name(f".{path.name}.new")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:  # on a full disk what could be written takes room from those who could do with it
+        temporary.unlink(missing_ok=True)
+        raise
     os.replace(temporary, path)
     sync_folder(path.parent)
 

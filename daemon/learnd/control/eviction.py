@@ -2,9 +2,8 @@
 
 An archive holds, of each class, images under the sha256 of their own bytes ("<class>/<sha256>.png"): each vouches for
 itself, which is why an archive may lose some and still be trusted.  All archives keep the same number of images of each
-class, those of the smallest sha256, and that number is the largest that fits, reckoned as if none had lost any yet.  So
-what is kept of a task depends on the tasks that are known and not on the order in which they came.  Held-out images go
-last: they are what a new network is judged by.
+class, those of the smallest sha256, and that number is the largest that fits (budget.py says of what it is reckoned).
+Held-out images go last: they are what a new network is judged by.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from learnd.wire import EXEMPLARS, HELD_OUT
 ARCHIVES = (EXEMPLARS, HELD_OUT)
 # Bytes of a zip: an image's name stands in it twice, each time with a header; and what ends it.
 HEADERS, END = 30 + 46, 22
+ALL = 1_000_000_000  # images of a class: no limit
 
 Sizes = Mapping[str, Sequence[int]]  # of each class the bytes that each image takes in an archive, by order of sha256
 
@@ -42,11 +42,18 @@ class Quota:
 
     def tighter(self) -> Iterator[Quota]:
         """All that keep less, each one image a class less than the one before; the last keeps nothing."""
-        yield from (Quota(number, self.held_out) for number in range(self.exemplars - 1, 0, -1))
+        yield from (Quota(number, ALL) for number in range(self.exemplars - 1, 0, -1))
         last = min(self.exemplars, 1)
         yield from (Quota(last, number) for number in range(self.held_out - 1, -1, -1))
         if last:
             yield Quota(0, 0)
+
+    def exceeds(self, other: Quota) -> bool:
+        """Whether it lets more of anything be kept."""
+        return self.exemplars > other.exemplars or self.held_out > other.held_out
+
+
+UNLIMITED = Quota(ALL, ALL)
 
 
 @dataclass
@@ -69,14 +76,10 @@ class Levels:
         """The bytes of all archives under a quota."""
         return END * self.archives + sum(sum(levels[: quota.of(name)]) for name, levels in self.bytes.items())
 
-    def largest(self) -> Quota:
-        """A quota under which everything stays."""
-        return Quota(*(len(self.bytes[name]) for name in ARCHIVES))
-
     def fitting(self, most: int) -> Quota:
         """The first quota under which all archives together have at most so many bytes."""
-        whole = self.largest()
-        fits = (one for one in (whole, *whole.tighter()) if self.total(one) <= most)
+        whole = Quota(*(len(self.bytes[name]) for name in ARCHIVES))
+        fits = (one for one in (UNLIMITED, *whole.tighter()) if self.total(one) <= most)
         return next(fits, Quota(0, 0))  # empty archives have a few bytes, too
 
 
@@ -94,8 +97,8 @@ def sizes_of(archive: Path) -> dict[str, list[int]]:
         }
 
 
-def trim(archive: Path, most: int, twins: Iterable[Path] = ()) -> int:
-    """Keep so many images of each class, those of the smallest sha256.  Returns how many bytes of the file went.
+def trim(archive: Path, most: int, twins: Iterable[Path] = ()) -> None:
+    """Keep so many images of each class, those of the smallest sha256.
 
     twins: other names of the same file, which stay such.  After a crash each name has all or so many.  Raises
     StateError where the archive cannot be read, OSError where it cannot be written.
@@ -103,19 +106,28 @@ def trim(archive: Path, most: int, twins: Iterable[Path] = ()) -> int:
     with _Opened(archive) as whole:
         kept = [one for own in _by_class(whole).values() for one in own[:most]]
         if len(kept) == len(whole.infolist()):
-            return 0
+            return
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as smaller:
             for one in sorted(kept, key=lambda one: one.filename):
                 smaller.writestr(one, whole.read(one))
-    before = archive.stat().st_size
     write_durably(archive, buffer.getvalue())
     for twin in twins:
-        _link(archive, twin)
-    return before - archive.stat().st_size
+        link(archive, twin)
 
 
-def _link(archive: Path, twin: Path) -> None:
+def is_left_of(archive: Path, other: Path, most: int) -> bool:
+    """Whether it holds what is left of another where so many images of each class are kept.
+
+    Raises StateError where one cannot be read.
+    """
+    with _Opened(archive) as left, _Opened(other) as whole:
+        kept = [one.filename for own in _by_class(whole).values() for one in own[:most]]
+        return sorted(kept) == sorted(left.namelist())
+
+
+def link(archive: Path, twin: Path) -> None:
+    """A second name, which may have been another file's, becomes one of the archive's."""
     beside = twin.with_name(f".{twin.name}.new")
     with suppress(FileNotFoundError):
         beside.unlink()

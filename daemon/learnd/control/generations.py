@@ -311,11 +311,16 @@ class Generations:
     def _vouch(self, task_id: str, revision: int, name: str, sha256: str) -> None:
         """Raises StateError unless a file of a revision is what was committed, or what an eviction has left of it."""
         path = self.tasks / task_id / str(revision) / name
-        known = self._journal.history.archives.of(task_id, revision) if name in ARCHIVES else []
-        smaller = next((one for one in known if one.name == name and one.kept is not None), None)
-        if smaller is None:
+        try:
             vouch(path, sha256)
-        else:
+        except StateUnavailable:
+            raise
+        except StateError:
+            # Asked only now: an eviction, which says so before it does it, may have come in between.
+            known = self._journal.history.archives.of(task_id, revision) if name in ARCHIVES else []
+            smaller = next((one for one in known if one.name == name and one.kept is not None), None)
+            if smaller is None:
+                raise
             vouch_for(path, smaller.counts)
 
     def _new_epoch(self) -> int:

@@ -113,13 +113,15 @@ CREATE TABLE IF NOT EXISTS surveys (
 CREATE INDEX IF NOT EXISTS surveys_by_task ON surveys (task_id, digest, version);
 
 -- The archives of kept images (archives.py).  sizes: JSON, of each class the bytes that each image took when it was
--- committed, by order of sha256.  kept: how many of each class, the first, are kept at most; NULL: all are.
+-- committed, by order of sha256.  kept: how many of each class, the first, are kept at most; NULL: all are.  counted: how
+-- many the budget reckons with, as the others were gone when last the number rose that may be kept; NULL: all.
 CREATE TABLE IF NOT EXISTS archives (
     task_id  TEXT    NOT NULL,
     revision INTEGER NOT NULL,
     name     TEXT    NOT NULL,                   -- of the file
     sizes    TEXT    NOT NULL,
     kept     INTEGER,
+    counted  INTEGER,
     PRIMARY KEY (task_id, revision, name)
 ) STRICT;
 

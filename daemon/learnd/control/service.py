@@ -173,7 +173,7 @@ class Service:
                 rescan_at, seen = now + max(watcher.rescan_seconds, _REST * took), version
             # In this order: what dispatch gives up may call for another look at a folder.
             pause = min(dispatcher.tick(), folders.tick(), observers.tick(), rescan_at - now, _GLANCE)
-            budget.tick()
+            pause = min(pause, budget.tick())
             settled = all(part.settled for part in (folders, observers, dispatcher, budget))
             idle = settled and journal.jobs.next_due() is None
             if once and idle and self._inbox.empty() and journal.db.data_version() == seen:

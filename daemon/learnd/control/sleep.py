@@ -26,7 +26,7 @@ from learnd.domain import Report
 from learnd.errors import TaskError
 from learnd.identity import sha256_of
 from learnd.settings import Settings
-from learnd.wire import BACKBONE, CONSOLIDATION, ConsolidateSpec, Consolidation, Outcome, from_json, to_json
+from learnd.wire import BACKBONE, CONSOLIDATION, ConsolidateSpec, Consolidation, Member, Outcome, from_json, to_json
 
 _GLANCE = 0.2  # seconds between two looks for an answer
 SLEPT_AT = "slept_at"  # of the journal's small facts: the version at which it was last tried
@@ -104,7 +104,12 @@ class Sleep:
             seed=self._journal.head,
             stop=str(self.stop),
             out=str(self.folder / "out"),
+            trimmed=tuple(member.id for member in members if self._is_trimmed(member)),
         )
+
+    def _is_trimmed(self, member: Member) -> bool:
+        archives = self._journal.history.archives.of(member.id, member.revision)
+        return any(one.kept is not None for one in archives)
 
     # --- what becomes of it ---------------------------------------------------------------------------------------
 

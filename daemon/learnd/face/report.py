@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Json = dict[str, Any]
+NAMED = 10  # classes at most whose kept images are counted by name
 
 
 def counts(found: dict[str, int]) -> Text:
@@ -149,7 +150,8 @@ def _said_of_it(report: Json) -> Iterator[str]:
             yield f"{key}: {report[key]}"
     if report.get("derived_from"):
         measured = f", accuracy {report['accuracy']:.3f} on kept images" if report["accuracy"] is not None else ""
-        yield f"made anew of revision {report['derived_from']} on backbone {report['backbone_hash'][:12]}{measured}"
+        of = f"revision {report['derived_from']}, from {counted(report['images'], 'image')}"
+        yield f"made anew of {of}, on backbone {report['backbone_hash'][:12]}{measured}"
 
 
 def _adapter_line(report: Json) -> str:
@@ -165,9 +167,19 @@ def _kept_line(row: Json) -> str:
     kept, report = row["kept"], row["report"]
     if kept is None or report is None:
         return ""
-    line = f"{kept['exemplars']} of {counted(report['images'], 'image')} kept"
+    line = f"{kept['exemplars']} of {counted(report['images'], 'image')} kept{_by_class(kept['classes'])}"
     line += f", and {kept['held_out']} held-out" if kept["held_out"] else ""
     return line + (f"; {kept['evicted']} had to go for memory.max_bytes" if kept["evicted"] else "")
+
+
+def _by_class(counts: dict[str, int]) -> str:
+    """How many of each class, in brackets; by name where they differ and are few."""
+    least, most = min(counts.values(), default=0), max(counts.values(), default=0)
+    if least == most:
+        return f" ({most} a class)" if most else ""
+    if len(counts) > NAMED:
+        return f" ({least} to {most} a class)"
+    return f" ({', '.join(f'{name} {count}' for name, count in sorted(counts.items()))})"
 
 
 def _candidates(candidates: list[Json]) -> Table:

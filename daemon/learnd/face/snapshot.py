@@ -205,8 +205,12 @@ def _kept(journal: Journal, row: TaskRow) -> Json | None:
         return None
     counts = {one.name: sum(one.counts.values()) for one in found}
     whole = sum(len(own) for one in found for own in one.sizes.values())
-    evicted = whole - sum(counts.values())
-    return {"exemplars": counts.get(EXEMPLARS, 0), "held_out": counts.get(HELD_OUT, 0), "evicted": evicted}
+    return {
+        "exemplars": counts.get(EXEMPLARS, 0),
+        "held_out": counts.get(HELD_OUT, 0),
+        "evicted": whole - sum(counts.values()),
+        "classes": next((one.counts for one in found if one.name == EXEMPLARS), {}),
+    }
 
 
 def twins(journal: Journal) -> list[Json]:

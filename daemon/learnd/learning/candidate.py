@@ -8,7 +8,7 @@ alone serves cannot be harmed.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -73,6 +73,11 @@ def train_candidate(
     module.load_state_dict(values)
     new = replace(trained(backbone, module), meta={})
     return Candidate(new, tuple(sorted(lesson.id for lesson in lessons)), frozenset({IDENTITY}))
+
+
+def changed_by(backbone: Backbone, adapters: Iterable[str]) -> frozenset[str]:
+    """What a candidate changes that is trained on tasks with these adapters, as in Candidate.changed."""
+    return frozenset(adapters) - {IDENTITY} if backbone.adapters else frozenset({IDENTITY})
 
 
 def _classes(lessons: Sequence[Lesson]) -> Classes:

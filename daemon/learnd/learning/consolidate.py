@@ -6,40 +6,31 @@ It only writes candidate files under spec.out; whether the knowledge moves to th
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
-from learnd.domain import SCHEMA, Report
 from learnd.errors import LearndError, StateError, StateUnavailable, TaskError
 from learnd.identity import sha256_of
-from learnd.learning import heldout, memory
 from learnd.learning.adapters import IDENTITY
-from learnd.learning.algorithm import options_of
+from learnd.learning.anew import known_now, make_form
 from learnd.learning.backbones import Backbone, export
 from learnd.learning.bench import Bench, Progress, Stopwatch
-from learnd.learning.candidate import LEARNER, Candidate, Lesson, train_candidate
+from learnd.learning.candidate import LEARNER, Candidate, Lesson, changed_by, train_candidate
 from learnd.learning.grouped import GroupedHead, grouped_head
-from learnd.learning.learner import wilson
 from learnd.learning.metalearner import MetaLearner
 from learnd.learning.recall import Features, Recalled, Refitted, recall, refit, see, told_right
 from learnd.learning.snapshots import Score
-from learnd.learning.tensorfile import write_tensors
 from learnd.learning.training import Figures, Run
 from learnd.wire import (
     BACKBONE,
     CONSOLIDATION,
-    EXEMPLARS,
-    HELD_OUT,
     ConsolidateSpec,
     Consolidation,
-    Form,
     Outcome,
     Paired,
     to_json,
@@ -106,7 +97,10 @@ def _consolidate(spec: ConsolidateSpec, bench: Bench, pace: Pace, train: Train) 
     becomes = {member.id: revision for member, revision in zip(spec.members, spec.becomes, strict=True)}
     members = sorted(spec.members, key=lambda member: member.id)
     tasks = [recall(member, bench) for member in pace.each("recall", members)]
-    lessons = [_lesson(task) for task in tasks]
+    lessons = [_lesson(task) for task in tasks if not task.missing]
+    changes = changed_by(bench.backbone, (lesson.adapter for lesson in lessons))
+    for task in tasks:
+        _require_enough(task, changes, spec.trimmed)
     candidate = train(bench.backbone, _learner(bench), lessons, spec.steps, spec.seed, pace.run())
     pace.check()
     if candidate.backbone.hash == bench.backbone.hash:
@@ -116,12 +110,13 @@ def _consolidate(spec: ConsolidateSpec, bench: Bench, pace: Pace, train: Train) 
     used = sorted({task.scoped.adapter for task in tasks} - {IDENTITY})
     seen = {task.member.id: see(task, bench.backbone, used) for task in pace.each("embed", tasks)}
     same = {} if IDENTITY in candidate.changed else {key: features[IDENTITY] for key, features in seen.items()}
+    bare = {task.member.id for task in tasks if task.missing}  # what they know is taken over
     losers = {task.member.id for task in tasks if _loses_images(task, candidate)}
-    before = _judge("judge", tasks, seen, bench, pace, losers)
+    before = _judge("judge", tasks, seen, bench, pace, bare | losers)
     seen = {t.member.id: see(t, anew.backbone, used, same.get(t.member.id)) for t in pace.each("embed anew", tasks)}
-    after = _judge("judge anew", tasks, seen, anew, pace)
+    after = _judge("judge anew", tasks, seen, anew, pace, bare)
     forms = tuple(
-        _form(task, becomes[task.member.id], seen[task.member.id], candidate, anew, after[task.member.id][0], out)
+        make_form(task, becomes[task.member.id], seen[task.member.id], candidate, anew, after[task.member.id][0], out)
         for task in pace.each("make anew", tasks)
     )
     return Consolidation(
@@ -150,10 +145,25 @@ def _lesson(task: Recalled) -> Lesson:
     return Lesson(task.member.id, task.scoped.adapter, task.images[rows], task.labels[rows])
 
 
+def _require_enough(task: Recalled, changes: Collection[str], trimmed: Collection[str]) -> None:
+    """Raises TaskError where a task has to be made anew, and too little is left of it to make or to judge it."""
+    if not {IDENTITY, task.scoped.adapter} & set(changes):
+        return
+    what = ""
+    if task.missing:
+        what = f"no image of its class {task.missing[0]!r} is kept, so it cannot be made anew"
+    elif task.member.id in trimmed and not len(task.judged):
+        what = f"of what it learnt from {len(task.support)} images are left, and none that can judge what it would lose"
+    if what:
+        name = shlex.quote(task.member.name)
+        remedy = f"raise memory.max_bytes, and learn it anew: learnd forget {name} && learnd retry {name}"
+        raise TaskError(what, where=task.member.name, remedy=remedy)
+
+
 def _loses_images(task: Recalled, candidate: Candidate) -> bool:
     """Whether a task that has to be made anew learnt from more images than are kept of it."""
     changed = candidate.changed & {IDENTITY, task.scoped.adapter}
-    return bool(changed) and len(task.support) < int(_known(task).count.sum())
+    return bool(changed) and len(task.support) < int(known_now(task).count.sum())
 
 
 def _judge(
@@ -167,7 +177,7 @@ def _judge(
     made: dict[str, Refitted] = {}
     for task in pace.each(stage, tasks):
         if task.member.id in as_they_are:
-            made[task.member.id] = Refitted(_known(task), task.scoped.state)
+            made[task.member.id] = Refitted(known_now(task), task.scoped.state)
         else:
             made[task.member.id] = refit(task, task.remembered, seen[task.member.id], bench.backbone, bench)
     head: GroupedHead = grouped_head([(task.member, made[task.member.id].known) for task in tasks])
@@ -179,75 +189,6 @@ def _judge(
 
 def _crossed(before: tuple[tuple[bool, ...], ...], after: tuple[tuple[bool, ...], ...]) -> list[tuple[bool, ...]]:
     return [before[0], after[0], before[1], after[1]]
-
-
-def _form(
-    task: Recalled, revision: int, seen: Features, candidate: Candidate, bench: Bench, told: tuple[bool, ...], out: Path
-) -> Form:
-    """Write a task as the candidate knows it; what the candidate left as it was is taken over to the bit."""
-    form = Form(task.member.id, revision, {})
-    folder, old, network = out / form.folder, Path(task.member.folder), bench.backbone
-    folder.mkdir(parents=True)
-    if candidate.changed & {IDENTITY, task.scoped.adapter}:
-        made = refit(task, task.support, seen, network, bench)
-        known, state = made.known, made.state
-        if IDENTITY not in candidate.changed:
-            known = replace(_known(task), adapted=known.adapted)
-    else:
-        known, state = _known(task), task.scoped.state
-    note = {
-        "algorithm": task.scoped.algorithm.name,
-        "options": json.dumps(options_of(task.scoped.algorithm), sort_keys=True),
-        "classes": json.dumps(task.classes),
-        "backbone_hash": network.hash,
-        "adapter": task.scoped.adapter,
-        "schema": str(SCHEMA),
-    }
-    write_tensors(state, folder / "adapted.safetensors", note)
-    memory.save(known, folder / "statistics.safetensors", network.hash)
-    for name in (EXEMPLARS, HELD_OUT):
-        if (old / name).exists():
-            _take_over(old / name, folder / name)
-    _save_held_out(task, seen, network, folder)
-    (folder / "report.json").write_text(json.dumps(to_json(_report(task, revision, network, told)), indent=1))
-    return replace(form, files={file.name: sha256_of(file) for file in sorted(folder.iterdir())})
-
-
-def _save_held_out(task: Recalled, seen: Features, network: Backbone, folder: Path) -> None:
-    """What a survey asks about: the held-out images that are kept, as the candidate sees them."""
-    held = torch.ones(len(task.labels), dtype=torch.bool)  # (N,)
-    held[task.support] = False
-    if bool(held.any()):
-        features = {name: seen[name].cpu()[held] for name in sorted({IDENTITY, task.scoped.adapter})}
-        asked = heldout.HeldOut(task.classes, task.labels[held], features)
-        heldout.save(asked, folder / heldout.HELDOUT, network.hash)
-
-
-def _known(task: Recalled) -> memory.Statistics:
-    path = Path(task.member.folder) / "statistics.safetensors"
-    return memory.load(path, task.report.backbone_hash, task.member.statistics)
-
-
-def _report(task: Recalled, revision: int, network: Backbone, told: tuple[bool, ...]) -> Report:
-    return replace(
-        task.report,
-        revision=revision,
-        backbone_hash=network.hash,
-        device=str(network.device),
-        accuracy=sum(told) / len(told) if told else None,
-        accuracy_ci=wilson(sum(told), len(told)) if told else None,
-        measured_on="kept images" if told else None,
-        measured_images=len(told),
-        derived_from=task.member.revision,
-    )
-
-
-def _take_over(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the disk knows no such thing.  It is never written to again."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _macs(backbone: Backbone) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from learnd.domain import Report
-from learnd.errors import StateError, TaskError
+from learnd.errors import StateError
 from learnd.identity import RESTORE
 from learnd.learning import memory
 from learnd.learning.adapters import IDENTITY
@@ -49,6 +49,12 @@ class Recalled:
     def classes(self) -> tuple[str, ...]:
         return self.scoped.classes
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The classes of which nothing is kept that may be learnt from."""
+        there = set(self.labels[self.remembered].tolist())
+        return tuple(name for label, name in enumerate(self.classes) if label not in there)
+
     def part(self, rows: Tensor, features: Features) -> Support:
         """Some of the images as a support, in the features of the adapter that the task uses."""
         device = features[self.scoped.adapter].device
@@ -67,8 +73,7 @@ class Refitted:
 def recall(member: Member, bench: Bench) -> Recalled:
     """Read what is kept of a member.
 
-    Raises StateError where it is damaged, PluginError where its algorithm is not loaded, and TaskError where of a class
-    nothing is kept.
+    Raises StateError where it is damaged, and PluginError where its algorithm is not loaded.
     """
     folder = Path(member.folder)
     scoped = load_scoped(member, bench)
@@ -81,11 +86,7 @@ def recall(member: Member, bench: Bench) -> Recalled:
         raise StateError(str(errors[0]), where=str(folder), remedy=RESTORE)
     number = {name: k for k, name in enumerate(scoped.classes)}
     support = [one for one in kept if not one.held_out]
-    missing = sorted(set(scoped.classes) - {one.class_name for one in remembered})
-    if missing:
-        what = f"no image of its class {missing[0]!r} is kept, so it cannot be made anew"
-        raise TaskError(what, where=member.name, remedy="raise memory.max_bytes, and learn it again")
-    labels = torch.tensor([number[one.class_name] for one in kept])
+    labels = torch.tensor([number[one.class_name] for one in kept], dtype=torch.int64)
     rows = [_rows(kept, some) for some in (support, remembered, judged)]
     return Recalled(member, scoped, report, images, labels, *rows)
 
