@@ -4,7 +4,7 @@
     python -m benchmarks.lifelong alphabets [--orders 5]
     python -m benchmarks.lifelong matrix [--tasks 12]
     python -m benchmarks.lifelong unknown [--seeds 5] [--backbone conv4]
-    python -m benchmarks.lifelong mixed [--tasks 40] [--steps 40] [--seed 1]
+    python -m benchmarks.lifelong mixed [--tasks 40] [--steps 40] [--seed 1] [--home DIR]
     python -m benchmarks.lifelong growth [--tasks 2000]
     python -m benchmarks.lifelong relations
 
@@ -14,6 +14,7 @@ Exits with 1 where a figure falls short.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import torch
 
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--tasks", type=int, default=mixed.TASKS)
     command.add_argument("--steps", type=int, default=mixed.STEPS)
     command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--home", type=Path, help="keep the daemon's home here, for learnd report and the like")
     command = commands.add_parser("growth", help=(growth.__doc__ or "").splitlines()[0])
     command.add_argument("--tasks", type=int, default=growth.TASKS)
     command = commands.add_parser("matrix", help=(matrix.__doc__ or "").splitlines()[0])
@@ -49,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif options.command == "unknown":
         figures = unknown.figures(options.seeds, options.backbone)
     elif options.command == "mixed":
-        figures = mixed.figures(options.tasks, options.steps, options.seed)
+        figures = mixed.figures(options.tasks, options.steps, options.seed, options.home)
     elif options.command == "growth":
         figures = growth.figures(options.tasks)
     elif options.command == "relations":

@@ -30,7 +30,8 @@ SOURCES = (  # archive, how many tasks; of Omniglot a task is one alphabet
 PICTURES = (".png", ".jpg", ".webp")
 
 
-def figures(tasks: int, steps: int, seed: int) -> list[Figure]:
+def figures(tasks: int, steps: int, seed: int, home: Path | None = None) -> list[Figure]:
+    """home: an empty or new folder where the daemon lives, and its state stays; without one all of it goes."""
     with tempfile.TemporaryDirectory(prefix="learnd-mixed-") as room:
         settings = {
             "watch__quiet_seconds": "0.05",
@@ -38,7 +39,7 @@ def figures(tasks: int, steps: int, seed: int) -> list[Figure]:
             "worker__job_seconds": "3600",
             "devices": "cpu",
         }
-        live = LiveDaemon(Path(room) / "home", "lite0-meta", **settings)
+        live = LiveDaemon(home or Path(room) / "home", "lite0-meta", **settings)
         names = write_tasks(live.tasks, tasks, seed)
         done = live.run("run", "--once", "--no-dashboard", timeout=7200)
         if done.returncode:

@@ -150,6 +150,28 @@ class AdapterScore:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """So many measured images of a class were told as another of the task."""
+
+    class_name: str
+    told_as: str
+    images: int
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A measured image that was told as another class, and with which probability.
+
+    path: relative to the task folder, as it was when it was learnt.
+    """
+
+    path: str
+    class_name: str
+    told_as: str
+    probability: float
+
+
+@dataclass(frozen=True)
 class Report:
     """What became of a job that was learnt.
 
@@ -157,7 +179,9 @@ class Report:
     the 95 % Wilson interval of the accuracy; all three are None where nothing could be measured.  domain and
     description are those of the task.yaml.  adapter: the one of the backbone's that the task uses; adapters: how each
     of them did, none where the backbone has none.  stages: seconds by stage (read, embed, choose, route, adapt,
-    evaluate, save).  derived_from: the revision that a consolidation made this one of; None: it was learnt.
+    evaluate, save).  asked: images of each class that were measured; confusions: what others were told as, the most
+    frequent first; mistakes: those that were told wrong most surely.  derived_from: the revision that a consolidation
+    made this one of; None: it was learnt.
     """
 
     task: str
@@ -184,6 +208,9 @@ class Report:
     adapter: str = "identity"
     adapters: tuple[AdapterScore, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
+    asked: tuple[int, ...] = ()
+    confusions: tuple[Confusion, ...] = ()
+    mistakes: tuple[Mistake, ...] = ()
     derived_from: int | None = None
 
 

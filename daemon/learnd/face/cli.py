@@ -37,6 +37,7 @@ COMMANDS = {
     "skip": Entry("tending", "Leave a task alone."),
     "versions": Entry("undoing", "What the knowledge was, version by version."),
     "history": Entry("history", "How well every task was told, version by version."),
+    "report": Entry("reporting", "One HTML page about everything that is known."),
     "rollback": Entry("undoing", "Make the knowledge what it was at an earlier version."),
     "consolidate": Entry("consolidating", "Let the shared network learn from what is kept of all tasks."),
     "alias": Entry("aliasing", "Answer a class of one task as a class of another."),

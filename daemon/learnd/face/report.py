@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Json = dict[str, Any]
+SQUARE = 12  # classes of a task up to which `learnd show` prints the whole confusion matrix
+PAIRS = 12  # beyond, so many pairs
 NAMED = 10  # classes at most whose kept images are counted by name
 
 
@@ -100,6 +102,7 @@ def task(data: Json) -> Iterator[RenderableType]:
         yield from problems(row["problems"])
         if row["report"]:
             yield _candidates(row["report"]["candidates"])
+            yield from _mistakes(row["report"])
         if row["detail"]:
             yield Text.assemble(("  the end of the worker's log:\n", "bold"), _indented(row["detail"]))
         yield ""
@@ -194,6 +197,41 @@ def _candidates(candidates: list[Json]) -> Table:
             coloured(one["outcome"]),
             one_line(first_line(one["reason"]) or one["bid_reason"]),
         )
+    return table
+
+
+def _mistakes(report: Json) -> Iterator[RenderableType]:
+    """Which measured images were told wrong: every class by every other where they are few, else the worst pairs."""
+    if not report.get("confusions"):
+        return
+    classes, asked = report["classes"], report["asked"]
+    yield ""
+    if len(classes) <= SQUARE:
+        yield _square(classes, asked, report["confusions"])
+    else:
+        table = columns("  of", "images", "told as", "images ", right=("images", "images "))
+        counts = dict(zip(classes, asked, strict=True))
+        for one in report["confusions"][:PAIRS]:
+            names = printable(one["class_name"]), printable(one["told_as"])
+            table.add_row(f"  {names[0]}", str(counts[one["class_name"]]), names[1], str(one["images"]))
+        yield table
+    table = columns("  surest mistakes", "is", "told as", "probability", right=("probability",))
+    for one in report["mistakes"]:
+        cells = (printable(one[name]) for name in ("path", "class_name", "told_as"))
+        first, *rest = cells
+        table.add_row(f"  {first}", *rest, f"{one['probability']:.2f}")
+    yield table
+
+
+def _square(classes: list[str], asked: list[int], confusions: list[Json]) -> Table:
+    """The confusion matrix: a row a class, a column what its images were told as."""
+    found = {(one["class_name"], one["told_as"]): one["images"] for one in confusions}
+    numbers = [str(place + 1) for place in range(len(classes))]
+    table = columns("  confused", *numbers, right=tuple(numbers))
+    for number, name, count in zip(numbers, classes, asked, strict=True):
+        wrong = sum(images for (right, _), images in found.items() if right == name)
+        cells = [str(count - wrong) if name == other else str(found.get((name, other), "")) for other in classes]
+        table.add_row(f"  {number} {printable(name)}", *cells)
     return table
 
 

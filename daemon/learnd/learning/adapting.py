@@ -20,6 +20,7 @@ from learnd.learning.algorithm import (
 from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.bench import Bench, Progress, Stopwatch
 from learnd.learning.blame import accuse, explain, outcome_of
+from learnd.learning.marking import Marks, mark
 from learnd.learning.reading import Part
 from learnd.learning.router import Route, fall_back
 
@@ -28,12 +29,12 @@ PROBE = 2  # support images that a new state must be able to predict where there
 
 @dataclass(frozen=True)
 class Adapted:
-    """The chosen algorithm, what it learnt (on the CPU), and the query images it told right (None: no query)."""
+    """The chosen algorithm, what it learnt (on the CPU), and what it told the query images as (None: no query)."""
 
     chosen: Route
     algorithm: Algorithm
     state: State
-    hits: int | None
+    marks: Marks | None
 
 
 def adapt_best(
@@ -57,8 +58,8 @@ def adapt_best(
             with watch.stage("adapt"):
                 state = adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))
             with watch.stage("evaluate"):
-                hits = _mark(algorithm, bench.backbone, state, support, query, seen)
-            return Adapted(chosen, algorithm, state, hits)
+                marks = _mark(algorithm, bench.backbone, state, support, query, seen)
+            return Adapted(chosen, algorithm, state, marks)
         except BaseException as error:  # a plugin may raise anything, and is to blame alone
             accuse(error)
             chosen = fall_back(chosen, explain(algorithm.name, error, ctx.log), outcome_of(error))
@@ -73,14 +74,14 @@ def adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Conte
 
 def _mark(
     algorithm: Algorithm, backbone: Backbone, state: State, support: Support, query: Part, seen: Tensor
-) -> int | None:
-    """Query images told right; without a query, None, once the state has proved that it can predict."""
+) -> Marks | None:
+    """What the query images are told as; without a query, None, once the state has proved that it can predict."""
     if not len(query.labels):
         few = support.features[:PROBE]
         classify(algorithm, backbone, state, support.images[:PROBE], support.ways, few)
         return None
     logits = classify(algorithm, backbone, state, query.images, support.ways, seen)  # (M, K)
-    return int((logits.argmax(1) == query.labels).sum())
+    return mark(torch.arange(len(query.labels)), query.labels, logits)
 
 
 def classify(

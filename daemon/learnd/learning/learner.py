@@ -24,7 +24,8 @@ from learnd.learning.bench import Bench, Progress, Stopwatch
 from learnd.learning.catalogue import Catalogue
 from learnd.learning.choosing import Choice, choose_adapter
 from learnd.learning.heldout import HELDOUT, HeldOut
-from learnd.learning.reading import Changed, Reading, Rejected, read_task
+from learnd.learning.marking import Marks, confusions, mistakes
+from learnd.learning.reading import Changed, Part, Reading, Rejected, read_task
 from learnd.learning.router import route
 from learnd.learning.tensorfile import write_tensors
 from learnd.wire import LearnSpec, Outcome, to_json
@@ -154,7 +155,10 @@ def _report(
     adapted: Adapted,
     watch: Stopwatch,
 ) -> Report:
-    hits, tries, measured_on = _measured(adapted, len(reading.query.labels))
+    marks, part, measured_on = _measured(adapted, reading)
+    hits, tries = (marks.hits, marks.tries) if marks else (0, 0)
+    asked = torch.bincount(marks.right, minlength=task.ways).tolist() if marks else []
+    files = [file.path.relative_to(spec.folder).as_posix() for file in part.files]
     return Report(
         task=spec.name,
         id=spec.id,
@@ -180,15 +184,18 @@ def _report(
         adapter=choice.adapter,
         adapters=choice.scores,
         stages=dict(watch.stages),
+        asked=tuple(asked),
+        confusions=confusions(marks, reading.classes) if marks else (),
+        mistakes=mistakes(marks, reading.classes, files) if marks else (),
     )
 
 
-def _measured(adapted: Adapted, queries: int) -> tuple[int, int, str | None]:
-    """Hits, tries and on what: the query where there is one, else the routing's cross-validation."""
-    if adapted.hits is not None:
-        return adapted.hits, queries, "query"
+def _measured(adapted: Adapted, reading: Reading) -> tuple[Marks | None, Part, str | None]:
+    """What was measured, of which images: the query where there is one, else the routing's cross-validation."""
+    if adapted.marks is not None:
+        return adapted.marks, reading.query, "query"
     crossed = adapted.chosen.measured
-    return (crossed.hits, crossed.tries, "cross-validation") if crossed else (0, 0, None)
+    return (crossed.marks if crossed else None), reading.support, "cross-validation" if crossed else None
 
 
 def wilson(hits: int, tries: int, z: float = 1.959964) -> tuple[float, float]:

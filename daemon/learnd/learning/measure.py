@@ -11,17 +11,25 @@ from torch import Tensor
 
 from learnd.learning.algorithm import Algorithm, Context, HeadAlgorithm, Support, check_logits, check_state
 from learnd.learning.backbones import Backbone
+from learnd.learning.marking import Marks, gathered, mark
 
 LEAVE_ONE_OUT = 64  # support images up to which few shots are held out one at a time
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """hits of tries held-out images were told right; seconds of the clock it took."""
+    """marks: of the images that were held out; seconds of the clock it took."""
 
-    hits: int
-    tries: int
+    marks: Marks
     seconds: float
+
+    @property
+    def hits(self) -> int:
+        return self.marks.hits
+
+    @property
+    def tries(self) -> int:
+        return self.marks.tries
 
     @property
     def accuracy(self) -> float:
@@ -89,16 +97,15 @@ def cross_validate(
     Raises PluginError where states or logits break the contract, Overdue, and whatever the plugin raises.
     """
     started = time.monotonic()
-    hits = tries = 0
+    marked: list[Marks] = []
     for fold in range(folds.count):
         ctx.check()
         train = (folds.numbers != fold).nonzero()[:, 0].to(support.labels.device)  # (N - M,)
         held = (folds.numbers == fold).nonzero()[:, 0].to(support.labels.device)  # (M,)
         logits = _predict_held_out(name, algorithm, backbone, support, train, held, ctx.child(name, fold))
         checked = check_logits(logits, len(held), support.ways, name)  # (M, K)
-        hits += int((checked.argmax(1).to(support.labels.device) == support.labels[held]).sum())
-        tries += len(held)
-    return Measurement(hits, tries, time.monotonic() - started)
+        marked.append(mark(held, support.labels[held], checked))
+    return Measurement(gathered(marked), time.monotonic() - started)
 
 
 def _predict_held_out(
