@@ -176,9 +176,9 @@ def _details(shown: Sequence[Json], tasks: int) -> Iterator[str]:
     yield "<h2>Task by task</h2>"
     if len(shown) < tasks:
         yield f'<p class="dim">The {len(shown)} that changed last, of {tasks:,}; learnd show TASK tells of any.</p>'
-    for one in shown:
-        report = one["report"]
-        yield f'<details id="{_text(one["id"])}"><summary>{_text(one["name"])} <span class="dim">'
+    for number, one in enumerate(shown):
+        report, opened = one["report"], "" if number else ' open="open"'
+        yield f'<details id="{_text(one["id"])}"{opened}><summary>{_text(one["name"])} <span class="dim">'
         said = _text(f"{one['state']}: {one['reason']}" if one["reason"] else one["state"])
         if report is None:
             yield f"{_text(one['state'])}</span></summary><p>{said}</p></details>"
