@@ -55,6 +55,7 @@ CONTROL = [
     "learnd.control.taskbook",
     "learnd.control.archives",
     "learnd.control.joins",
+    "learnd.control.leaderboard",
     "learnd.control.relations",
     "learnd.control.history",
     "learnd.control.jobs",
@@ -176,7 +177,6 @@ FACE = [
     "learnd.face.snapshot",
     "learnd.face.examples",
     "learnd.face.options",
-    "learnd.face.live",
     "learnd.face.oneshot",
     # the dashboard
     "learnd.face.dashboard",
@@ -189,6 +189,7 @@ FACE = [
     "learnd.face.dashboard.lines",
     "learnd.face.dashboard.deeds",
     "learnd.face.dashboard.app",
+    "learnd.face.dashboard.host",
     "learnd.face.recipes",
     "learnd.face.heatmap",
     # the commands

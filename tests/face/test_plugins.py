@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,18 @@ def test_a_change_that_no_worker_has_loaded_yet_is_said(learnd: Command, state: 
     (home / "plugins" / "mine.py").write_text("# mended")
 
     assert "plugins has just changed: a worker loads it as soon as one has nothing to do" in learnd("plugins").err
+
+
+def test_the_list_is_a_leaderboard_over_what_is_known(learnd: Command, state: Path) -> None:
+    with closing(Journal(state / JOURNAL)) as journal:
+        before = journal.history.leaderboard.standings()
+        assert before["ridge"].wins == 1  # birds
+    row = next(row for row in learnd("plugins", "--json").json["plugins"] if row["name"] == "ridge")
+    assert (row["bids"], row["measured"], row["wins"], row["rank"]) == (1, 1, 1, 1.0)
+    mine = next(row for row in learnd("plugins", "--json").json["plugins"] if row["name"] == "mine")
+    assert (mine["bids"], mine["wins"], mine["rank"]) == (0, 0, None)
+    lines = learnd("plugins", "list").out.splitlines()
+    assert lines[0].split()[:7] == ["algorithm", "state", "bids", "measured", "wins", "rank", "seconds"]
+    assert lines[1].split()[:6] == ["ridge", "ok", "1", "1", "1", "1.00"]
+    learnd("forget", "birds", "--yes")
+    assert "wins" not in learnd("plugins", "list").out.splitlines()[0]

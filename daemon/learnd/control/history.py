@@ -14,6 +14,7 @@ from typing import Any
 from learnd.control.archives import Archives
 from learnd.control.database import Database
 from learnd.control.joins import Alias, Joins
+from learnd.control.leaderboard import Leaderboard
 from learnd.control.relations import Relations
 from learnd.control.taskbook import TaskBook
 from learnd.domain import TaskState
@@ -114,6 +115,7 @@ class History:
         self._db = db
         self.archives = Archives(db)
         self.joins = Joins(db)
+        self.leaderboard = Leaderboard(db)
         self.relations = Relations(db)
         self._book = book
 
@@ -351,6 +353,7 @@ class History:
             self.joins.mark_forgotten(task_id, name)
             self.relations.mark_forgotten(task_id)
             self.archives.mark_gone()
+            self.leaderboard.mark_gone()
             self._db.run("DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE task_id = ?)", task_id)
             self._db.run("DELETE FROM jobs WHERE task_id = ?", task_id)
             self._leave_a_tombstone(task_id, name)
@@ -401,6 +404,7 @@ class History:
             self._db.run(f"DELETE FROM derived WHERE NOT EXISTS ({held})")
             self.joins.mark_retired(oldest)
             self.archives.mark_gone()
+            self.leaderboard.mark_gone()
             base = "SELECT MAX(first) FROM foundations WHERE first <= ?"
             self._db.run(f"DELETE FROM foundations WHERE first < ({base})", oldest)
             self._db.run("DELETE FROM backbones WHERE hash NOT IN (SELECT hash FROM foundations) AND learners != '[]'")

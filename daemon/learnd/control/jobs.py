@@ -155,6 +155,7 @@ class Jobs:
             self._history.advance(generation, LEARNED + lease.name, step)
             options = from_json(TaskOptions, lease.spec["options"])
             self._history.joins.mark_learnt(lease.id, lease.revision, joins_of(options, report.classes))
+            self._history.leaderboard.mark_learnt(lease.id, lease.revision, report.candidates)
             self._end(lease, "done", "done", None)
             self._book.mark_state(lease.id, lease.revision, TaskState.LEARNED, "")
             self._db.run(

@@ -125,6 +125,18 @@ CREATE TABLE IF NOT EXISTS archives (
     PRIMARY KEY (task_id, revision, name)
 ) STRICT;
 
+-- How the algorithms did on each revision that was learnt (leaderboard.py).  rank: among those that were measured.
+CREATE TABLE IF NOT EXISTS candidates (
+    task_id   TEXT    NOT NULL,
+    revision  INTEGER NOT NULL,
+    algorithm TEXT    NOT NULL,
+    bid       REAL    NOT NULL,
+    won       INTEGER NOT NULL,
+    rank      REAL,
+    seconds   REAL,
+    PRIMARY KEY (task_id, revision, algorithm)
+) STRICT;
+
 -- Which tasks are near to one another, and which of their classes seem to be one, as the newest survey of each found.
 CREATE TABLE IF NOT EXISTS nearest (
     task_id  TEXT NOT NULL,

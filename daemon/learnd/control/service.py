@@ -80,7 +80,6 @@ class Service:
         self._notice = notice
         self._inbox: queue.SimpleQueue[_Said | _Stop | None] = queue.SimpleQueue()
         self._bell = Bell(lambda: self._inbox.put(None))
-        self._dispatcher: Dispatcher | None = None
 
     def run(self, *, once: bool = False) -> int:
         """Learn until a signal comes; with once, until nothing is left to learn.
@@ -98,12 +97,6 @@ class Service:
             remedy = "see that the daemon's user may write there and the disk has room, and start again"
             raise StateUnavailable(error.strerror or str(error), where=where, remedy=remedy) from error
 
-    def stages(self) -> dict[str, str]:
-        """What each busy worker is at, e.g. {"cpu:0": "embed 3/10"}.  May be called from any thread."""
-        slots = self._dispatcher.slots if self._dispatcher else []
-        told = {slot.name: slot.progress for slot in slots}
-        return {name: f"{at['stage']} {at['done']}/{at['total']}" for name, at in told.items() if at}
-
     def _serve(self, journal: Journal, once: bool) -> int:
         settings = self._settings
         generations = Generations(settings.state, journal, settings.knowledge.retention)
@@ -111,7 +104,6 @@ class Service:
         generations.backbone(settings.backbone)  # or say at once that this state was made with another
         folders = Folders(settings, journal, self._hear, self._notice)
         dispatcher = Dispatcher(settings, journal, generations, self._hear, folders.look, self._notice)
-        self._dispatcher = dispatcher
         undoing = Undoing(journal, generations)
         budget = Budget(journal, generations.tasks, settings.memory.max_bytes, self._notice)
         observers = Observers(settings, journal, self._hear, self._notice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -245,11 +246,18 @@ def problems(listed: list[Json]) -> Iterator[Text]:
 
 def plugins(listed: list[Json]) -> Table:
     """`learnd plugins`."""
-    table = columns("algorithm", "state", "source", "what it does", flexible="what it does")
-    for one in listed:
+    numbers = ("bids", "measured", "wins", "rank", "seconds") if any(one["measured"] for one in listed) else ()
+    table = columns("algorithm", "state", *numbers, "source", "what it does", flexible="what it does", right=numbers)
+    for one in sorted(listed, key=_place):
         said = one["summary"] if one["state"] == "ok" else first_line(one["reason"])
-        table.add_row(one["name"], coloured(one["state"]), printable(one["source"]), printable(said))
+        done = [*(str(one[name]) for name in numbers[:3]), *(_number(one[name], ".2f") for name in numbers[3:])]
+        table.add_row(one["name"], coloured(one["state"]), *done, printable(one["source"]), printable(said))
     return table
+
+
+def _place(one: Json) -> tuple[int, float, str]:
+    """On the leaderboard: who won most, and of those who won as much the better placed."""
+    return -one["wins"], one["rank"] if one["rank"] is not None else math.inf, one["name"]
 
 
 def plugin(one: Json) -> Iterator[RenderableType]:

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from learnd.face import screen
 from learnd.face.examples import EXAMPLES, write_example
 from learnd.face.options import COMPLETE, Asked, Command, json_option, pass_asked
-
-if TYPE_CHECKING:
-    from learnd.control.service import Service
-    from learnd.settings import Settings
 
 
 @click.command()
@@ -54,6 +48,7 @@ def init(folder: Path) -> None:
 def run(asked: Asked, once: bool, no_dashboard: bool) -> int:
     """Run the daemon: watch the folder, learn each task in it, and keep what was learnt.
 
+    On a terminal it shows the dashboard of learnd top as long as it runs; elsewhere it prints a line for all it does.
     Stop it with Ctrl-C or SIGTERM: work in hand is taken up again at the next start.
 
     \b
@@ -62,33 +57,22 @@ def run(asked: Asked, once: bool, no_dashboard: bool) -> int:
       learnd run --once                   for scripts
       learnd run --backbone conv4 --state state-glyphs --tasks glyphs
     """
+    from learnd.face.dashboard import app
+
     settings = asked.settings()
-    live = sys.stderr is not None and sys.stderr.isatty() and not no_dashboard
-    with _dashboard(settings) if live else _plain_lines(settings) as service:
-        return service.run(once=once)
+    if not no_dashboard and app.can_draw():
+        from learnd.face.dashboard.host import host
+        from learnd.face.dashboard.looks import only_ascii
 
-
-@contextmanager
-def _plain_lines(settings: Settings) -> Iterator[Service]:
+        return host(settings, [*sys.argv[1:], "--no-dashboard"], ascii=only_ascii(sys.stdout))
     from learnd.control.service import Service
 
-    yield Service(settings, _line)
+    return Service(settings, _line).run(once=once)
 
 
 def _line(level: str, text: str) -> None:
     with suppress(OSError):  # a closed stderr: that nobody reads along is no reason to stop learning
         screen.say(f"{time.strftime('%H:%M:%S')} {level:<7} {text}")
-
-
-@contextmanager
-def _dashboard(settings: Settings) -> Iterator[Service]:
-    from learnd.control.service import Service
-    from learnd.face.live import Notices, live
-
-    notices = Notices()
-    service = Service(settings, notices)
-    with live(settings, service.stages, notices):
-        yield service
 
 
 @click.command()

@@ -26,9 +26,11 @@ def top(asked: Asked, readonly: bool, ascii_only: bool, as_json: bool) -> int:
       learnd top --json | jq -r .message
     """
     from learnd.face.dashboard import app
+    from learnd.face.dashboard.keys import View
+    from learnd.face.dashboard.looks import Looks, only_ascii
 
     settings = asked.settings()
     if as_json or not app.can_draw():
         return app.tell(settings, as_json=as_json)
-    plain = ascii_only or (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-    return app.show(settings, readonly=readonly, ascii=plain)
+    plain = ascii_only or only_ascii(sys.stdout)
+    return app.show(settings, View(readonly=readonly), Looks(plain))

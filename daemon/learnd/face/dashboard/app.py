@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -66,13 +67,13 @@ class Source:
         self._journal, self._reader, self._seen = None, None, None
 
 
-def show(settings: Settings, *, readonly: bool, ascii: bool) -> int:
-    """On this terminal, until somebody leaves or a signal comes.  Returns the exit code."""
+def show(settings: Settings, view: View, looks: Looks, running: Callable[[], bool] = lambda: True) -> int:
+    """On this terminal, until somebody leaves, a signal comes or it runs no more.  Returns the exit code."""
     terminal = Terminal(sys.stdin.fileno(), sys.stdout, screen.console())
     source = Source(settings)
     try:
         with terminal.taken():
-            _follow(settings, terminal, source, View(readonly=readonly), Looks(ascii))
+            _follow(settings, terminal, source, view, looks, running)
     except Ended as end:
         return end.code
     finally:
@@ -80,10 +81,12 @@ def show(settings: Settings, *, readonly: bool, ascii: bool) -> int:
     return 0
 
 
-def _follow(settings: Settings, terminal: Terminal, source: Source, view: View, looks: Looks) -> None:
-    """Returns when somebody leaves."""
+def _follow(
+    settings: Settings, terminal: Terminal, source: Source, view: View, looks: Looks, running: Callable[[], bool]
+) -> None:
+    """Returns when somebody leaves, or it runs no more."""
     rows = ROWS
-    while True:
+    while running():
         facts = source.look(rows, view.filter)
         state, tasks = settings.state, str(settings.tasks)
         now = board(facts, holder_of(state), posted(state), tasks, time.time())

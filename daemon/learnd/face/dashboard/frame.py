@@ -21,6 +21,7 @@ _QUESTIONS = {
     Do.PAUSE: "Pause? No new job begins; those in hand are finished.",
     Do.RESUME: "Resume? Jobs begin again.",
     Do.RETRY: "Retry {}?",
+    Do.QUIT: "Stop the daemon? Work in hand is taken up again at the next start.",
 }
 
 

@@ -41,6 +41,7 @@ class View:
     """What somebody has made of the screen.  chosen: the key of the item that is selected, by panel.
 
     typing: the filter is being typed; asked: what waits for a yes; message: the last thing that was said.
+    owner: the daemon ends with this dashboard, so to leave is asked about.
     """
 
     focus: Panel = Panel.RESULTS
@@ -51,10 +52,11 @@ class View:
     asked: Action | None = None
     message: str = ""
     readonly: bool = False
+    owner: bool = False
 
 
 HELP = (
-    "q, Ctrl-C     leave; the daemon goes on",
+    "q, Ctrl-C     leave; the daemon goes on, but that of learnd run stops",
     "Tab, S-Tab    the next panel, the one before",
     "up, down      select (also k, j, PgUp, PgDn, Home, End)",
     "Enter         all about the selected task",
@@ -105,7 +107,7 @@ def _command(view: View, key: str, board: Board) -> tuple[View, Action | None]:
     item = selected(view, board)
     task = item.task if item is not None else None
     if key == "q":
-        return view, Action(Do.QUIT)
+        return (replace(view, asked=Action(Do.QUIT)), None) if view.owner else (view, Action(Do.QUIT))
     if key == "?":
         return replace(view, page=Page("help", HELP)), None
     if key in ("tab", "backtab"):

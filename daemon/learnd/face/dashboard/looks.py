@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TextIO
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
@@ -114,3 +115,8 @@ def _line(row: Sequence[tuple[str, str]], keep: Sequence[int], widths: Sequence[
             line.append(" " * gap)
             left -= gap
     return line
+
+
+def only_ascii(stream: TextIO) -> bool:
+    """Whether what is written there cannot be UTF-8."""
+    return (stream.encoding or "").lower().replace("-", "") != "utf8"
