@@ -198,6 +198,7 @@ FACE = [
     "learnd.face.checking",
     "learnd.face.asking",
     "learnd.face.tending",
+    "learnd.face.pausing",
     "learnd.face.page",
     "learnd.face.reporting",
     "learnd.face.undoing",

@@ -35,6 +35,8 @@ COMMANDS = {
     "predict": Entry("asking", "What is on these images?"),
     "retry": Entry("tending", "Try a failed, rejected, skipped or forgotten task again."),
     "skip": Entry("tending", "Leave a task alone."),
+    "pause": Entry("pausing", "Begin no new job for now."),
+    "resume": Entry("pausing", "Begin jobs again."),
     "versions": Entry("undoing", "What the knowledge was, version by version."),
     "history": Entry("history", "How well every task was told, version by version."),
     "report": Entry("reporting", "One HTML page about everything that is known."),

@@ -55,6 +55,7 @@ def status(settings: Settings) -> Json:
     with journal_if_any(settings) as journal:
         return {
             "daemon": daemon,
+            "paused": journal.paused if journal and holder else None,
             "watching": _watching(settings, journal if holder else None),
             "counts": journal.tasks.counts() if journal else {state.value: 0 for state in TaskState},
             "knowledge": knowledge(settings, journal),

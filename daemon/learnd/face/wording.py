@@ -35,7 +35,8 @@ def status(data: Json) -> Iterator[tuple[str, str]]:
     """The lines of `learnd status`: a label, and what there is to say."""
     daemon, watching, knowledge = data["daemon"], data["watching"], data["knowledge"]
     if daemon["state"] == "running":
-        yield "daemon", f"running (process {daemon['pid']} on {daemon['host']}, since {moment(daemon['since'])})"
+        state = "running" if data["paused"] is None else f"paused since {moment(data['paused'])}"
+        yield "daemon", f"{state} (process {daemon['pid']} on {daemon['host']}, since {moment(daemon['since'])})"
     else:
         yield "daemon", "stopped; learnd run starts it"
     yield "watching", f"{printable(watching['path'])} ({watching['backend']})"
