@@ -123,6 +123,7 @@ LEARNING = [
     "learnd.learning.keeper",
     "learnd.learning.heldout",
     # a task learnt, a question answered
+    "learnd.learning.fetching",
     "learnd.learning.finding",
     "learnd.learning.catalogue",
     "learnd.learning.bench",
@@ -175,6 +176,7 @@ FACE = [
     "learnd.face.screen",
     "learnd.face.report",
     "learnd.face.snapshot",
+    "learnd.face.collections",
     "learnd.face.examples",
     "learnd.face.options",
     "learnd.face.oneshot",

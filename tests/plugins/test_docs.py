@@ -1,4 +1,4 @@
-"""docs/plugins.md is true: each example, dropped into a folder as one file, keeps the contract and learns a task."""
+"""The plugins of docs/plugins.md and README.md are true: each, as one file, keeps the contract and learns a task."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from learnd.learning.router import route
 from tests.tiny import context, routing, striped, tiny_backbone, tiny_support, tiny_task
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/plugins.md").read_text(), re.S | re.M)
+TEXT = (ROOT / "docs/plugins.md").read_text() + (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", TEXT, re.S | re.M)
 NAME = re.compile(r'name: ClassVar\[str\] = "(\w+)"')
 EXAMPLES = {found[1]: code for code in BLOCKS if (found := NAME.search(code))}
 TESTS = [code for code in BLOCKS if "import pytest" in code]
 
 
 def test_there_is_an_example_of_each_kind() -> None:
-    assert list(EXAMPLES) == ["neighbour", "last_block", "one_step"]
+    assert list(EXAMPLES) == ["neighbour", "last_block", "one_step", "city_block"]
+
+
+def test_the_plugin_of_the_readme_is_as_short_as_it_says() -> None:
+    assert len([line for line in EXAMPLES["city_block"].splitlines() if line.strip()]) <= 30
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -1,4 +1,4 @@
-"""Real images to try learnd with, offline: scikit-learn carries 1,797 digits and two photographs.
+"""Real images to try learnd with, offline: scikit-learn carries 1,797 digits and two photographs.  And some to fetch.
 
 ``learnd examples NAME DIR`` writes a task folder ``DIR/NAME``.  With ``--held-out DIR2`` it also writes
 images that are *not* in the task folder to ``DIR2/NAME``: those are the ones to ask about.  DIR2 lies outside
@@ -19,32 +19,37 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from learnd.errors import LearndError
+from learnd.face.collections import COLLECTIONS, classes_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Classes: TypeAlias = "dict[str, list[Image]]"  # by class: its images, in the order of their source
 
-EXAMPLES: Mapping[str, str] = MappingProxyType(
+EXAMPLES: Mapping[str, str] = MappingProxyType(  # those of COLLECTIONS are fetched
     {
         "digits-0-4": "handwritten digits 0 to 4, dark ink on white paper (UCI, 8x8, enlarged to 32x32)",
         "digits-5-9": "handwritten digits 5 to 9, dark ink on white paper (UCI, 8x8, enlarged to 32x32)",
         "photos": "pieces of two photographs, a temple and a dahlia (danielbuechele, vultilion; CC BY 2.0)",
+        **{name: f"{one.summary}; fetched from the network" for name, one in COLLECTIONS.items()},
     }
 )
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "learnd"
 IMAGES_PER_CLASS = 16
 HELD_OUT_PER_CLASS = 4  # of them; the other 12 are in the task folder
 TILE = 64  # px: 4 x 4 tiles cover the subject of a photograph
 
 
-def write_example(name: str, dest: Path, held_out: Path | None = None) -> int:
+def write_example(name: str, dest: Path, held_out: Path | None = None, root: Path | None = None) -> int:
     """Write the example as the task folder ``dest``: ``<dest>/<class>/<number>.png``.  Returns its images.
 
     held_out, where given, becomes a folder of the same shape with other images of the same classes.
     Each appears at once, by one rename; nothing is written where one of them exists already.
-    Raises UsageError for an unknown name, LearndError for a place that is taken or a missing scikit-learn.
+    root: where collections that are fetched lie, or are put; without one CACHE.
+    Raises UsageError for an unknown name, LearndError for a place that is taken, a missing scikit-learn, or what
+    cannot be fetched.
     """
-    images = _source(name)
+    images = _source(name, root or CACHE)
     for place in filter(None, (dest, held_out)):
         if os.path.lexists(place):
             raise LearndError("something is here already", where=str(place), remedy="choose another place")
@@ -57,12 +62,14 @@ def write_example(name: str, dest: Path, held_out: Path | None = None) -> int:
     return sum(len(some) for some in kept.values())
 
 
-def _source(name: str) -> Callable[[], Classes]:
+def _source(name: str, root: Path) -> Callable[[], Classes]:
     sources: dict[str, Callable[[], Classes]] = {
         "digits-0-4": partial(_digits, range(5)),
         "digits-5-9": partial(_digits, range(5, 10)),
         "photos": _photos,
     }
+    if name.partition("/")[0] in COLLECTIONS:
+        return partial(classes_of, name, root, IMAGES_PER_CLASS)
     if name not in sources:
         raise click.UsageError(f"there is no example {name!r}.  Choose one of: {', '.join(EXAMPLES)}")
     return sources[name]

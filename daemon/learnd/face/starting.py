@@ -84,23 +84,33 @@ def _line(level: str, text: str) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Write other images of the same classes to DIR2/NAME, to ask about.",
 )
+@click.option(
+    "--root",
+    metavar="DIR3",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where collections that torchvision fetches lie already, or are put.  [default: ~/.cache/learnd]",
+)
 @json_option
-def examples(name: str | None, folder: Path | None, held_out: Path | None, as_json: bool) -> None:
-    """List real task folders to try, or write one as DIR/NAME.  They need no network.
+def examples(
+    name: str | None, folder: Path | None, held_out: Path | None, root: Path | None, as_json: bool
+) -> None:
+    """List real task folders to try, or write one as DIR/NAME.  Those that are not fetched need no network.
 
     \b
     Examples:
       learnd examples                     which there are
       learnd examples photos tasks        a task that learns in seconds
       learnd examples photos tasks --held-out /tmp/new && learnd predict /tmp/new/photos
+      learnd examples omniglot/Tibetan tasks --root ~/datasets
     """
     if name is None:
         _list_examples(as_json)
     elif folder is None:
         raise click.UsageError(f"Where to?  For instance: learnd examples {name} tasks")
     else:
-        place, others = folder / name, held_out / name if held_out else None
-        images = write_example(name, place, others)
+        called = name.replace("/", "-")
+        place, others = folder / called, held_out / called if held_out else None
+        images = write_example(name, place, others, root)
         screen.say(f"wrote {place}: {images} images" + (f"; others in {others}" if others else ""))
         if as_json:
             held = None if others is None else str(others)
