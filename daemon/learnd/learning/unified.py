@@ -21,7 +21,7 @@ from learnd.learning.ledger import JUDGES, UNIT, Key, Ledger, added
 from learnd.learning.memory import Statistics, unit
 from learnd.wire import Member
 
-SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
+SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)  # the last is nearest mean
 TEMPERATURES = (0.1, 1e5)
 PAIRS = 4_000_000  # of a judge and a class at most, but for a quarter of the judges: what leaving out may cost
 GOLDEN = (math.sqrt(5) - 1) / 2
