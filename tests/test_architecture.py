@@ -183,6 +183,7 @@ FACE = [
     # the dashboard
     "learnd.face.dashboard",
     "learnd.face.dashboard.facts",
+    "learnd.face.dashboard.gauges",
     "learnd.face.dashboard.board",
     "learnd.face.dashboard.keys",
     "learnd.face.dashboard.looks",

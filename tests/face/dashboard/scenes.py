@@ -89,6 +89,7 @@ MANY = replace(
     queued=tuple({"name": f"queue-{n:03d}", "reason": "", "not_before": 0.0} for n in range(40)),
     results=tuple(result(f"task-{n:03d}", n) for n in range(200)),
     curve=curve(200),
+    told=tuple(0.6 + 0.4 * (n % 9) / 9 for n in range(24)),
 )
 BIRDS = "鳥類と植物の写真の分類、二〇二六年の秋"
 LONG = "a-very-long-name-of-a-task-that-somebody-made-of-a-whole-sentence-" * 3

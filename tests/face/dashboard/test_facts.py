@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from learnd.control.journal import Journal
+from learnd.control.surveys import Finding, Share
 from learnd.face.dashboard.facts import Facts, Reader
 from tests.control.home import Home
 
@@ -55,3 +56,14 @@ def test_only_names_that_contain_the_filter_are_there_whatever_is_in_it(home: Ho
     assert [row["name"] for row in reader.look(filter="_").results] == ["50_"]
     assert len(reader.look(rows=1, filter="a").results) == 1
     journal.close()
+
+
+def test_the_last_row_of_the_matrix_is_that_of_the_newest_survey(home: Home) -> None:
+    reader = Reader(home.journal)
+    assert reader.look().told == ()
+    for number, name in enumerate(("cats", "dogs")):
+        home.learn(name, f"new {number}")
+        head = home.journal.head
+        found = [Finding(one, one, one, Share(1, 1, "query"), Share(head, 9, "query")) for one in ("cats", "dogs")]
+        assert home.journal.surveys.record(head, found)
+    assert reader.look().told == (home.journal.head / 9,) * 2

@@ -18,6 +18,7 @@ from learnd.face.dashboard.board import EMPTY, Board, Panel, board
 from learnd.face.dashboard.deeds import carry_out
 from learnd.face.dashboard.facts import ROWS, Facts, Reader
 from learnd.face.dashboard.frame import frame
+from learnd.face.dashboard.gauges import Gauges
 from learnd.face.dashboard.keys import Do, View, cursor, press
 from learnd.face.dashboard.lines import LOOK_SECONDS, changes, line
 from learnd.face.dashboard.looks import Looks
@@ -85,11 +86,11 @@ def _follow(
     settings: Settings, terminal: Terminal, source: Source, view: View, looks: Looks, running: Callable[[], bool]
 ) -> None:
     """Returns when somebody leaves, or it runs no more."""
-    rows = ROWS
+    rows, gauges = ROWS, Gauges()
     while running():
         facts = source.look(rows, view.filter)
         state, tasks = settings.state, str(settings.tasks)
-        now = board(facts, holder_of(state), posted(state), tasks, time.time())
+        now = board(facts, holder_of(state), posted(state), tasks, time.time(), gauges.read())
         said = f"the journal cannot be read now: {source.trouble}" if source.trouble and not view.message else ""
         size = terminal.size()
         shown = frame(now, _with(view, said), size, looks)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
+from learnd.control.journal import WorkerRow
 from learnd.control.lock import Holder
 from learnd.control.posting import Progress
 from learnd.domain import PluginInfo
@@ -52,13 +54,25 @@ class Board:
     panels: dict[Panel, tuple[Item, ...]]
     totals: dict[Panel, int]
     curve: tuple[Moment, ...]
+    told: tuple[float, ...] = ()
 
 
+NO_GAUGES: Mapping[str, str] = MappingProxyType({})
 EMPTY = Facts({}, (), (), (), (), (), (), (), (), {}, (), (), None, None, None)
 
 
-def board(facts: Facts, holder: Holder | None, progress: Sequence[Progress], tasks: str, now: float) -> Board:
-    """holder: the daemon that runs; tasks: the folder that it would watch; now: Unix seconds."""
+def board(
+    facts: Facts,
+    holder: Holder | None,
+    progress: Sequence[Progress],
+    tasks: str,
+    now: float,
+    gauges: Mapping[str, str] = NO_GAUGES,
+) -> Board:
+    """holder: the daemon that runs; tasks: the folder that it would watch; now: Unix seconds.
+
+    gauges: how busy and how full devices are, in words, by their names.
+    """
     runs = holder is not None
     watching = facts.watching or {"path": tasks, "backend": "not yet"}
     said = {(one.worker, one.epoch): one for one in progress} if runs else {}
@@ -67,7 +81,7 @@ def board(facts: Facts, holder: Holder | None, progress: Sequence[Progress], tas
     problems = (*lasting, *(_problem(row, now) for row in facts.problems))
     waiting = (*(_queued(row, facts, now) for row in facts.queued), *map(_waiting, facts.waiting))
     panels = {
-        Panel.DEVICES: tuple(_device(facts, worker.name, worker.state, worker.task, runs) for worker in facts.workers),
+        Panel.DEVICES: tuple(_device(worker, runs, gauges) for worker in facts.workers),
         Panel.RUNNING: tuple(_running(row, said, pace, now) for row in facts.running) if runs else (),
         Panel.WAITING: waiting,
         Panel.RESULTS: tuple(_result(row, now) for row in facts.results),
@@ -88,6 +102,7 @@ def board(facts: Facts, holder: Holder | None, progress: Sequence[Progress], tas
         panels=panels,
         totals=totals,
         curve=facts.curve,
+        told=facts.told,
     )
 
 
@@ -99,11 +114,14 @@ def _knowledge(facts: Facts) -> str:
     return f"version {now.version}: {known}" + (f", {facts.backbone}" if facts.backbone else "")
 
 
-def _device(facts: Facts, name: str, state: str, task: str | None, runs: bool) -> Item:
-    state = "stopped" if not runs else "busy" if task is not None else "idle" if state == "ready" else state
-    hello = next((worker.hello for worker in facts.workers if worker.name == name), None)
+def _device(worker: WorkerRow, runs: bool, gauges: Mapping[str, str]) -> Item:
+    name, task, hello = worker.name, worker.task, worker.hello
+    ready = "idle" if worker.state == "ready" else worker.state
+    state = "stopped" if not runs else "busy" if task is not None else ready
     held = f"process {hello.pid}, {hello.backbone}" if hello is not None and runs else ""
-    return Item(name, ((name, ""), (state, state), (printable(task or "") if runs else "", ""), (held, "dim")))
+    full = gauges.get(name) or gauges.get(name.partition(":")[0], "")  # of two workers on the CPU each is on the whole
+    said = ", ".join(part for part in (full, held) if part)
+    return Item(name, ((name, ""), (state, state), (printable(task or "") if runs else "", ""), (said, "dim")))
 
 
 def _running(row: Row, said: dict[tuple[str, int], Progress], pace: float | None, now: float) -> Item:

@@ -37,7 +37,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Facts:
-    """Rows of the journal.  wins: learnt revisions by algorithm; pace: seconds an image of the latest jobs."""
+    """Rows of the journal.  wins: learnt revisions by algorithm; pace: seconds an image of the latest jobs.
+
+    told: of each task that the newest survey asked about its accuracy among everything, the last row of the matrix R.
+    """
 
     counts: dict[str, int]
     workers: tuple[WorkerRow, ...]
@@ -54,6 +57,7 @@ class Facts:
     paused: float | None
     watching: dict[str, str] | None
     backbone: str | None
+    told: tuple[float, ...] = ()
 
 
 class Reader:
@@ -93,6 +97,7 @@ class Reader:
                 paused=self._journal.paused,
                 watching=None if watching is None else json.loads(watching),
                 backbone=self._db.get("backbone"),
+                told=tuple(row["told"] for row in self._db.all(_TOLD)),
             )
 
     def _rows(self, sql: str, like: str, limit: int) -> tuple[Row, ...]:
@@ -167,6 +172,10 @@ _PROBLEMS = (
     f"SELECT name, state, reason, problems, updated FROM tasks t WHERE state IN ('failed', 'rejected') AND {_NAMED} "
     "AND NOT EXISTS (SELECT 1 FROM tasks n WHERE n.id = t.id AND n.revision > t.revision) "
     "ORDER BY updated DESC LIMIT ?2"
+)
+_TOLD = (
+    "SELECT 1.0 * unified_hits / unified_tries AS told FROM surveys WHERE unified_tries > 0 "
+    "AND version = (SELECT MAX(version) FROM surveys) ORDER BY name LIMIT 200"
 )
 _PACE = (
     "SELECT (a.ended - a.started) / MAX(t.images, 1) AS pace FROM attempts a JOIN jobs j ON j.id = a.job_id "

@@ -131,7 +131,7 @@ def _accuracies(board: Board) -> list[float]:
 
 
 def _curve(board: Board, width: int, looks: Looks) -> list[Text]:
-    """Knowledge over time, a version a cell."""
+    """Knowledge over time, a version a cell; and how each task is told among everything now, a task a cell."""
     title = f"{looks.rule} knowledge over time "
     head = Text.assemble(title, (looks.rule * (width - len(title)), "dim"))
     accuracies = _accuracies(board)
@@ -139,7 +139,9 @@ def _curve(board: Board, width: int, looks: Looks) -> list[Text]:
         return [head, Text(looks.cut("  nothing is measured yet", width), "dim")]
     lines = [head]
     classes = [float(moment.classes) for moment in board.curve]
-    for what, values, form in (("accuracy", accuracies, ".3f"), ("classes", classes, ",.0f")):
+    strips = [("accuracy", accuracies, ".3f"), ("classes", classes, ",.0f")]
+    strips += [("tasks now", list(board.told), ".3f")] if board.told else []  # a task a cell: the last row of R
+    for what, values, form in strips:
         shown = values[-max(1, width - 36) :]
         said = f"  {what:<9}{min(shown):>8{form}} to {max(shown):>8{form}}  "
         drawn = looks.sparkline(shown, width - cell_len(said))
