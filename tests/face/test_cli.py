@@ -58,6 +58,8 @@ def test_every_command_of_a_command_shows_examples_of_itself(name: str, sub: str
     ("given", "meant"),
     [
         (["plugins", "chekc", "mine.py"], "Did you mean 'check'?"),
+        (["config", "validat"], "Did you mean 'validate'?"),
+        (["completion", "bsh"], "Did you mean 'bash'?"),
         (["tasks", "--jsn"], "Did you mean '--json'?"),
         (["status", "--watch-backnd", "polling"], "--watch-backend"),
     ],

@@ -11,7 +11,7 @@ import click
 
 from learnd.errors import SettingsError
 from learnd.face import screen, snapshot
-from learnd.face.options import Asked, Command, json_option, pass_asked
+from learnd.face.options import Asked, Command, Word, json_option, pass_asked
 
 if TYPE_CHECKING:
     from learnd.control.intake import Inspection
@@ -107,7 +107,7 @@ def _show_check(data: Json) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("action", type=click.Choice(["show", "validate"]), default="show")
+@click.argument("action", type=Word(["show", "validate"]), default="show")
 @json_option
 @pass_asked
 def config(asked: Asked, action: str, as_json: bool) -> int:

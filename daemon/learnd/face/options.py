@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -61,15 +61,30 @@ class Guessing(click.Group):
         """Raises UsageError for a name that is none of its commands."""
         name, known = args[0], self.list_commands(ctx)
         if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
-            from learnd.scalars import closest
-
-            guess = closest(name, known)
-            raise click.UsageError(f"No such command {name!r}." + (f" Did you mean {guess!r}?" if guess else ""), ctx)
+            raise click.UsageError(f"No such command {name!r}.{_meant(name, known)}", ctx)
         return super().resolve_command(ctx, args)
 
 
 class Group(Command, Guessing):
     """A command with commands of its own."""
+
+
+class Word(click.Choice[str]):
+    """One of some words; for another it says which was probably meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Raises BadParameter for a word that is none of them."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            raise click.BadParameter(error.message + _meant(str(value), self.choices), ctx, param) from None
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    from learnd.scalars import closest
+
+    guess = closest(word, known)
+    return f" Did you mean {guess!r}?" if guess else ""
 
 
 def general_options() -> list[click.Parameter]:

@@ -11,7 +11,7 @@ import click
 
 from learnd.face import screen
 from learnd.face.examples import EXAMPLES, write_example
-from learnd.face.options import COMPLETE, Asked, Command, json_option, pass_asked
+from learnd.face.options import COMPLETE, Asked, Command, Word, json_option, pass_asked
 
 
 @click.command()
@@ -127,7 +127,7 @@ def _list_examples(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Word(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the script that teaches a shell to complete commands, options and the names of tasks.
