@@ -33,7 +33,8 @@ def result(name: str, number: int, accuracy: float | None = 0.97) -> Row:
     low, high = (None, None) if accuracy is None else (accuracy - 0.04, accuracy + 0.02)
     measured = {"accuracy": accuracy, "ci_low": low, "ci_high": high}
     seconds = {"seconds": 0.41, "updated": NOW - 60 * number}
-    return {"name": name, "revision": 1, "algorithm": "ridge", "version": number, **measured, **seconds}
+    told = {"flips": number % 3, "compared": 40} if number % 4 == 0 else {"flips": None, "compared": None}
+    return {"name": name, "revision": 1, "algorithm": "ridge", "version": number, **measured, **seconds, **told}
 
 
 def problem(name: str, state: str, reason: str, remedy: str = "") -> Row:
@@ -90,6 +91,7 @@ MANY = replace(
     results=tuple(result(f"task-{n:03d}", n) for n in range(200)),
     curve=curve(200),
     told=tuple(0.6 + 0.4 * (n % 9) / 9 for n in range(24)),
+    joins=3,
 )
 BIRDS = "鳥類と植物の写真の分類、二〇二六年の秋"
 LONG = "a-very-long-name-of-a-task-that-somebody-made-of-a-whole-sentence-" * 3

@@ -10,6 +10,7 @@ import pytest
 from learnd.control.journal import Journal
 from learnd.control.surveys import Finding, Share
 from learnd.face.dashboard.facts import Facts, Reader
+from learnd.wire import Related, Twin
 from tests.control.home import Home
 
 
@@ -67,3 +68,24 @@ def test_the_last_row_of_the_matrix_is_that_of_the_newest_survey(home: Home) -> 
         found = [Finding(one, one, one, Share(1, 1, "query"), Share(head, 9, "query")) for one in ("cats", "dogs")]
         assert home.journal.surveys.record(head, found)
     assert reader.look().told == (home.journal.head / 9,) * 2
+
+
+def test_of_a_result_it_is_known_what_it_cost_the_tasks_before_it(home: Home) -> None:
+    home.learn("cats", "first")
+    ours = Share(9, 10, "query")
+    assert home.journal.surveys.record(1, [Finding("cats", "first", "cats", ours, ours, "1" * 9 + "0")])
+    home.learn("dogs", "second")
+    now = Share(7, 10, "query")
+    cats = Finding("cats", "first", "cats", ours, now, "1" * 7 + "000")
+    assert home.journal.surveys.record(2, [cats, Finding("dogs", "second", "dogs", ours, ours)])
+    costs = {row["name"]: (row["flips"], row["compared"]) for row in afresh(home).results}
+    assert costs == {"cats": (None, None), "dogs": (2, 10)}
+
+
+def test_joins_that_are_suggested_are_counted(home: Home) -> None:
+    for number, name in enumerate(("cats", "dogs")):
+        home.learn(name, f"new {number}")
+    assert afresh(home).joins == 0
+    found = Related("cats", (), (Twin("a", "dogs", "b", 0.9),))
+    home.journal.history.relations.record(2, [found], {"cats": "cats", "dogs": "dogs"})
+    assert afresh(home).joins == 1

@@ -55,6 +55,7 @@ class Board:
     totals: dict[Panel, int]
     curve: tuple[Moment, ...]
     told: tuple[float, ...] = ()
+    joins: int = 0
 
 
 NO_GAUGES: Mapping[str, str] = MappingProxyType({})
@@ -103,6 +104,7 @@ def board(
         totals=totals,
         curve=facts.curve,
         told=facts.told,
+        joins=facts.joins,
     )
 
 
@@ -162,10 +164,18 @@ def _result(row: Row, now: float) -> Item:
         (accuracy, ""),
         (interval, "dim"),
         (f"{row['seconds'] or 0.0:.2f} s", ""),
+        (_cost(row), "dim"),
         (f"{duration(now - row['updated'])} ago", "dim"),
         (printable(row["algorithm"] or ""), ""),
     )
     return Item(f"{row['name']}/{row['revision']}", cells, task=row["name"])
+
+
+def _cost(row: Row) -> str:
+    """What it did to the earlier tasks: of the images of theirs that were asked about again, those told wrong since."""
+    if not row["compared"]:
+        return ""
+    return f"cost others {row['flips']}" if row["flips"] else "cost none"
 
 
 def _problem(row: Row, now: float) -> Item:

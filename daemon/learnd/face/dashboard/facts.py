@@ -14,6 +14,7 @@ from typing import Any
 from learnd.control.journal import Journal, WorkerRow
 from learnd.control.strikes import Strike, Strikes
 from learnd.domain import PluginInfo
+from learnd.face import snapshot
 
 Row = dict[str, Any]
 
@@ -40,6 +41,7 @@ class Facts:
     """Rows of the journal.  wins: learnt revisions by algorithm; pace: seconds an image of the latest jobs.
 
     told: of each task that the newest survey asked about its accuracy among everything, the last row of the matrix R.
+    joins: how many pairs of classes seem to be one and are not joined.
     """
 
     counts: dict[str, int]
@@ -47,7 +49,7 @@ class Facts:
     running: tuple[Row, ...]  # name images worker epoch started
     queued: tuple[Row, ...]  # name reason not_before
     waiting: tuple[Row, ...]  # name reason
-    results: tuple[Row, ...]  # name revision algorithm accuracy ci_low ci_high seconds version updated
+    results: tuple[Row, ...]  # name revision algorithm accuracy ci_low ci_high seconds version updated flips compared
     problems: tuple[Row, ...]  # name state reason problems updated
     plugins: tuple[PluginInfo, ...]
     strikes: tuple[Strike, ...]
@@ -58,6 +60,7 @@ class Facts:
     watching: dict[str, str] | None
     backbone: str | None
     told: tuple[float, ...] = ()
+    joins: int = 0
 
 
 class Reader:
@@ -98,6 +101,7 @@ class Reader:
                 watching=None if watching is None else json.loads(watching),
                 backbone=self._db.get("backbone"),
                 told=tuple(row["told"] for row in self._db.all(_TOLD)),
+                joins=len(snapshot.twins(self._journal)),
             )
 
     def _rows(self, sql: str, like: str, limit: int) -> tuple[Row, ...]:
@@ -156,7 +160,11 @@ class Reader:
 
 
 _OF_JOB = "FROM jobs j JOIN tasks t ON t.id = j.task_id AND t.revision = j.revision"
-_RESULT = "SELECT name, revision, algorithm, accuracy, ci_low, ci_high, seconds, version, updated FROM tasks"
+_FLIPS = "(SELECT SUM({}) FROM surveys s WHERE s.version = tasks.version AND s.task_id != tasks.id)"
+_RESULT = (
+    "SELECT name, revision, algorithm, accuracy, ci_low, ci_high, seconds, version, updated, "
+    f"{_FLIPS.format('s.flips')} AS flips, {_FLIPS.format('s.compared')} AS compared FROM tasks"
+)
 _NAMED = r"name LIKE ?1 ESCAPE '\'"
 _RUNNING = (
     f"SELECT t.name, t.images, j.worker, j.epoch, a.started {_OF_JOB} JOIN attempts a ON a.epoch = j.epoch "

@@ -10,6 +10,7 @@ from rich.text import Text
 from learnd.face.dashboard.board import Board, Panel
 from learnd.face.dashboard.keys import Do, View, cursor
 from learnd.face.dashboard.looks import Looks, columns, style
+from learnd.face.wording import counted
 
 SMALLEST = (40, 10)  # columns, lines: below either of them there is one line
 WIDE = 120  # columns: from here on two panels stand side by side
@@ -148,6 +149,9 @@ def _curve(board: Board, width: int, looks: Looks) -> list[Text]:
         line = Text.assemble(said, (drawn, "green"))
         line.append(" " * max(0, width - line.cell_len))
         lines.append(line)
+    if board.joins:
+        said = f"  {counted(board.joins, 'join')} suggested: learnd alias lists them"
+        lines.append(Text(looks.cut(said, width), "dim"))
     return lines
 
 
