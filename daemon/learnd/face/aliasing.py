@@ -49,7 +49,8 @@ def alias(asked: Asked, source: str | None, target: str | None, remove: str | No
         return
     from learnd.face import report
 
-    screen.show(*map(report.join, found), *map(report.twin, alike))
+    if found or alike:
+        screen.show(*map(report.join, found), *map(report.twin, alike))
     if not found:
         screen.say("no class is joined to another")
 
