@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from learnd.control.workers import GONE, Child, devices, explain_exit, worker_threads
+from learnd.control.workers import GONE, Child, devices, explain_exit, refuse_quarantined, worker_threads
+from learnd.domain import PluginInfo
+from learnd.errors import PluginError
 from learnd.settings import load
 
 ECHO = """
@@ -149,3 +151,13 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     assert worker_threads(load(None, {"devices": "[cpu, cpu]"}, {})) == 4
     assert worker_threads(load(None, {"devices": "cpu", "worker.threads": "3"}, {})) == 3
+
+
+def test_where_it_is_strict_a_plugin_in_quarantine_is_refused_with_its_traceback() -> None:
+    plugins = [PluginInfo("ridge", "built-in", "ok"), PluginInfo("mine", "mine.py", "quarantined", "Traceback\n  boom")]
+    refuse_quarantined(plugins, load(environ={}))
+    strict = load(None, {"plugins_strict": "true"}, {})
+    refuse_quarantined(plugins[:1], strict)
+    with pytest.raises(PluginError, match="boom") as error:
+        refuse_quarantined(plugins, strict)
+    assert "plugin mine (mine.py)" in str(error.value)

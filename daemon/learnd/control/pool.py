@@ -13,9 +13,9 @@ from learnd.control.generations import Generations
 from learnd.control.journal import Journal
 from learnd.control.slots import SECOND_LOOK, Slot, slot_names
 from learnd.control.strikes import AT_IMPORT, AT_WORK, Strikes
-from learnd.control.workers import Inbox, devices, start_worker
+from learnd.control.workers import Inbox, devices, refuse_quarantined, start_worker
 from learnd.domain import PluginInfo, Report
-from learnd.errors import LearndError, PluginError
+from learnd.errors import LearndError
 from learnd.plugindir import fingerprint
 from learnd.settings import Settings
 from learnd.wire import Hello, Loaded, to_json_all
@@ -111,11 +111,9 @@ class Pool:
         """Raises PluginError at the first one, with its traceback, where the settings want that."""
         for plugin in plugins:
             if plugin.state == "quarantined":
-                why = plugin.reason.strip() or "no reason given"
-                who = f"plugin {plugin.name} ({plugin.source})"
-                self._notice("warning", f"{who} is quarantined: {why.splitlines()[0]}")
-                if self._settings.plugins_strict:
-                    raise PluginError(why, where=who, remedy="mend it: plugins_strict is on, which ends the daemon")
+                why = (plugin.reason.strip() or "no reason given").splitlines()[0]
+                self._notice("warning", f"plugin {plugin.name} ({plugin.source}) is quarantined: {why}")
+                refuse_quarantined([plugin], self._settings)
 
     def follow_plugins(self) -> None:
         """Have every worker that has nothing to do load the plugins anew, where their folder has changed.

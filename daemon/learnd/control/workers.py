@@ -13,11 +13,12 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from learnd.domain import PluginInfo
+from learnd.errors import PluginError
 from learnd.settings import Settings
 from learnd.wire import BackboneSpec, to_json
 
@@ -161,3 +162,12 @@ def _plugin_arguments(settings: Settings, barred: Sequence[PluginInfo]) -> list[
     kept_away = json.dumps([to_json(plugin) for plugin in barred])
     options = json.dumps(settings.plugins)
     return ["--plugins", str(settings.plugins_dir), "--options", options, "--barred", kept_away]
+
+
+def refuse_quarantined(plugins: Iterable[PluginInfo], settings: Settings) -> None:
+    """Raises PluginError at the first plugin in quarantine, with its traceback, where plugins_strict is on."""
+    bad = next((plugin for plugin in plugins if plugin.state == "quarantined"), None)
+    if bad is not None and settings.plugins_strict:
+        why = bad.reason.strip() or "no reason given"
+        remedy = "mend it: plugins_strict is on, so nothing runs with a plugin in quarantine"
+        raise PluginError(why, where=f"plugin {bad.name} ({bad.source})", remedy=remedy)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from learnd.control.strikes import AT_IMPORT, Strikes
-from learnd.control.workers import GONE, Child, devices, explain_exit, start_worker
+from learnd.control.workers import GONE, Child, devices, explain_exit, refuse_quarantined, start_worker
 from learnd.domain import SCHEMA, PluginInfo
 from learnd.errors import LearndError, StateError
 from learnd.face.screen import Progress
@@ -82,7 +82,7 @@ class OneShot:
 def one_shot(settings: Settings, backbone: BackboneSpec, progress: Progress) -> Iterator[tuple[OneShot, Hello]]:
     """Start a worker on the first device, and end it afterwards.  It leaves nothing in the state.
 
-    Raises LearndError where it cannot start.
+    Raises LearndError where it cannot start, and PluginError where plugins_strict is on and one is in quarantine.
     """
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:
@@ -96,6 +96,7 @@ def one_shot(settings: Settings, backbone: BackboneSpec, progress: Progress) -> 
         try:
             worker = OneShot(child, inbox, room)
             hello = from_json(Hello, worker.hear("hello", settings.worker.start_seconds, progress))
+            refuse_quarantined(hello.plugins, settings)
             yield worker, hello
         finally:
             child.kill()
