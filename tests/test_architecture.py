@@ -57,6 +57,7 @@ CONTROL = [
     "learnd.control.joins",
     "learnd.control.leaderboard",
     "learnd.control.relations",
+    "learnd.control.steps",
     "learnd.control.history",
     "learnd.control.jobs",
     "learnd.control.requests",

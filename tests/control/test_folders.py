@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from learnd.control.folders import Folders
-from learnd.control.history import Step
 from learnd.control.journal import Journal
+from learnd.control.steps import Step
 from learnd.control.taskbook import TaskRow
 from learnd.control.workers import Child
 from learnd.domain import TaskState

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.control.history import StaleEpoch
+from learnd.control.steps import StaleEpoch
 from learnd.errors import StateError, StateUnavailable
 from learnd.identity import sha256_of
 from tests.control.home import Home

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.control.history import Generation, Held, StaleEpoch, Step
+from learnd.control.steps import Generation, Held, StaleEpoch, Step
 from learnd.errors import TaskError
 from tests.control.home import Home
 

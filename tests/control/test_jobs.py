@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from learnd.control.history import Generation, Held, StaleEpoch, Step
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
+from learnd.control.steps import Generation, Held, StaleEpoch, Step
 from learnd.domain import Problem, Report, TaskState
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from learnd.control.history import Step
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
+from learnd.control.steps import Step
 from learnd.control.taskbook import RETRIABLE, SKIPPABLE, TaskBook
 from learnd.domain import Problem, Severity, TaskState
 from learnd.errors import TaskError

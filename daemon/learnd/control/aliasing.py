@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from learnd.control.generations import Generations
-from learnd.control.history import Step
 from learnd.control.joins import Alias
 from learnd.control.journal import Journal
+from learnd.control.steps import Step
 from learnd.domain import Join
 from learnd.errors import TaskError
 from learnd.joins import Pair, answered_as, joined, pair_of

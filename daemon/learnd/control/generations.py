@@ -20,9 +20,9 @@ from typing import Any
 from learnd import __version__
 from learnd.control.durable import move_durably, sync_folder, write_durably
 from learnd.control.eviction import ARCHIVES, vouch_for
-from learnd.control.history import Decision, Generation, Held, Network, StaleEpoch, Step
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
+from learnd.control.steps import Decision, Generation, Held, Network, StaleEpoch, Step
 from learnd.domain import SCHEMA, Join, Report
 from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE, sha256_of, vouch

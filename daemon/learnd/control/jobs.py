@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from learnd.control.database import Database
-from learnd.control.history import LEARNED, Generation, History, StaleEpoch, Step
+from learnd.control.history import History
+from learnd.control.steps import LEARNED, Generation, StaleEpoch, Step
 from learnd.control.taskbook import TaskBook
 from learnd.domain import Problem, Report, TaskOptions, TaskState
 from learnd.joins import joins_of

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from learnd.control import gate
 from learnd.control.generations import Generations
-from learnd.control.history import StaleEpoch
 from learnd.control.jobs import Lease
 from learnd.control.journal import Journal
+from learnd.control.steps import StaleEpoch
 from learnd.errors import StateError
 from learnd.settings import Settings
 from learnd.wire import Outcome

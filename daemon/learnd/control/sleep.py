@@ -17,11 +17,11 @@ from typing import Any
 
 from learnd.control import gate
 from learnd.control.generations import Generations
-from learnd.control.history import LEARNED, Decision, Network, StaleEpoch
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.judgement import Limits, Verdict, judge
 from learnd.control.lock import holder_of
 from learnd.control.slots import Slot
+from learnd.control.steps import LEARNED, Decision, Network, StaleEpoch
 from learnd.domain import Report
 from learnd.errors import TaskError
 from learnd.identity import sha256_of

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from learnd.control.generations import Generations
-from learnd.control.history import LEARNED, Held, Version
 from learnd.control.joins import Alias
 from learnd.control.journal import JOURNAL, Journal, KnowledgeSize
 from learnd.control.lock import holder_of
 from learnd.control.mounts import backend_for
+from learnd.control.steps import LEARNED, Held, Version
 from learnd.control.taskbook import TaskRow
 from learnd.domain import Join, PluginInfo, TaskState
 from learnd.joins import answered_as
@@ -216,8 +216,10 @@ def _kept(journal: Journal, row: TaskRow) -> Json | None:
 
 def twins(journal: Journal) -> list[Json]:
     """Classes of different tasks that nearly coincide and are not joined, those that are most alike first."""
-    joins = {(name, one.class_name): (one.task, one.other) for name, found in _joins(journal) for one in found}
     likely = journal.history.relations.twins()
+    if not likely:  # the dashboard asks often
+        return []
+    joins = {(name, one.class_name): (one.task, one.other) for name, found in _joins(journal) for one in found}
     pairs = [((one.task, one.twin.class_name), (one.twin.task, one.twin.other)) for one in likely]
     answered = iter(answered_as([*joins.values(), *(side for pair in pairs for side in pair)], joins)[len(joins) :])
     apart = [left != right for left, right in zip(answered, answered, strict=True)]
