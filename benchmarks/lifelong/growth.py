@@ -69,12 +69,14 @@ def figures(tasks: int) -> list[Figure]:
             started = time.perf_counter()
             ranked(answers_of(head, {IDENTITY: image}), ["image"], 3)
             answering.append(1000 * (time.perf_counter() - started))
-    first, last = (statistics.median(part) for part in (seconds[:WINDOW], seconds[-WINDOW:]))
+    parts = [list(zip(*part, strict=True)) for part in (seconds[:WINDOW], seconds[-WINDOW:])]
+    (first, early_clock), (last, late_clock) = ([statistics.median(kind) for kind in part] for part in parts)
     early, late = ((after - before) / WINDOW for before, after in ((sizes[0], sizes[1]), (sizes[2], sizes[3])))
     label = f"tasks 1 to {WINDOW} against the last {WINDOW} of {tasks:,}"
     return [
-        Figure("seconds a task, from its features to its commit", f"{first:.4f}, {last:.4f}"),
-        at_most(f"{label}: seconds", last / first, 1.2, "times", 2),
+        Figure("seconds a task, from its features to its commit: CPU", f"{first:.4f}, {last:.4f}"),
+        Figure("  on the clock, with whatever else runs here", f"{early_clock:.4f}, {late_clock:.4f}"),
+        at_most(f"{label}: seconds of CPU", last / first, 1.2, "times", 2),
         Figure("bytes a task, with its share of the journal", f"{early:,.0f}, {late:,.0f}"),
         at_most(f"{label}: bytes", late / early, 1.2, "times", 2),
         Figure(f"the head over {len(head.classes):,} classes: from all files", f"{first_fit:.2f} s"),
@@ -84,8 +86,8 @@ def figures(tasks: int) -> list[Figure]:
     ]
 
 
-def learn_one(home: Home, name: str, generator: torch.Generator) -> float:
-    """Remember drawn features as a task and commit it; the seconds that took."""
+def learn_one(home: Home, name: str, generator: torch.Generator) -> tuple[float, float]:
+    """Remember drawn features as a task and commit it; the seconds of the processor and of the clock that took."""
     lease = home.lease(name, name)
     out = home.state / "work" / f"{lease.job}-{lease.epoch}" / "out"
     out.mkdir(parents=True)
@@ -93,10 +95,10 @@ def learn_one(home: Home, name: str, generator: torch.Generator) -> float:
     labels = torch.arange(WAYS).repeat_interleave(SHOTS)
     features = centres[labels] + NOISE * torch.randn(len(labels), WIDTH, generator=generator)  # (N, D)
     report = replace(REPORT, task=name, id=name, digest=name, classes=tuple("abcde"), backbone_hash=HASH)
-    started = time.perf_counter()
+    started = time.process_time(), time.perf_counter()
     outcome = _candidate(out, features, labels, report)
     home.generations.commit(lease, gate.check(out, outcome), outcome, out)
-    return time.perf_counter() - started
+    return time.process_time() - started[0], time.perf_counter() - started[1]
 
 
 def _candidate(out: Path, features: Tensor, labels: Tensor, report: Report) -> Outcome:

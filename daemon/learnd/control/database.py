@@ -12,7 +12,7 @@ from typing import Any
 from learnd.domain import Event
 from learnd.errors import StateError, StateUnavailable
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 # What SQLite says of a disk, its rights and its locks, and not of what is written in the file.
 _PASSING = (

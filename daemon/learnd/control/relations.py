@@ -17,7 +17,8 @@ class Likeness:
     twin: Twin
 
 
-_NOW = "JOIN members {0} ON {0}.task_id = {1} AND {0}.last IS NULL"  # what is not known any more is like nothing
+# CROSS: few have a twin, so the search begins there, and not among all members.
+_NOW = "CROSS JOIN members {0} ON {0}.task_id = {1} AND {0}.last IS NULL"  # what is not known any more is like nothing
 
 
 class Relations:

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS tasks (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS tasks_by_digest ON tasks (digest);
 CREATE INDEX IF NOT EXISTS tasks_by_state ON tasks (state);
+CREATE INDEX IF NOT EXISTS tasks_wrong ON tasks (updated) WHERE state IN ('failed', 'rejected');
 CREATE INDEX IF NOT EXISTS tasks_unjudged ON tasks (id) WHERE fingerprint = '';
 
 CREATE TABLE IF NOT EXISTS jobs (
