@@ -175,6 +175,7 @@ FACE = [
     "learnd.face",
     "learnd.face.wording",
     "learnd.face.screen",
+    "learnd.face.confusion",
     "learnd.face.report",
     "learnd.face.snapshot",
     "learnd.face.collections",
@@ -196,6 +197,7 @@ FACE = [
     "learnd.face.dashboard.host",
     "learnd.face.recipes",
     "learnd.face.heatmap",
+    "learnd.face.curve",
     # the commands
     "learnd.face.overview",
     "learnd.face.top",

@@ -14,6 +14,7 @@ import pytest
 from learnd.control.journal import JOURNAL, Journal
 from learnd.control.surveys import Finding, Share
 from learnd.face import page
+from learnd.face.confusion import SQUARE
 from learnd.face.reporting import THUMBS, thumbnails
 from learnd.metrics import Matrix
 from tests.face.conftest import Command
@@ -86,7 +87,7 @@ def test_few_classes_are_a_square_and_many_a_list() -> None:
     few = "".join(page.page(DATA, *matrices()))
     assert 'class="n hit">3<' in few
     assert 'class="n miss">1<' in few
-    names = [f"class {number}" for number in range(page.SQUARE + 1)]
+    names = [f"class {number}" for number in range(SQUARE + 1)]
     learnt = {**DATA["details"][0]["report"], "classes": names, "asked": [4] * len(names)}
     confusions = [{"class_name": "class 0", "told_as": "class 7", "images": 2}]
     detail = {**DATA["details"][0], "report": {**learnt, "confusions": confusions}}

@@ -9,16 +9,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any
 
-from learnd.face import heatmap
+from learnd.face import curve, heatmap
+from learnd.face.confusion import PAIRS, SQUARE, square
 from learnd.face.wording import counted, moment, size
 from learnd.identity import printable
-from learnd.metrics import Matrix, accuracy
+from learnd.metrics import Matrix
 
 Json = dict[str, Any]
 
 DETAILED = 200  # tasks, the newest, of which everything is told; of the others a line
-PAIRS = 12  # of confused classes, and of candidates' reasons, that are listed
-SQUARE = 12  # classes up to which the whole confusion matrix is drawn
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --dim: #59636e; --line: #d1d9e0; --paper: #ffffff; --wash: #f6f8fa;
@@ -101,45 +100,11 @@ def _head(data: Json) -> Iterator[str]:
 
 def _curve(unified: Matrix, scoped: Matrix) -> Iterator[str]:
     """The mean accuracy of all tasks that were asked about, version by version."""
-    lines = {"among everything": _means(unified), "each task by itself": _means(scoped)}
-    if not any(lines.values()):
-        yield "<h2>Accuracy, version by version</h2><p>Nothing was asked about yet.</p>"
-        return
-    width, height, left, top, small = 720, 220, 44, 10, 'font-size="11" fill="var(--dim)"'
-    first, last = unified.versions[0], unified.versions[-1]
-
-    def at(version: int, value: float) -> str:
-        x = left + (version - first) / max(1, last - first) * (width - left - 12)
-        return f"{x:.1f},{top + (1 - value) * (height - top - 30):.1f}"
-
+    drawn = curve.svg(unified, scoped)
     yield "<h2>Accuracy, version by version</h2>"
-    yield f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="accuracy by version" style="max-width: 100%">'
-    for value in (0.0, 0.25, 0.5, 0.75, 1.0):
-        _, y = at(first, value).split(",")
-        yield f'<line x1="{left}" x2="{width - 12}" y1="{y}" y2="{y}" stroke="var(--line)"/>'
-        yield f'<text x="{left - 8}" y="{y}" dy="4" text-anchor="end" {small}>{value:.2f}</text>'
-    for (name, values), (colour, dashes) in zip(
-        lines.items(), (("var(--blue)", "none"), ("var(--good)", "6 4")), strict=True
-    ):
-        points = " ".join(at(version, value) for version, value in values)
-        style = f'fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"'
-        yield f'<polyline points="{points}" {style}><title>{name}</title></polyline>'
-        for point in points.split():
-            x, y = point.split(",")
-            yield f'<circle cx="{x}" cy="{y}" r="2.5" fill="{colour}"/>'
-    yield f'<text x="{left}" y="{height - 6}" {small}>version {first}</text>'
-    yield f'<text x="{width - 12}" y="{height - 6}" text-anchor="end" {small}>version {last}</text>'
-    yield "</svg>"
-    yield '<p class="dim">Solid blue: among everything. Dashed green: each task by itself.</p>'
-
-
-def _means(matrix: Matrix) -> list[tuple[int, float]]:
-    found = []
-    for number, version in enumerate(matrix.versions):
-        value = accuracy(Matrix(matrix.versions[: number + 1], matrix.tasks, matrix.values[: number + 1]))
-        if value is not None:
-            found.append((version, value))
-    return found
+    yield drawn if drawn else "<p>Nothing was asked about yet.</p>"
+    if drawn:
+        yield '<p class="dim">Solid blue: among everything. Dashed green: each task by itself.</p>'
 
 
 def _map(unified: Matrix) -> Iterator[str]:
@@ -230,9 +195,8 @@ def _confusions(report: Json) -> Iterator[str]:
     if not report.get("confusions"):
         return
     yield "<h3>What was told wrong</h3>"
-    classes, asked = report["classes"], report["asked"]
-    if len(classes) <= SQUARE:
-        yield from _square(classes, asked, report["confusions"])
+    if len(report["classes"]) <= SQUARE:
+        yield from _square(report)
     else:
         rows = ((_text(c["class_name"]), _text(c["told_as"]), c["images"]) for c in report["confusions"][:PAIRS])
         yield from _table(("of", "told as", "images"), rows, numbers=(2,))
@@ -246,18 +210,16 @@ def _confusions(report: Json) -> Iterator[str]:
     )
 
 
-def _square(classes: Sequence[str], asked: Sequence[int], confusions: Sequence[Json]) -> Iterator[str]:
-    """The confusion matrix: a row a class, a column what its images were told as."""
-    found = {(one["class_name"], one["told_as"]): one["images"] for one in confusions}
+def _square(report: Json) -> Iterator[str]:
+    """A row a class, a column what its images were told as; what never happened is left blank."""
+    classes = report["classes"]
     heads = "".join(f'<th class="n">{_text(name)}</th>' for name in classes)
     yield f'<div class="wide"><table><tr><th>of, told as</th>{heads}</tr>'
-    for name, count in zip(classes, asked, strict=True):
-        wrong = sum(images for (right, _), images in found.items() if right == name)
+    for number, (name, row) in enumerate(zip(classes, square(report), strict=True)):
         cells = ""
-        for other in classes:
-            value = count - wrong if name == other else found.get((name, other), 0)
-            kind = " hit" if name == other else " miss" if value else ""
-            cells += f'<td class="n{kind}">{value or ""}</td>'
+        for column, count in enumerate(row):
+            kind = " hit" if column == number else " miss" if count else ""
+            cells += f'<td class="n{kind}">{count or ""}</td>'
         yield f"<tr><td>{_text(name)}</td>{cells}</tr>"
     yield "</table></div>"
 

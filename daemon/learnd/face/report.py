@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from learnd.face.confusion import PAIRS, SQUARE, square
 from learnd.face.screen import coloured, columns
 from learnd.face.wording import counted, first_line, moment, one_line, size
 from learnd.identity import printable
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Json = dict[str, Any]
-SQUARE = 12  # classes of a task up to which `learnd show` prints the whole confusion matrix
-PAIRS = 12  # beyond, so many pairs
 NAMED = 10  # classes at most whose kept images are counted by name
 
 
@@ -208,7 +207,7 @@ def _mistakes(report: Json) -> Iterator[RenderableType]:
     classes, asked = report["classes"], report["asked"]
     yield ""
     if len(classes) <= SQUARE:
-        yield _square(classes, asked, report["confusions"])
+        yield _square(report)
     else:
         table = columns("  of", "images", "told as", "images ", right=("images", "images "))
         counts = dict(zip(classes, asked, strict=True))
@@ -224,14 +223,12 @@ def _mistakes(report: Json) -> Iterator[RenderableType]:
     yield table
 
 
-def _square(classes: list[str], asked: list[int], confusions: list[Json]) -> Table:
-    """The confusion matrix: a row a class, a column what its images were told as."""
-    found = {(one["class_name"], one["told_as"]): one["images"] for one in confusions}
-    numbers = [str(place + 1) for place in range(len(classes))]
+def _square(report: Json) -> Table:
+    """A row a class, a column what its images were told as; what never happened is left blank."""
+    numbers = [str(place + 1) for place in range(len(report["classes"]))]
     table = columns("  confused", *numbers, right=tuple(numbers))
-    for number, name, count in zip(numbers, classes, asked, strict=True):
-        wrong = sum(images for (right, _), images in found.items() if right == name)
-        cells = [str(count - wrong) if name == other else str(found.get((name, other), "")) for other in classes]
+    for number, name, row in zip(numbers, report["classes"], square(report), strict=True):
+        cells = [str(count) if count or number == column else "" for column, count in zip(numbers, row, strict=True)]
         table.add_row(f"  {number} {printable(name)}", *cells)
     return table
 
