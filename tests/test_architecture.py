@@ -147,6 +147,7 @@ LEARNING = [
     "learnd.learning.engine",
     "learnd.learning.pretrain",
     "learnd.learning.adapters_train",
+    "learnd.learning.adapters_extend",
     # while nothing is to be learnt
     "learnd.learning.recall",
     "learnd.learning.candidate",

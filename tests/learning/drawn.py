@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from learnd.learning.adapters import DOWN, UP, AdaptedTrunk, Adapter, pack
+from learnd.learning.adapters import DOWN, UP, AdaptedTrunk, Adapter, Region, WholeTrunk, pack
 from learnd.learning.conv4 import Conv4
 
 
@@ -32,17 +32,26 @@ def random_lite0(seed: int = 0) -> nn.Module:
 
 def random_adapter(trunk: nn.Module, name: str = "drawn", seed: int = 0, radius: float = 0.5) -> Adapter:
     """An adapter that changes everything that one may change, float16, at 32 pixels and after three stages."""
+    return _random(AdaptedTrunk(trunk, side=128, size=32, stages=3, features=80), 3, name, seed, radius)
+
+
+def random_whole_adapter(trunk: nn.Module, name: str = "whole", seed: int = 0, radius: float = 0.5) -> Adapter:
+    """The same of the whole trunk, in colour."""
+    return _random(WholeTrunk(trunk, side=128, size=32), 7, name, seed, radius)
+
+
+def _random(network: nn.Module, stages: int, name: str, seed: int, radius: float) -> Adapter:
     torch.manual_seed(seed)
-    network = AdaptedTrunk(trunk, side=128, size=32, stages=3, features=80)
     tensors: dict[str, torch.Tensor] = {}
     for key, value in network.state_dict().items():
-        if key.startswith("blocks.") and value.ndim == 4 and value.shape[1] > 1:  # a 1x1 kernel
+        if key.startswith(("blocks.", "conv_head.")) and value.ndim == 4 and value.shape[1] > 1:  # a 1x1 kernel
             tensors[key + DOWN] = torch.randn(2, value.shape[1]) * 0.1
             tensors[key + UP] = torch.randn(value.shape[0], 2) * 0.1
         elif key != "conv_stem.weight" and value.is_floating_point():
             tensors[key] = value + 0.1 * torch.rand_like(value)
     centre = nn.functional.normalize(torch.rand(1280), dim=0)
-    return Adapter(name, 32, 3, {key: value.half() for key, value in tensors.items()}, centre, radius)
+    halves = {key: value.half() for key, value in tensors.items()}
+    return Adapter(name, 32, stages, halves, (Region(centre, radius),))
 
 
 def random_lite0_meta(path: Path, seed: int = 0, radius: float = 0.5) -> Path:

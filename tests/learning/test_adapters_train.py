@@ -14,8 +14,9 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.learning.adapters import DOWN, UP, adapt_trunk
+from learnd.learning.adapters import DOWN, UP, Adapter, adapt_trunk, unpack
 from learnd.learning.adapters_train import (
+    KINDS,
     RECIPE,
     Adapting,
     Plan,
@@ -23,12 +24,14 @@ from learnd.learning.adapters_train import (
     finished,
     fresh_tensors,
     main,
+    plan_of,
+    region_of,
     shrunk,
     train_adapter,
     trainee,
 )
 from learnd.learning.backbones import Backbone, load_backbone
-from learnd.learning.corpus import Classes, Domain
+from learnd.learning.corpus import Classes, Domain, hold_back
 from learnd.learning.snapshots import Score
 from learnd.learning.training import Figures, Run, train
 from learnd.learning.zoo import read_tensors
@@ -36,6 +39,7 @@ from learnd.wire import BackboneSpec
 from tests.learning.drawn import random_lite0_meta
 
 PLAN = Plan(size=32, stages=2, features=48, rank=2, held_back=0.25)
+WHOLE = Plan(size=32, stages=7, features=None, rank=2, augment="photographs", turns=1)
 SMALL = replace(RECIPE, steps=6, ways=(4,), queries=2, rate=1e-2, validate_every=6, validation_episodes=4)
 
 
@@ -102,7 +106,7 @@ def test_the_adapter_is_the_network_that_was_trained(trunk: Backbone, classes: C
     objective = Adapting(PLAN, trainee(trunk, PLAN), [Domain("a", shrunk(classes, 32))], [], SMALL)
     trained = train(objective, SMALL, Run())
     portrait = torch.rand(40, 1280)
-    adapter = finished("a", PLAN, trained, portrait)
+    adapter = finished("a", PLAN, trained, (region_of(portrait),))
     assert adapter.near(portrait).float().mean() == 0.95
     assert all(value.dtype == torch.float16 for value in adapter.tensors.values())
     objective.backbone.module.eval()
@@ -113,9 +117,28 @@ def test_the_adapter_is_the_network_that_was_trained(trunk: Backbone, classes: C
     assert (F.cosine_similarity(features, expected) > 0.99).all()
 
 
-def test_some_groups_are_held_back_and_validate(trunk: Backbone, classes: Classes) -> None:
+def test_one_of_the_whole_trunk_is_trained_in_colour(trunk: Backbone, classes: Classes) -> None:
+    coloured = replace(classes, images=classes.images * torch.tensor([1, 0, 1], dtype=torch.uint8).view(1, 3, 1, 1))
+    adapter, trained = train_adapter("a", trunk, coloured, classes.take([]), WHOLE, SMALL, Run())
+    assert (adapter.size, adapter.stages, adapter.features, trained.best) == (32, 7, None, None)
+    assert adapter.near(trunk.embed(coloured.images)).float().mean() > 0.9
+    network = adapt_trunk(trunk.module, 128, adapter).eval()
+    with torch.no_grad():
+        assert network(coloured.images[:2].float() / 127.5 - 1).shape == (2, 1280)
+
+
+def test_an_adapter_that_is_there_is_trained_further_as_one_of_its_kind() -> None:
+    plans = {kind: plan for kind, (plan, _) in KINDS.items()}
+    for kind, pool in (("glyphs", {"pool.weight": torch.zeros(448, 1, 3, 3)}), ("photographs", {})):
+        plan = plans[kind]
+        adapter = Adapter("a", plan.size, plan.stages, pool, ())
+        assert plan_of(adapter) == plan
+
+
+def test_classes_that_validate_say_how_good_it_is(trunk: Backbone, classes: Classes) -> None:
     events: list[Figures | Score] = []
-    adapter, trained = train_adapter("a", trunk, classes, PLAN, SMALL, Run(watch=events.append))
+    training, validation = hold_back(classes, PLAN.held_back)
+    adapter, trained = train_adapter("a", trunk, training, validation, PLAN, SMALL, Run(watch=events.append))
     scores = [event for event in events if isinstance(event, Score)]
     assert trained.best == scores[-1]
     assert 0.3 < scores[-1].accuracy <= 1.0
@@ -130,11 +153,17 @@ def test_the_command_writes_an_adapter_with_its_recipe(classes: Classes, tmp_pat
         (tmp_path / "data" / name).mkdir(parents=True)
         for row in rows.tolist():
             Image.fromarray(classes.images[row, 0].numpy()).save(tmp_path / "data" / name / f"{row}.png")
-    out = tmp_path / "made.safetensors"
-    options = ["--name", "drawn", "--out", str(out), "--steps", "1", "--threads", "1"]
-    assert main(["--data", str(tmp_path / "data"), *options]) == 0
-    with safe_open(out, framework="pt") as opened:
-        made = json.loads(opened.metadata()["made.drawn"])
-    assert (made["recipe"]["steps"], made["recipe"]["seed"], made["plan"]["size"]) == (1, 1, 48)
-    assert 0 <= made["validation"]["accuracy"] <= 1
-    assert read_tensors(out)[0]["adapters/drawn/pool.weight"].shape == (448, 1, 3, 3)
+    data, first, second = tmp_path / "data", tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    options = ["--data", str(data), "--steps", "1", "--validation-episodes", "4"]
+    assert main([*options, "--name", "drawn", "--out", str(first)]) == 0
+    coloured = ["--kind", "photographs", "--name", "small", "--validation", str(data), "--beside", str(first)]
+    assert main([*options, *coloured, "--out", str(second)]) == 0
+    with safe_open(second, framework="pt") as opened:
+        made = {name: json.loads(opened.metadata()[f"made.{name}"]) for name in ("drawn", "small")}
+    assert [(own["recipe"]["steps"], own["plan"]["size"]) for own in made.values()] == [(1, 48), (1, 96)]
+    assert all(0 <= own["validation"]["accuracy"] <= 1 for own in made.values())
+    (before, _), (tensors, note) = read_tensors(first), read_tensors(second)
+    assert all(torch.equal(tensors[name], value) for name, value in before.items())
+    assert [adapter.name for adapter in unpack(tensors, note, "")[1]] == ["drawn", "small"]
+    assert tensors["adapters/drawn/pool.weight"].shape == (448, 1, 3, 3)
+    assert "adapters/small/pool.weight" not in tensors

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from learnd.errors import TaskError
 from learnd.learning.adapters import IDENTITY
-from learnd.learning.backbones import export, load_backbone
+from learnd.learning.backbones import export, load_backbone, with_adapters
 from learnd.learning.candidate import Lesson, train_candidate
 from learnd.learning.training import Run
 from learnd.wire import BackboneSpec
 from learnd_plugins.protonet import ProtoNet
 from tests.learning.benches import adaptable_bench, bench
+from tests.learning.drawn import random_whole_adapter
 
 
 def lesson(name: str, channels: int, side: int, shots: int = 3, adapter: str = IDENTITY) -> Lesson:
@@ -65,7 +67,20 @@ def test_of_adapters_only_those_in_use_are_trained_and_the_trunk_says_the_same(t
     assert not torch.equal(after.embed(plain.images), before.embed(plain.images))
     assert before.adapter is not None
     assert after.adapter is not None
-    assert after.adapter.radius == before.adapter.radius
-    assert torch.equal(after.adapter.centre, before.adapter.centre)
+    assert after.adapter.regions == before.adapter.regions
     with pytest.raises(TaskError, match="no task uses an adapter"):
         train_candidate(old, None, [plain], 1, 1, Run())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_adapter_of_the_whole_trunk_is_trained_in_colour_from_where_it_is(tmp_path: Path) -> None:
+    trunk = adaptable_bench(tmp_path, radius=2.0).backbone
+    old = with_adapters(trunk, [random_whole_adapter(trunk.module, radius=2.0)])
+    used = lesson("a", 3, 128, adapter="whole")
+    made = train_candidate(old, None, [used], 1, 1, Run())
+    before, after = (one.adapted("whole").embed(used.images) for one in (old, made.backbone))
+    assert made.changed == {"whole"}
+    assert not torch.equal(after, before)
+    near, far = (F.cosine_similarity(after, other).mean() for other in (before, old.embed(used.images)))
+    assert near > 0.8 > far  # one small step away

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from learnd.learning.adapters import Region
 from learnd.learning.algorithm import Context
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.choosing import SAMPLE, choose_adapter, decide, left_out, sample, surely_better
@@ -114,7 +115,7 @@ def test_one_image_a_class_is_decided_by_its_looks(adaptable: Backbone) -> None:
     drawn = adaptable.adapters["drawn"]
     assert drawn.adapter is not None
     centre = F.normalize(features, dim=1).mean(0)
-    looks_like = replace(drawn, adapter=replace(drawn.adapter, centre=centre, radius=0.5))
+    looks_like = replace(drawn, adapter=replace(drawn.adapter, regions=(Region(centre, 0.5),)))
     backbone = replace(adaptable, adapters={"drawn": looks_like})
     choice = choose_adapter(backbone, images, features, torch.arange(3), context())
     assert choice.adapter == "drawn"

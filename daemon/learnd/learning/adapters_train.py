@@ -4,7 +4,9 @@ Prototypical Networks, Snell et al. 2017 (arXiv:1703.05175), by angle and with a
 task is the support once and a query of all others.  Batch norm uses the statistics of the task and keeps their running
 mean for later: they are the domain's own.  It runs in the same loop as all meta-training.
 
-    python -m learnd.learning.adapters_train --data images_background.zip --name glyphs --out lite0-meta.safetensors
+    python -m learnd.learning.adapters_train --data images_background.zip --name glyphs --out glyphs.safetensors
+    python -m learnd.learning.adapters_train --kind photographs --data train.zip --validation val.zip \
+        --name thumbnails --beside glyphs.safetensors --out lite0-meta.safetensors
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learnd.learning import episodes
-from learnd.learning.adapters import DOWN, UP, AdaptedTrunk, Adapter, merged, pack
+from learnd.learning.adapters import DOWN, POOL, UP, Adapter, Region, merged, network_for, pack, unpack
 from learnd.learning.algorithm import Context, Support
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.batching import slope_of
@@ -33,32 +35,58 @@ from learnd.learning.images import Preprocess
 from learnd.learning.inner import Tensors
 from learnd.learning.snapshots import Score
 from learnd.learning.training import Figures, Objective, Run, Trained, train
+from learnd.learning.zoo import read_tensors
 from learnd.recipe import Recipe
 from learnd.wire import BackboneSpec
 
 PORTRAIT = 320  # images by which a domain is known
 WITHIN = 0.95  # of them lie within its radius
 SCALE = "log_scale"
-RECIPE = Recipe(
-    steps=850, ways=(32,), shots=(1,), queries=3, rate=3e-3, warmup=0.2, validate_every=200, validation_ways=20
-)
 
 
 @dataclass(frozen=True)
 class Plan:
     """The shape of an adapter, and of its training.
 
-    size: in pixels.  stages: of the trunk.  rank: of the residuals.  scale: of the cosines, to start from.
-    momentum: of batch norm's running statistics.  held_back: the share of the groups that validates.
+    size: in pixels.  stages: of the trunk.  features: where it leaves the trunk early, and then images are grey; None
+    for the whole trunk, in colour.  rank: of the residuals.  scale: of the cosines, to start from.  momentum: of batch
+    norm's running statistics.  held_back: the share of the groups that validates.  augment: as `augment` has it.
+    turns: quarters by which a class is turned to be another class.
     """
 
     size: int = 48
     stages: int = 5
-    features: int = 448
+    features: int | None = 448
     rank: int = 8
     scale: float = 10.0
     momentum: float = 0.05
     held_back: float = 0.07
+    augment: str = "glyphs"
+    turns: int = 4
+
+    @property
+    def grey(self) -> bool:
+        return self.features is not None
+
+
+RECIPE = Recipe(
+    steps=850, ways=(32,), shots=(1,), queries=3, rate=3e-3, warmup=0.2, validate_every=200, validation_ways=20
+)
+KINDS = {
+    "glyphs": (Plan(), RECIPE),
+    "photographs": (
+        Plan(size=96, stages=7, features=None, rank=4, augment="photographs", turns=1),
+        replace(
+            RECIPE, steps=800, ways=(20,), rate=1e-3, validation_ways=5, validation_shots=5, validation_episodes=100
+        ),
+    ),
+}
+
+
+def plan_of(adapter: Adapter) -> Plan:
+    """The plan of an adapter that is there, to train it further."""
+    plan, _ = KINDS["photographs" if adapter.features is None else "glyphs"]
+    return replace(plan, size=adapter.size, stages=adapter.stages, features=adapter.features)
 
 
 @dataclass(frozen=True)
@@ -112,13 +140,21 @@ class Adapting(Objective):
 
 
 def trainee(trunk: Backbone, plan: Plan) -> Backbone:
-    """The adapter's network, untrained, as a backbone that takes grey images of the adapter's own size."""
-    network = AdaptedTrunk(trunk.module, plan.size, plan.size, plan.stages, plan.features)
+    """The adapter's network, untrained, as a backbone that takes images of the adapter's own size and colours."""
+    network = network_for(trunk.module, plan.size, plan.size, plan.stages, plan.features)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = plan.momentum
-    grey = Preprocess(plan.size, 1, trunk.preprocess.mean[:1], trunk.preprocess.std[:1])
-    return replace(trunk, module=network, preprocess=grey, features=plan.features, adapters={}, meta={})
+    taken = preprocess_for(trunk, plan, plan.size)
+    return replace(
+        trunk, module=network, preprocess=taken, features=plan.features or trunk.features, adapters={}, meta={}
+    )
+
+
+def preprocess_for(trunk: Backbone, plan: Plan, size: int) -> Preprocess:
+    """Images as the plan takes them: grey or in colour, of so many pixels a side."""
+    channels = 1 if plan.grey else trunk.preprocess.channels
+    return Preprocess(size, channels, trunk.preprocess.mean[:channels], trunk.preprocess.std[:channels])
 
 
 def fresh_tensors(network: nn.Module, rank: int, seed: int) -> dict[str, Tensor]:
@@ -132,8 +168,9 @@ def fresh_tensors(network: nn.Module, rank: int, seed: int) -> dict[str, Tensor]
             tensors[name + UP] = torch.zeros(outputs, rank)
         elif value.ndim == 1 or value.shape[1] == 1:  # batch norm, and depthwise kernels
             tensors[name] = value.detach().clone()
-    pool = tensors["pool.weight"]
-    pool *= 1 + torch.randn(pool.shape, generator=generator)  # else its channels would stay equal
+    if POOL in tensors:
+        pool = tensors[POOL]
+        pool *= 1 + torch.randn(pool.shape, generator=generator)  # else its channels would stay equal
     return tensors
 
 
@@ -159,15 +196,19 @@ def every_image_once(embedded: Tensor, scale: Tensor) -> Tensor:
     return torch.stack(losses).mean() + F.cross_entropy(-far * scale, labels)
 
 
-def finished(name: str, plan: Plan, trained: Trained, portrait: Tensor) -> Adapter:
-    """The adapter, float16 (it costs nothing); portrait: features (M, D0) of the trunk itself, of the domain."""
+def finished(name: str, plan: Plan, trained: Trained, regions: tuple[Region, ...]) -> Adapter:
+    """The adapter, float16 (it costs nothing)."""
     statistics = {key: value for key, value in trained.weights.buffers.items() if key.endswith(("_mean", "_var"))}
     tensors = {key: value for key, value in trained.weights.params.items() if key != SCALE}
     halves = {key: value.detach().cpu().half().contiguous() for key, value in {**tensors, **statistics}.items()}
+    return Adapter(name, plan.size, plan.stages, halves, regions)
+
+
+def region_of(portrait: Tensor) -> Region:
+    """Where a domain lies, from features (M, D0) of some of its images by the trunk as it is."""
     unit = F.normalize(portrait.cpu(), dim=1)
     centre = unit.mean(0)
-    radius = float((unit - centre).norm(dim=1).quantile(WITHIN))
-    return Adapter(name, plan.size, plan.stages, halves, centre, radius)
+    return Region(centre, float((unit - centre).norm(dim=1).quantile(WITHIN)))
 
 
 def shrunk(classes: Classes, size: int) -> Classes:
@@ -181,52 +222,83 @@ def shrunk(classes: Classes, size: int) -> Classes:
 
 def portrait_of(trunk: Backbone, classes: Classes, seed: int) -> Tensor:
     """Features (M, D0) of some of the classes' images, by the trunk as it is."""
+    channels = trunk.preprocess.channels
     used = torch.cat(classes.rows)
     some = used[torch.randperm(len(used), generator=torch.Generator().manual_seed(seed))[:PORTRAIT]]
-    return trunk.embed(classes.images[some].expand(-1, trunk.preprocess.channels, -1, -1))
+    return trunk.embed(classes.images[some].expand(-1, channels, -1, -1))
+
+
+def domain_of(name: str, classes: Classes, plan: Plan) -> Domain:
+    """Classes of any size as the plan trains on them."""
+    return Domain(name, with_turns(shrunk(classes, plan.size), plan.turns), plan.augment)
 
 
 def train_adapter(
-    name: str, trunk: Backbone, classes: Classes, plan: Plan, recipe: Recipe, run: Run
+    name: str, trunk: Backbone, classes: Classes, validation: Classes, plan: Plan, recipe: Recipe, run: Run
 ) -> tuple[Adapter, Trained]:
-    """An adapter for the domain of these classes, grey images of the trunk's size (M, 1, S, S), and how it came about.
+    """An adapter for the domain of these classes, and how it came about.
 
-    Some groups are held back to validate.  Raises LearndError where the classes are too few, or the loss is not finite.
+    classes: of the trunk's size, in the colours of the plan: uint8 (M, 1 or 3, S, S).  validation: the same, others.
+    Raises LearndError where the classes are too few, or the loss is not finite.
     """
-    training, validation = hold_back(classes, plan.held_back)
-    portrait = portrait_of(trunk, training, recipe.seed)
-    turned = Domain(name, with_turns(shrunk(training, plan.size), 4), "glyphs")
+    region = region_of(portrait_of(trunk, classes, recipe.seed))
+    domain = domain_of(name, classes, plan)
     held = (Domain(name, shrunk(validation, plan.size)),) if len(validation) > 1 else ()
-    episodes.check([turned], episodes.of_training(recipe))
-    objective = Adapting(plan, trainee(trunk, plan), [turned], held, recipe)
+    episodes.check([domain], episodes.of_training(recipe))
+    objective = Adapting(plan, trainee(trunk, plan), [domain], held, recipe)
     trained = train(objective, recipe, run)
-    return finished(name, plan, trained, portrait), trained
+    return finished(name, plan, trained, (region,)), trained
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Train one adapter of lite0 for glyphs and write it, with its recipe as metadata; started again, it goes on."""
+    """Train one adapter of lite0 and write it, with its recipe as metadata; started again, it goes on."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="a folder or .zip of <group>/<class>/<image>")
+    parser.add_argument("--data", type=Path, required=True, help="a folder or .zip of [<group>/]<class>/<image>")
+    parser.add_argument("--validation", type=Path, help="the same, to validate on; default: some of the groups")
+    parser.add_argument("--kind", choices=sorted(KINDS), default="glyphs", help="the shape of the adapter")
     parser.add_argument("--name", required=True, help="of the adapter")
+    parser.add_argument("--beside", type=Path, help="a .safetensors file whose adapters are written beside it")
     parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
-    parser.add_argument("--steps", type=int, default=RECIPE.steps)
+    parser.add_argument("--per-class", type=int, default=300, help="images of each class, at most")
+    parser.add_argument("--steps", type=int, help="tasks to train on; default: those of the kind's recipe")
+    parser.add_argument("--validation-episodes", type=int, help="tasks to validate on; default: as for --steps")
     parser.add_argument("--seed", type=int, default=RECIPE.seed)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    plan, recipe = Plan(), replace(RECIPE, steps=options.steps, seed=options.seed)
-    made = {"plan": asdict(plan), "recipe": asdict(recipe)}
+    plan, recipe = KINDS[options.kind]
+    given = {"steps": options.steps, "validation_episodes": options.validation_episodes}
+    recipe = replace(recipe, seed=options.seed, **{name: value for name, value in given.items() if value})
+    made = {"plan": asdict(plan), "recipe": asdict(recipe), "per_class": options.per_class}
     trunk = load_backbone(BackboneSpec("lite0"))
-    grey = Preprocess(trunk.preprocess.size, 1, trunk.preprocess.mean[:1], trunk.preprocess.std[:1])
-    classes = read_classes([options.data], grey, options.threads)
     run = Run(options.out.with_suffix(".snapshot"), json.dumps({"adapter": options.name, **made}), _say)
-    adapter, trained = train_adapter(options.name, trunk, classes, plan, recipe, run)
-    packed, note = pack([adapter])
+    adapter, trained = train_adapter(options.name, trunk, *_read(options, trunk, plan), plan, recipe, run)
+    others, facts = _beside(options.beside) if options.beside else ((), {})
+    packed, note = pack([*others, adapter])
     if trained.best is not None:
         made["validation"] = asdict(trained.best)
-    save_file(packed, options.out, metadata={**note, f"made.{options.name}": json.dumps(made)})
+    save_file(packed, options.out, metadata={**facts, **note, f"made.{options.name}": json.dumps(made)})
     print(json.dumps({"out": str(options.out), "validation": made.get("validation")}))
     return 0
+
+
+def _read(options: argparse.Namespace, trunk: Backbone, plan: Plan) -> tuple[Classes, Classes]:
+    """The classes to train on, and those that validate."""
+    preprocess = preprocess_for(trunk, plan, trunk.preprocess.size)
+
+    def read(root: Path) -> Classes:
+        return read_classes([root], preprocess, options.threads, per_class=options.per_class)
+
+    if options.validation:
+        return read(options.data), read(options.validation)
+    return hold_back(read(options.data), plan.held_back)
+
+
+def _beside(path: Path) -> tuple[tuple[Adapter, ...], dict[str, str]]:
+    """The adapters of a file, and what it says of how they came about."""
+    tensors, note = read_tensors(path)
+    _, adapters = unpack(tensors, note, str(path))
+    return adapters, {key: value for key, value in note.items() if key != "adapters"}
 
 
 def _say(event: Figures | Score) -> None:

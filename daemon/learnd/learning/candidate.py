@@ -16,10 +16,10 @@ from torch import Tensor
 
 from learnd.errors import TaskError
 from learnd.learning import episodes
-from learnd.learning.adapters import IDENTITY, LUMA, AdaptedTrunk, Adapter
-from learnd.learning.adapters_train import SCALE, Adapting, Plan, finished, shrunk, trainee
+from learnd.learning.adapters import IDENTITY, LUMA, Adapter
+from learnd.learning.adapters_train import SCALE, Adapting, domain_of, finished, plan_of, trainee
 from learnd.learning.backbones import Backbone, trained, with_adapters
-from learnd.learning.corpus import Classes, Domain, with_turns
+from learnd.learning.corpus import Classes, Domain
 from learnd.learning.engine import meta_train
 from learnd.learning.metalearner import MetaLearner, for_backbone
 from learnd.learning.training import Run, train
@@ -106,9 +106,7 @@ def _recipe(classes: Classes, steps: int, seed: int) -> Recipe:
 # --- adapters ---------------------------------------------------------------------------------------------------------
 
 
-def _with_trained_adapters(
-    backbone: Backbone, lessons: Sequence[Lesson], steps: int, seed: int, run: Run
-) -> Candidate:
+def _with_trained_adapters(backbone: Backbone, lessons: Sequence[Lesson], steps: int, seed: int, run: Run) -> Candidate:
     users: dict[str, list[Lesson]] = {}
     for lesson in lessons:
         if lesson.adapter != IDENTITY:
@@ -138,26 +136,21 @@ def _parameters(adapter: Adapter) -> dict[str, Tensor]:
     return {name: value for name, value in adapter.tensors.items() if not name.endswith(STATISTICS)}
 
 
-def _tuned(
-    adapter: Adapter, backbone: Backbone, lessons: Sequence[Lesson], steps: int, seed: int, run: Run
-) -> Adapter:
-    plan = Plan(adapter.size, adapter.stages, len(adapter.tensors["pool.weight"]))
-    classes = _classes([replace(lesson, images=_grey(lesson.images)) for lesson in lessons])
+def _tuned(adapter: Adapter, backbone: Backbone, lessons: Sequence[Lesson], steps: int, seed: int, run: Run) -> Adapter:
+    plan = plan_of(adapter)
+    classes = _classes([replace(one, images=_grey(one.images)) for one in lessons] if plan.grey else lessons)
     recipe = _recipe(classes, steps, seed)
-    domain = Domain(adapter.name, with_turns(shrunk(classes, plan.size), 4), "glyphs")
+    domain = domain_of(adapter.name, classes, plan)
     network = trainee(backbone, plan)
-    assert isinstance(network.module, AdaptedTrunk)
     statistics = {name: value.float() for name, value in adapter.tensors.items() if name.endswith(STATISTICS)}
     network.module.load_state_dict({**network.module.state_dict(), **statistics})
     network.module.to(backbone.device)
     episodes.check([domain], episodes.of_training(recipe))
     result = train(Tuning(plan, network, [domain], (), recipe, adapter), recipe, run)
-    tuned = finished(adapter.name, plan, result, adapter.centre[None])
-    return replace(tuned, centre=adapter.centre, radius=adapter.radius)  # its domain is what it was
+    return finished(adapter.name, plan, result, adapter.regions)  # its domains are what they were
 
 
 def _grey(images: Tensor) -> Tensor:
     """uint8 (N, 3, S, S) -> uint8 (N, 1, S, S)."""
     weights = torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)
     return (images.float() * weights).sum(1, keepdim=True).round().clamp(0, 255).to(torch.uint8)
-
