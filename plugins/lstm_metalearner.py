@@ -17,7 +17,7 @@ from torch import Tensor
 
 from learnd.learning.algorithm import Algorithm
 from learnd.learning.backbones import Backbone
-from learnd.learning.gradient import SCALE, GradientLearner, known_scale
+from learnd.learning.gradient import GradientLearner
 from learnd.learning.hooks import hookimpl
 from learnd.learning.inner import Rule, Tensors
 
@@ -104,7 +104,7 @@ class LstmMetalearner(GradientLearner):
         gates = {"f": self.keep, "i": self.rate}
         return {
             **{name: value.detach().clone() for name, value in self.adapted(backbone, {}).items()},
-            **({SCALE: known_scale(backbone)} if self.head == "prototype" else {}),
+            **self.scale(backbone),
             "lstm.input": small(4, 4 * units),
             "lstm.hidden": small(units, 4 * units),
             "lstm.bias": small(4 * units),

@@ -70,7 +70,7 @@ def test_the_command_refuses_what_is_not_measured_better_and_writes_nothing(tmp_
     save_file(tensors, tmp_path / "old.safetensors", metadata=note)
     for name, level in (("dark", 40), ("light", 200)):
         (tmp_path / "data" / name).mkdir(parents=True)
-        for number in range(3):
+        for number in range(15):
             Image.new("L", (32, 32), level + number).save(tmp_path / "data" / name / f"{number}.png")
     old, new = str(tmp_path / "old.safetensors"), tmp_path / "new.safetensors"
     with pytest.raises(LearndError, match="that is not surely better"):

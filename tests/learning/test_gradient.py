@@ -28,6 +28,7 @@ LEARNERS: tuple[GradientLearner, ...] = (
     Maml(steps=2, rate=0.1),
     Maml(steps=2, rate=0.1, multi_step=True, blocks=1),
     Maml(steps=2, head="zero"),
+    Maml(steps=2, rate=0.1, head="angle"),
     Fomaml(steps=2, rate=0.1),
     Anil(steps=2),
     Reptile(steps=2, rate=0.1),

@@ -1,10 +1,10 @@
 """Another domain for an adapter that is there: where it tells images apart that it was not trained on.
 
 Which adapter a small task uses is decided by its looks, since a few images measure little.  So an adapter is given a
-region where, on many images, it is surely better than the trunk as it is, by the test that chooses for a task.
+region where, over many small tasks, it is surely better than the trunk as it is.
 
-    python -m learnd.learning.adapters_extend trained.safetensors --name thumbnails --data cells \
-        --out lite0-meta.safetensors
+    python -m learnd.learning.adapters_extend trained.safetensors --name thumbnails --data chula-rbc/images.zip \
+        --classes benchmarks/splits/chula-rbc.json --out lite0-meta.safetensors
 """
 
 from __future__ import annotations
@@ -16,34 +16,52 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch.nn import functional as F
 
 from learnd.errors import LearndError
 from learnd.learning.adapters import IDENTITY, Adapter, pack, unpack
 from learnd.learning.adapters_train import portrait_of, region_of
 from learnd.learning.backbones import Backbone, load_backbone, with_adapters
-from learnd.learning.choosing import left_out, surely_better
-from learnd.learning.corpus import Classes, read_classes
+from learnd.learning.corpus import Classes, read_classes, read_split
+from learnd.learning.evaluation import Setting, draw, score_of
 from learnd.learning.zoo import read_tensors
 from learnd.wire import BackboneSpec
+
+EPISODES = Setting(ways=5, shots=5, queries=10, episodes=600)
 
 
 def extended(backbone: Backbone, name: str, classes: Classes, seed: int) -> tuple[Adapter, dict[str, float]]:
     """The adapter with one more region, where these classes lie, and its accuracy there beside that of the trunk.
 
-    classes: of the backbone's size and colours.  Accuracy: each image told by the nearest class mean of the others.
-    Raises LearndError where there is no such adapter, or it is not surely better than the trunk.
+    classes: of the backbone's size and colours.  Accuracy: of the nearest class mean, over the same episodes.
+    Raises StateError where there is no such adapter, LearndError where it is not surely better than the trunk, and
+    ValueError where the classes are too few or too small for an episode.
     """
     adapter = backbone.adapted(name).adapter
     assert adapter is not None
-    rows = torch.cat(classes.rows)
-    labels = torch.arange(len(classes)).repeat_interleave(classes.sizes)
-    right = {who: left_out(backbone.adapted(who).embed(classes.images[rows]), labels) for who in (IDENTITY, name)}
-    accuracy = {who: float(told.double().mean()) for who, told in right.items()}
-    if not surely_better(right[name], right[IDENTITY]):
+    setting = replace(EPISODES, ways=min(EPISODES.ways, len(classes)), seed=seed)
+    told = {who: nearest_means(backbone.adapted(who), classes, setting) for who in (IDENTITY, name)}
+    accuracy = {who: score_of(each).accuracy for who, each in told.items()}
+    gain = score_of([more - less for more, less in zip(told[name], told[IDENTITY], strict=True)])
+    if gain.accuracy <= gain.interval:
         what = f"is right of {accuracy[name]:.1%}, the trunk of {accuracy[IDENTITY]:.1%}: that is not surely better"
         raise LearndError(what, where=f"adapter {name}", remedy="leave the domain to the trunk, or bring more images")
     region = region_of(portrait_of(backbone, classes, seed))
     return replace(adapter, regions=(*adapter.regions, region)), accuracy
+
+
+def nearest_means(network: Backbone, classes: Classes, setting: Setting) -> list[float]:
+    """The accuracy of the nearest class mean, by angle, in each episode; the same episodes for every network."""
+    features = F.normalize(network.embed(classes.images), dim=1)  # (M, D)
+    generator = torch.Generator().manual_seed(setting.seed)
+    labels = torch.arange(setting.ways).repeat_interleave(setting.queries)
+    accuracies: list[float] = []
+    for _ in range(setting.episodes):
+        support, query = draw(classes.rows, setting, generator)  # (W, S), (W, Q)
+        means = F.normalize(features[support].mean(1), dim=1)  # (W, D)
+        told = (features[query.flatten()] @ means.T).argmax(1).cpu()
+        accuracies.append(float((told == labels).double().mean()))
+    return accuracies
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="the .safetensors file of the adapters")
     parser.add_argument("--name", required=True, help="of the adapter")
     parser.add_argument("--data", type=Path, required=True, help="a folder or .zip of [<group>/]<class>/<image>")
+    parser.add_argument("--classes", type=Path, help='only those under "train" in this .json file')
     parser.add_argument("--out", type=Path, required=True, help="a .safetensors file")
     parser.add_argument("--seed", type=int, default=1, help="of the images by which the domain is known")
     parser.add_argument("--threads", type=int, default=2)
@@ -60,7 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
     tensors, note = read_tensors(options.file)
     _, adapters = unpack(tensors, note, str(options.file))
     backbone = with_adapters(load_backbone(BackboneSpec("lite0")), adapters)
-    classes = read_classes([options.data], backbone.preprocess, options.threads)
+    wanted = read_split(options.classes)["train"] if options.classes else None
+    classes = read_classes([options.data], backbone.preprocess, options.threads, wanted)
     adapter, accuracy = extended(backbone, options.name, classes, options.seed)
     packed, facts = pack(adapter if one.name == adapter.name else one for one in adapters)
     said = {"data": options.data.name, "classes": list(classes.names), "accuracy": accuracy, "seed": options.seed}

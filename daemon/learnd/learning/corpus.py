@@ -75,7 +75,7 @@ def read_corpus(
     """
     if corpus.side:
         preprocess = replace(preprocess, size=corpus.side)
-    split = _read_split(Path(corpus.split)) if corpus.split else None
+    split = read_split(Path(corpus.split)) if corpus.split else None
     if corpus.validation and split is not None and split["validation"]:
         remedy = "leave one of the two out"
         raise SettingsError("names classes that validate, as --validation does", where=corpus.split, remedy=remedy)
@@ -191,8 +191,8 @@ def _divide(classes: Classes, split: dict[str, list[str]] | None, share: float) 
     return kept, classes.take([k for k, name in here if name in validation])
 
 
-def _read_split(path: Path) -> dict[str, list[str]]:
-    """The names to train and to validate on; those to test on are never even read."""
+def read_split(path: Path) -> dict[str, list[str]]:
+    """The names to train and to validate on; those to test on are never even read.  Raises LearndError."""
     remedy = 'write {"train": ["<group>/<class>", ...], "validation": [...]}'
     try:
         content = json.loads(path.read_text())

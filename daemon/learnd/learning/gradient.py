@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from learnd.domain import Task
 from learnd.learning.algorithm import Bid, Context, State, Support, seconds_for
 from learnd.learning.backbones import CHUNK, Backbone
-from learnd.learning.heads import HEAD, linear, prototype_head, zero_head
+from learnd.learning.heads import HEAD, angle_head, linear, prototype_head, zero_head
 from learnd.learning.inner import Descent, Rule, Tensors, inner_loop, inner_steps
 from learnd.learning.metalearner import (
     BACKBONE,
@@ -30,6 +30,7 @@ from learnd.learning.metalearner import (
 )
 
 SCALE = "log_scale"
+SHARP = 10.0  # the scale of angles, where nothing was meta-learnt
 ADAPTED = 1_000_000  # parameters: what is adapted of a network where no number of blocks is given
 
 Seen = tuple[Tensor, Callable[[Tensor], Tensors]]  # features (n, D); their gradients -> those of the parameters
@@ -105,7 +106,8 @@ def head_part(params: Tensors) -> dict[str, Tensor]:
 class GradientLearner(MetaLearner):
     """Gradient steps on the task's own images, from a start that was meta-learnt for it.
 
-    steps, rate: of the inner loop.  head: what the linear head starts from.  blocks: how many of the backbone's last
+    steps, rate: of the inner loop.  head: what the linear head starts from: "prototype", the class means; "angle", the
+    same of features that are seen from their mean and have one length; "zero".  blocks: how many of the backbone's last
     blocks are adapted with it; null: as many as have a million parameters together, and at least one (all of
     conv4; of lite0 the last).  first_order: without second derivatives.  anneal: share of the
     meta-training that is first-order before the second order begins; multi_step: every inner step's loss counts,
@@ -117,7 +119,7 @@ class GradientLearner(MetaLearner):
 
     steps: int = 5
     rate: float = 0.01
-    head: Literal["prototype", "zero"] = "prototype"
+    head: Literal["prototype", "angle", "zero"] = "prototype"
     blocks: int | None = None
     first_order: bool = False
     anneal: float = 0.0
@@ -164,8 +166,13 @@ class GradientLearner(MetaLearner):
     # --- the outer loop -------------------------------------------------------------------------------------------
 
     def meta_parameters(self, backbone: Backbone) -> dict[str, Tensor]:
-        scale = {SCALE: known_scale(backbone)} if self.head == "prototype" else {}
-        return {**backbone_parameters(backbone), **scale}
+        return {**backbone_parameters(backbone), **self.scale(backbone)}
+
+    def scale(self, backbone: Backbone) -> dict[str, Tensor]:
+        """Where the scale of the head's distances starts, as a meta-parameter; nothing where it has none."""
+        if self.head == "zero":
+            return {}
+        return {SCALE: _sharp(backbone) if self.head == "angle" else known_scale(backbone)}
 
     def meta_loss(self, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
         first_order = self.first_order or episodes.progress < self.anneal
@@ -206,7 +213,7 @@ class GradientLearner(MetaLearner):
             features.append(now[0])
             if not inner or len(parts) == 1:  # else the graphs of all parts would lie in memory at once
                 seen.append(now)
-        head = self._head(torch.cat(features), labels, ways, meta.get(SCALE, known_scale(backbone)))
+        head = self._head(torch.cat(features), labels, ways, {**self.scale(backbone), **meta})
         return Fitting({**inner, **head}, embed, parts, tuple(seen), first_order, ctx.check)
 
     def adapted(self, backbone: Backbone, meta: Tensors) -> dict[str, Tensor]:
@@ -219,10 +226,11 @@ class GradientLearner(MetaLearner):
             if name.startswith(prefixes)
         }
 
-    def _head(self, features: Tensor, labels: Tensor, ways: int, log_scale: Tensor) -> dict[str, Tensor]:
+    def _head(self, features: Tensor, labels: Tensor, ways: int, meta: Tensors) -> dict[str, Tensor]:
         if self.head == "zero":
             return zero_head(features, ways)
-        return prototype_head(features, labels, ways, log_scale.exp())
+        start = angle_head if self.head == "angle" else prototype_head
+        return start(features, labels, ways, meta[SCALE].exp())
 
 
 def known_scale(backbone: Backbone) -> Tensor:
@@ -232,6 +240,10 @@ def known_scale(backbone: Backbone) -> Tensor:
     """
     known = backbone.meta.get("protonet", {}).get(SCALE)
     return torch.zeros((), device=backbone.device) if known is None else known.detach().clone()
+
+
+def _sharp(backbone: Backbone) -> Tensor:
+    return torch.tensor(SHARP, device=backbone.device).log()
 
 
 def _last(backbone: Backbone, limit: int) -> int:
