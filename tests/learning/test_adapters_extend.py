@@ -61,6 +61,9 @@ def test_where_it_is_not_the_trunk_keeps_the_domain(backbone: Backbone, classes:
 def test_an_adapter_that_is_not_there_is_named(backbone: Backbone, classes: Classes) -> None:
     with pytest.raises(StateError, match="no adapter 'other'"):
         extended(backbone, "other", classes, seed=1)
+    with pytest.raises(LearndError, match="is the trunk itself") as caught:
+        extended(backbone, IDENTITY, classes, seed=1)
+    assert "drawn" in caught.value.remedy
 
 
 @pytest.mark.slow

@@ -34,11 +34,13 @@ def extended(backbone: Backbone, name: str, classes: Classes, seed: int) -> tupl
     """The adapter with one more region, where these classes lie, and its accuracy there beside that of the trunk.
 
     classes: of the backbone's size and colours.  Accuracy: of the nearest class mean, over the same episodes.
-    Raises StateError where there is no such adapter, LearndError where it is not surely better than the trunk, and
-    ValueError where the classes are too few or too small for an episode.
+    Raises StateError where there is no such adapter, LearndError where it is the identity or is not surely better than
+    the trunk, and ValueError where the classes are too few or too small for an episode.
     """
     adapter = backbone.adapted(name).adapter
-    assert adapter is not None
+    if adapter is None:
+        remedy = f"name one of its adapters: {', '.join(sorted(backbone.adapters))}"
+        raise LearndError("is the trunk itself, which serves every domain", where=f"adapter {name}", remedy=remedy)
     setting = replace(EPISODES, ways=min(EPISODES.ways, len(classes)), seed=seed)
     told = {who: nearest_means(backbone.adapted(who), classes, setting) for who in (IDENTITY, name)}
     accuracy = {who: score_of(each).accuracy for who, each in told.items()}

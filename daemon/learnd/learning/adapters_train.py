@@ -222,10 +222,9 @@ def shrunk(classes: Classes, size: int) -> Classes:
 
 def portrait_of(trunk: Backbone, classes: Classes, seed: int) -> Tensor:
     """Features (M, D0) of some of the classes' images, by the trunk as it is."""
-    channels = trunk.preprocess.channels
     used = torch.cat(classes.rows)
     some = used[torch.randperm(len(used), generator=torch.Generator().manual_seed(seed))[:PORTRAIT]]
-    return trunk.embed(classes.images[some].expand(-1, channels, -1, -1))
+    return trunk.embed(classes.images[some].expand(-1, trunk.preprocess.channels, -1, -1))
 
 
 def domain_of(name: str, classes: Classes, plan: Plan) -> Domain:
