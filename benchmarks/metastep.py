@@ -1,6 +1,6 @@
 """How quick a second-order meta-step is, beside the library `higher`.
 
-    python -m benchmarks.metastep [--repeats 5] [--threads 1]
+    python -m benchmarks.metastep [--repeats 5] [--threads 1] [--device cuda:0]
 
 One meta-step is the gradient of MAML's loss over a batch of tasks with respect to all of conv4.  Every side has the
 same weights, images, inner steps and rate, and their gradients are compared before the clock starts.  The sides take
@@ -10,6 +10,9 @@ where it is not there, it is left out and said so.
 
 Beside them stands the floor: the convolutions alone, as quick as torch does them.  y = w * x and its gradients x * dy
 and w * dy are three; to differentiate those again takes six more, two of each kind.
+
+On a GPU the last side is our own plain loop, one task after the other; ours is timed as `learnd meta-train` runs it,
+recorded and played again, and without that.  How much of the time the GPU computes at all is printed as well.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ from learnd.learning.algorithm import Context
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.catalogue import load_catalogue
 from learnd.learning.images import normalise
+from learnd.learning.metagradient import MetaGradient
 from learnd.learning.metalearner import Episodes, MetaLearner
+from learnd.learning.recording import WARM, Recordings
 from learnd.wire import BackboneSpec
 
 RATE = 0.01
@@ -64,21 +69,15 @@ def drawn(setting: Setting, seed: int, side: int, channels: int) -> Episodes:
     return Episodes(support, labels, query, labels, setting.ways)
 
 
-def ours(backbone: Backbone, setting: Setting, episodes: Episodes, chunk: int) -> Side:
-    """Our meta-step; chunk tasks at a time side by side: with 1 the plain loop."""
+def ours(backbone: Backbone, setting: Setting, episodes: Episodes, batching: str, recorded: bool = False) -> Side:
+    """Our meta-step, as the engine makes it.  batching: "loop", "vmap:<n>" or "auto"."""
     options = {"steps": setting.steps, "rate": RATE, "head": "zero"}
     learner = load_catalogue(None, {"maml": options}).algorithms["maml"]
     assert isinstance(learner, MetaLearner)
+    gradient = MetaGradient(learner, backbone, batching, recordings=Recordings() if recorded else None)
+    meta = {name: value.requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
     ctx = Context(torch.Generator())
-
-    def step() -> Gradients:
-        meta = {name: value.requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
-        for part in episodes.split(chunk):
-            loss = learner.meta_loss(backbone, meta, part, ctx) * len(part) / len(episodes)
-            loss.backward()
-        return [value.grad for value in meta.values() if value.grad is not None]
-
-    return step
+    return lambda: list(gradient.of(meta, episodes, ctx)[1].values())
 
 
 def layer_by_layer(backbone: Backbone) -> nn.Module:
@@ -93,7 +92,7 @@ def layer_by_layer(backbone: Backbone) -> nn.Module:
     layers += [nn.Conv2d(width, width, side, groups=width, bias=False), nn.BatchNorm2d(width), nn.Flatten()]
     network = nn.Sequential(*layers)
     network.load_state_dict(dict(zip(network.state_dict(), own.values(), strict=True)))
-    return network
+    return network.to(backbone.device)
 
 
 def theirs(higher: ModuleType, body: nn.Module, backbone: Backbone, setting: Setting, episodes: Episodes) -> Side:
@@ -102,7 +101,7 @@ def theirs(higher: ModuleType, body: nn.Module, backbone: Backbone, setting: Set
     head = nn.Linear(backbone.features, setting.ways)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
-    network = nn.Sequential(body, head).eval()
+    network = nn.Sequential(body, head.to(backbone.device)).eval()
     optimiser = torch.optim.SGD(network.parameters(), lr=RATE)
 
     def step() -> Gradients:
@@ -126,7 +125,8 @@ def floor(backbone: Backbone, setting: Setting) -> Callable[[], None]:
     for level in range(4):
         kernels = backbone.module.state_dict()[f"blocks.{level}.0.weight"]  # (O, I, 3, 3)
         shapes = ((count, width, side >> level, side >> level) for width in kernels.shape[1::-1])
-        x, y = (torch.randn(shape).contiguous(memory_format=torch.channels_last) for shape in shapes)
+        drawn = (torch.randn(shape, device=backbone.device) for shape in shapes)
+        x, y = (maps.contiguous(memory_format=torch.channels_last) for maps in drawn)
         layers.append((kernels, x, y, level > 0))
 
     def step() -> None:
@@ -141,54 +141,96 @@ def floor(backbone: Backbone, setting: Setting) -> Callable[[], None]:
 
 
 def agree(sides: dict[str, Side]) -> None:
-    """Raises AssertionError where the sides do not compute the same; also the warm-up."""
-    first, *others = ((name, torch.cat([value.flatten() for value in side()])) for name, side in sides.items())
+    """Raises AssertionError where the sides do not compute the same; also the warm-up, and the recording."""
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # in whole float32
+        first, *others = ((name, torch.cat([value.flatten() for value in side()])) for name, side in sides.items())
+    for side in sides.values() if first[1].is_cuda else ():
+        for _ in range(WARM + 2):
+            side()
     for name, gradients in others:
         away = float((gradients - first[1]).norm() / first[1].norm())
         assert away < 1e-2, f"{name} and {first[0]} differ by {away:.1%}"
 
 
-def in_turn(sides: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def done(device: torch.device) -> float:
+    """The time once the device has nothing left to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def in_turn(
+    sides: Mapping[str, Callable[[], object]], repeats: int, device: torch.device
+) -> dict[str, list[float]]:
     """Seconds of each side; each repeat asks all of them, so that what else the machine does falls on all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
-            started = time.perf_counter()
+            started = done(device)
             side()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(done(device) - started)
     return seconds
+
+
+def busy(side: Callable[[], object], device: torch.device, steps: int = 5) -> float:
+    """The share of the time in which the GPU runs a kernel."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        started = done(device)
+        for _ in range(steps):
+            side()
+        wall = done(device) - started
+    computing: float = sum(event.self_device_time_total for event in profile.key_averages())  # in microseconds
+    return computing / 1e6 / wall
+
+
+def sides_of(setting: Setting, backbone: Backbone, chunk: int, higher: ModuleType | None) -> dict[str, Side]:
+    """Those to compare, the one to be beaten last."""
+    images = backbone.preprocess
+    episodes = drawn(setting, 1, images.size, images.channels).to(backbone.device)
+    loop = {"learnd, one task after the other": ours(backbone, setting, episodes, "loop")}
+    if backbone.device.type == "cuda":
+        return {
+            "learnd, recorded": ours(backbone, setting, episodes, "auto", recorded=True),
+            "learnd, recorded, one after the other": ours(backbone, setting, episodes, "loop", recorded=True),
+            "learnd, all tasks side by side": ours(backbone, setting, episodes, "auto"),
+            **loop,
+        }
+    sides = {f"learnd, {chunk} tasks side by side": ours(backbone, setting, episodes, f"vmap:{chunk}"), **loop}
+    if higher is not None:
+        sides["higher, our network"] = theirs(higher, backbone.module, backbone, setting, episodes)
+        sides["higher, layer by layer"] = theirs(higher, layer_by_layer(backbone), backbone, setting, episodes)
+    return sides
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--chunk", type=int, default=8, help="tasks side by side, of ours")
+    parser.add_argument("--chunk", type=int, default=8, help="tasks side by side, of ours, on a CPU")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    backbone = load_backbone(BackboneSpec("conv4"))
+    backbone = load_backbone(BackboneSpec("conv4"), options.device)
+    device = backbone.device
     try:
-        higher = importlib.import_module("higher")
+        higher = importlib.import_module("higher") if device.type == "cpu" else None
     except ImportError:
         higher = None
         print("higher is not installed, so there is nothing to compare with: pip install higher")
-    print(f"conv4, second order, {options.threads} thread(s), float32; seconds: median (range) of {options.repeats}")
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{options.threads} thread(s), float32"
+    print(f"conv4, second order, {where}; seconds: median (range) of {options.repeats}")
     for setting in SETTINGS:
-        episodes = drawn(setting, 1, backbone.preprocess.size, backbone.preprocess.channels)
-        sides = {
-            f"learnd, {options.chunk} tasks side by side": ours(backbone, setting, episodes, options.chunk),
-            "learnd, one task after the other": ours(backbone, setting, episodes, 1),
-        }
-        if higher is not None:
-            sides["higher, our network"] = theirs(higher, backbone.module, backbone, setting, episodes)
-            sides["higher, layer by layer"] = theirs(higher, layer_by_layer(backbone), backbone, setting, episodes)
+        sides = sides_of(setting, backbone, options.chunk, higher)
         agree(sides)
-        seconds = in_turn({"floor: its convolutions alone": floor(backbone, setting), **sides}, options.repeats)
+        alone = {"floor: its convolutions alone": floor(backbone, setting)}
+        seconds = in_turn({**alone, **sides}, options.repeats, device)
         slowest = list(seconds.values())[-1]
         print(f"\n{setting}")
         for name, measured in seconds.items():
             ratio = statistics.median(slow / mine for slow, mine in zip(slowest, measured, strict=True))
-            print(f"  {name:<36} {spread(measured):>26} s   {ratio:5.2f} times the last one's speed")
+            print(f"  {name:<37} {spread(measured):>26} s   {ratio:6.2f} times the last one's speed")
+        for name, side in sides.items() if device.type == "cuda" else ():
+            print(f"  {name:<37} the GPU computes {busy(side, device):4.0%} of the time")
     return 0
 
 

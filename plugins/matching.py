@@ -105,7 +105,8 @@ def attend(similarities: Tensor, member: Tensor) -> Tensor:
     -> (M, K), finite.
     """
     owner = member.argmax(1).expand_as(similarities)  # (M, N)
-    nothing = torch.full((len(similarities), member.shape[1]), -torch.inf).to(similarities)
+    shape = (len(similarities), member.shape[1])
+    nothing = torch.full(shape, -torch.inf, dtype=similarities.dtype, device=similarities.device)
     highest = nothing.scatter_reduce(1, owner, similarities.detach(), "amax")  # (M, K), so that no sum is 0
     share = (similarities - highest.gather(1, owner)).exp() @ member  # (M, K)
     return (share.log() + highest).log_softmax(1)

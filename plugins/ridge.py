@@ -127,7 +127,8 @@ class Ridge(HeadLearner):
         targets = F.one_hot(labels, ways).to(x.dtype)  # (N, K)
         penalty = meta[LOG_STRENGTH].exp() * a.square().sum(1).mean().clamp_min(1e-12)
         gram = a @ a.T + penalty * torch.eye(len(a), device=a.device)  # (N, N)
-        weights = a.T @ torch.linalg.solve(gram, targets - targets.mean(0))  # (D, K)
+        solved, _ = torch.linalg.solve_ex(gram, targets - targets.mean(0))  # the penalty sees to it that it can be
+        weights = a.T @ solved  # (D, K)
         logits: Tensor = (self._embed(query) - x.mean(0)) @ weights * meta[LOG_SCALE].exp()  # (M, K)
         return logits
 

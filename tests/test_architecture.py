@@ -142,6 +142,8 @@ LEARNING = [
     "learnd.learning.corpus",
     "learnd.learning.episodes",
     "learnd.learning.batching",
+    "learnd.learning.recording",
+    "learnd.learning.metagradient",
     "learnd.learning.snapshots",
     "learnd.learning.training",
     "learnd.learning.engine",

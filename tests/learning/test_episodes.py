@@ -9,7 +9,7 @@ import torch
 
 from learnd.errors import LearndError
 from learnd.learning.corpus import Domain
-from learnd.learning.episodes import Sampling, check, of_validation, sample, sample_classes
+from learnd.learning.episodes import Candidates, Sampling, check, of_validation, sample
 from learnd.recipe import Recipe
 from tests.learning.domains import stripes, tiny_domains
 
@@ -50,7 +50,7 @@ def test_a_hard_task_comes_from_as_few_groups_as_give_enough_classes() -> None:
     hard = replace(SAMPLING, hard=1.0)
     for ways, groups in [(2, 1), (3, 2), (8, 4)]:
         for seed in range(5):
-            chosen = sample_classes(DOMAIN.classes, hard, ways, 4, generator(seed))
+            chosen = Candidates.of(DOMAIN.classes, 4).draw(hard, ways, generator(seed))
             assert len(chosen) == ways
             assert len(DOMAIN.classes.groups[chosen].unique()) == groups
 
@@ -58,7 +58,7 @@ def test_a_hard_task_comes_from_as_few_groups_as_give_enough_classes() -> None:
 def test_half_of_the_tasks_may_be_hard() -> None:
     half, hard = replace(SAMPLING, hard=0.5), 0
     for seed in range(200):
-        chosen = sample_classes(DOMAIN.classes, half, 2, 4, generator(seed))
+        chosen = Candidates.of(DOMAIN.classes, 4).draw(half, 2, generator(seed))
         hard += len(DOMAIN.classes.groups[chosen].unique()) == 1
     assert 80 < hard < 140  # of the easy ones, a seventh is of one group, too
 

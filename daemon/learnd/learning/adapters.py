@@ -85,7 +85,8 @@ class WholeTrunk(nn.Module):
         super().__init__()
         for name in ("conv_stem", "bn1", "blocks", "conv_head", "bn2", "global_pool"):
             self.add_module(name, copy.deepcopy(trunk.get_submodule(name)))
-        self.register_buffer("shrink", shrinking(side, size), persistent=False)  # (size, side)
+        device = next(trunk.parameters()).device
+        self.register_buffer("shrink", shrinking(side, size).to(device), persistent=False)  # (size, side)
 
     def forward(self, images: Tensor) -> Tensor:
         maps = self.shrink @ images @ self.shrink.T  # (N, 3, size, size)
@@ -109,12 +110,14 @@ class AdaptedTrunk(nn.Module):
         self.conv_stem = copy.deepcopy(trunk.get_submodule("conv_stem"))
         self.bn1 = copy.deepcopy(trunk.get_submodule("bn1"))
         self.blocks = copy.deepcopy(cast(nn.Sequential, trunk.get_submodule("blocks"))[:stages])
-        self.register_buffer("shrink", shrinking(side, size), persistent=False)  # (size, side)
-        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
-        channels, pixels = self._maps(torch.zeros(1, 3, side, side)).shape[1:3]
+        device = next(trunk.parameters()).device
+        self.register_buffer("shrink", shrinking(side, size).to(device), persistent=False)  # (size, side)
+        self.register_buffer("luma", torch.tensor(LUMA, device=device).view(1, 3, 1, 1), persistent=False)
+        channels, pixels = self._maps(torch.zeros(1, 3, side, side, device=device)).shape[1:3]
         self.pool = nn.Conv2d(channels, features, pixels, groups=channels, bias=False)
         nn.init.constant_(self.pool.weight, 1 / pixels**2)
         self.norm = nn.BatchNorm2d(features)
+        self.to(device)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.norm(self.pool(self._maps(images))).flatten(1)  # (N, D)

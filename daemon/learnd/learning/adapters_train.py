@@ -105,7 +105,7 @@ class Adapting(Objective):
 
     def start(self) -> dict[str, Tensor]:
         tensors = fresh_tensors(self.backbone.module, self.plan.rank, self.recipe.seed)
-        return {**tensors, SCALE: torch.tensor(self.plan.scale).log()}
+        return {**tensors, SCALE: torch.tensor(self.plan.scale, device=self.backbone.device).log()}
 
     def gradients(
         self, params: Tensors, progress: float, generator: torch.Generator
@@ -164,13 +164,13 @@ def fresh_tensors(network: nn.Module, rank: int, seed: int) -> dict[str, Tensor]
     for name, value in network.named_parameters():
         if value.ndim == 4 and value.shape[2:] == (1, 1) and not name.startswith("pool."):
             outputs, inputs = value.shape[:2]
-            tensors[name + DOWN] = torch.randn(rank, inputs, generator=generator) / inputs**0.5
-            tensors[name + UP] = torch.zeros(outputs, rank)
+            tensors[name + DOWN] = (torch.randn(rank, inputs, generator=generator) / inputs**0.5).to(value.device)
+            tensors[name + UP] = torch.zeros(outputs, rank, device=value.device)
         elif value.ndim == 1 or value.shape[1] == 1:  # batch norm, and depthwise kernels
             tensors[name] = value.detach().clone()
     if POOL in tensors:
         pool = tensors[POOL]
-        pool *= 1 + torch.randn(pool.shape, generator=generator)  # else its channels would stay equal
+        pool *= 1 + torch.randn(pool.shape, generator=generator).to(pool.device)  # else its channels would stay equal
     return tensors
 
 
@@ -240,6 +240,7 @@ def train_adapter(
     classes: of the trunk's size, in the colours of the plan: uint8 (M, 1 or 3, S, S).  validation: the same, others.
     Raises LearndError where the classes are too few, or the loss is not finite.
     """
+    classes, validation = classes.to(trunk.device), validation.to(trunk.device)
     region = region_of(portrait_of(trunk, classes, recipe.seed))
     domain = domain_of(name, classes, plan)
     held = (Domain(name, shrunk(validation, plan.size)),) if len(validation) > 1 else ()
@@ -263,13 +264,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--validation-episodes", type=int, help="tasks to validate on; default: as for --steps")
     parser.add_argument("--seed", type=int, default=RECIPE.seed)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda:0, ...")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     plan, recipe = KINDS[options.kind]
     given = {"steps": options.steps, "validation_episodes": options.validation_episodes}
     recipe = replace(recipe, seed=options.seed, **{name: value for name, value in given.items() if value})
     made = {"plan": asdict(plan), "recipe": asdict(recipe), "per_class": options.per_class}
-    trunk = load_backbone(BackboneSpec("lite0"))
+    trunk = load_backbone(BackboneSpec("lite0"), options.device)
     run = Run(options.out.with_suffix(".snapshot"), json.dumps({"adapter": options.name, **made}), _say)
     adapter, trained = train_adapter(options.name, trunk, *_read(options, trunk, plan), plan, recipe, run)
     others, facts = _beside(options.beside) if options.beside else ((), {})

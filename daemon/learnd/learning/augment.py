@@ -47,7 +47,7 @@ def photograph(images: Tensor, generator: torch.Generator) -> Tensor:
     theta[:, 0, 2], theta[:, 1, 2] = _uniform(n, 1.0, generator) * room, _uniform(n, 1.0, generator) * room
     moved = warp(images, theta, "reflection")
     bright, contrast, colour = (
-        (1 + _uniform(n, 0.2, generator)).to(images.device).view(-1, 1, 1, 1) for _ in range(3)
+        (1 + _uniform(n, 0.2, generator)).to(images.device, non_blocking=True).view(-1, 1, 1, 1) for _ in range(3)
     )
     grey = moved.mean(1, keepdim=True)  # (N, 1, S, S)
     level = grey.mean((2, 3), keepdim=True)  # (N, 1, 1, 1)
@@ -61,5 +61,5 @@ def _uniform(n: int, limit: float, generator: torch.Generator) -> Tensor:
 
 def warp(images: Tensor, theta: Tensor, padding: str) -> Tensor:
     """theta (N, 2, 3): from the coordinates of the result, in [-1, 1], to those of the images."""
-    grid = F.affine_grid(theta.to(images.device), list(images.shape), align_corners=False)
+    grid = F.affine_grid(theta.to(images.device, non_blocking=True), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode=padding, align_corners=False)

@@ -1,7 +1,6 @@
 """Meta-training: any algorithm with an outer loop, over tasks drawn from many classes.
 
-A batch of tasks is cut into chunks that fit, and their gradients are summed, so the size of a chunk changes the memory
-and the speed but not the gradient.  What is validated is what a task will see later: adapt and predict, in eval mode.
+What is validated is what a task will see later: adapt and predict, in eval mode.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,10 +16,10 @@ from torch import Tensor
 from learnd.learning import episodes
 from learnd.learning.algorithm import Context, Support
 from learnd.learning.backbones import Backbone
-from learnd.learning.batching import added, chunk_size, precision, slope_of
 from learnd.learning.corpus import Domain
 from learnd.learning.inner import Tensors
-from learnd.learning.metalearner import BACKBONE, Episodes, MetaLearner
+from learnd.learning.metagradient import MetaGradient
+from learnd.learning.metalearner import BACKBONE, MetaLearner
 from learnd.learning.snapshots import Score
 from learnd.learning.training import Objective, Run, Trained, train
 from learnd.recipe import Recipe
@@ -55,6 +55,10 @@ class Episodic(Objective):
     validation: Sequence[Domain]
     recipe: Recipe
 
+    @cached_property
+    def metagradient(self) -> MetaGradient:
+        return MetaGradient(self.learner, self.backbone, self.recipe.batching, self.recipe.amp)
+
     @property
     def trains_network(self) -> bool:
         return self.learner.batch_statistics
@@ -68,17 +72,7 @@ class Episodic(Objective):
         batch = episodes.sample(self.training, episodes.of_training(self.recipe), generator, progress)
         self.backbone.module.train(self.learner.batch_statistics)
         with own_randomness(generator) as ctx:
-            return self._summed(params, batch, ctx)
-
-    def _summed(self, params: Tensors, batch: Episodes, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
-        total: dict[str, Tensor] = {}
-        loss = torch.zeros((), device=self.backbone.device)
-        for part in batch.split(chunk_size(self.recipe.batching, self.learner, batch)):
-            with precision(self.recipe.amp, self.learner.batch_statistics, self.backbone.device):
-                share = self.learner.meta_loss(self.backbone, params, part, ctx) * (len(part) / len(batch))
-            total = added(total, slope_of(share, params))
-            loss = loss + share.detach()
-        return loss, total
+            return self.metagradient.of(params, batch, ctx)
 
     def validate(self, params: Tensors, step: int) -> Score | None:
         if not self.validation:

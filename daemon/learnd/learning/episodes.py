@@ -69,10 +69,11 @@ def sample(
     domain = domains[_below(len(domains), generator)]
     ways, shots = _one_of(sampling.ways, generator), _one_of(sampling.shots, generator)
     classes, each = domain.classes, shots + sampling.queries
-    chosen = [sample_classes(classes, sampling, ways, each, generator) for _ in range(sampling.tasks)]
+    candidates = Candidates.of(classes, each)
+    chosen = [candidates.draw(sampling, ways, generator) for _ in range(sampling.tasks)]
     ways = min(len(some) for some in chosen)
     rows = torch.stack([_rows(classes, some[:ways], each, generator) for some in chosen])  # (B, W, S + Q)
-    drawn = classes.images[rows.flatten().to(classes.images.device)]
+    drawn = classes.images[rows.flatten().to(classes.images.device, non_blocking=True)]
     images = augment(domain.augment, drawn, generator).unflatten(0, tuple(rows.shape))  # (B, W, S + Q, C, H, H)
     labels = torch.arange(ways, device=images.device)
 
@@ -83,23 +84,39 @@ def sample(
     return Episodes(support, of_class(shots), query, of_class(sampling.queries), ways, progress)
 
 
-def sample_classes(classes: Classes, sampling: Sampling, ways: int, images: int, generator: torch.Generator) -> Tensor:
-    """The numbers of at most `ways` different classes, int64 (W,), each with at least so many images."""
-    candidates = (classes.sizes >= images).nonzero()[:, 0]
-    if float(torch.rand((), generator=generator)) < sampling.hard:
-        candidates = _of_few_groups(classes, candidates, sampling.hard_groups, ways, generator)
-    return candidates[torch.randperm(len(candidates), generator=generator)[:ways]]
+@dataclass(frozen=True)
+class Candidates:
+    """The classes with images enough for a task.
 
+    classes: their numbers, int64 (K,).  group: int64 (K,), of each its group's place among those that take part.
+    sizes: int64 (G,), classes of each such group.
+    """
 
-def _of_few_groups(
-    classes: Classes, candidates: Tensor, few: int, ways: int, generator: torch.Generator
-) -> Tensor:
-    groups = classes.groups[candidates]
-    names = groups.unique()
-    order = names[torch.randperm(len(names), generator=generator)]
-    counts = torch.stack([(groups == name).sum() for name in order]).cumsum(0)  # classes in the first 1, 2, ... groups
-    enough = int((counts < min(ways, len(candidates))).sum()) + 1
-    return candidates[torch.isin(groups, order[: max(few, enough)])]
+    classes: Tensor
+    group: Tensor
+    sizes: Tensor
+
+    @classmethod
+    def of(cls, classes: Classes, images: int) -> Candidates:
+        """images: that a class must have at least."""
+        enough = (classes.sizes >= images).nonzero()[:, 0]
+        _, group, sizes = classes.groups[enough].unique(return_inverse=True, return_counts=True)
+        return cls(enough, group, sizes)
+
+    def draw(self, sampling: Sampling, ways: int, generator: torch.Generator) -> Tensor:
+        """The numbers of at most `ways` different classes, int64 (W,)."""
+        some = self.classes
+        if float(torch.rand((), generator=generator)) < sampling.hard:
+            some = self._of_few_groups(sampling.hard_groups, ways, generator)
+        return some[torch.randperm(len(some), generator=generator)[:ways]]
+
+    def _of_few_groups(self, few: int, ways: int, generator: torch.Generator) -> Tensor:
+        order = torch.randperm(len(self.sizes), generator=generator)
+        counts = self.sizes[order].cumsum(0)  # classes in the first 1, 2, ... groups
+        enough = int((counts < min(ways, len(self.classes))).sum()) + 1
+        taken = torch.zeros(len(self.sizes), dtype=torch.bool)
+        taken[order[: max(few, enough)]] = True
+        return self.classes[taken[self.group]]
 
 
 def _rows(classes: Classes, chosen: Tensor, each: int, generator: torch.Generator) -> Tensor:

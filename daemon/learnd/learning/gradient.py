@@ -7,7 +7,7 @@ starts from the class means (or from zero), so any number of ways can be learnt 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -174,6 +174,9 @@ class GradientLearner(MetaLearner):
             return {}
         return {SCALE: _sharp(backbone) if self.head == "angle" else known_scale(backbone)}
 
+    def phase(self, progress: float) -> Hashable | None:
+        return self.first_order or progress < self.anneal
+
     def meta_loss(self, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
         first_order = self.first_order or episodes.progress < self.anneal
 
@@ -243,7 +246,7 @@ def known_scale(backbone: Backbone) -> Tensor:
 
 
 def _sharp(backbone: Backbone) -> Tensor:
-    return torch.tensor(SHARP, device=backbone.device).log()
+    return torch.full((), SHARP, device=backbone.device).log()  # no copy from the host: a graph can hold it
 
 
 def _last(backbone: Backbone, limit: int) -> int:

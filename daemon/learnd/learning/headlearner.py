@@ -7,6 +7,7 @@ expression of the support's features.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Hashable
 from typing import ClassVar
 
 import torch
@@ -60,6 +61,9 @@ class HeadLearner(MetaLearner, HeadAlgorithm):
 
         with torch.autocast(features.device.type, enabled=False):  # distances and solvers need float32
             return over_tasks(task_loss, embedded)
+
+    def phase(self, progress: float) -> Hashable | None:
+        return True
 
     def reads_features(self, backbone: Backbone) -> bool:
         kind = type(self)

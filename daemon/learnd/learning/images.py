@@ -130,6 +130,10 @@ def load_batch(
 
 def normalise(images: Tensor, preprocess: Preprocess) -> Tensor:
     """uint8 (N, C, S, S) in [0, 255] to float32, centred and scaled as the backbone was trained."""
-    mean = torch.tensor(preprocess.mean, device=images.device).view(1, -1, 1, 1)
-    std = torch.tensor(preprocess.std, device=images.device).view(1, -1, 1, 1)
+    mean, std = (_channels(values, images.device) for values in (preprocess.mean, preprocess.std))
     return (images.float() / 255.0 - mean) / std  # (N, C, S, S)
+
+
+def _channels(values: Sequence[float], device: torch.device) -> Tensor:
+    """float32 (1, C, 1, 1), filled on the device: nothing is copied there, so that a CUDA graph can hold it."""
+    return torch.cat([torch.full((1, 1, 1, 1), value, device=device) for value in values], 1)

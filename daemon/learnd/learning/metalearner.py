@@ -7,7 +7,7 @@ algorithm's name (`Backbone.meta`), and `adapt` finds it there.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -45,6 +45,10 @@ class Episodes:
     def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.support, self.support_labels, self.query, self.query_labels
 
+    def to(self, device: torch.device) -> Episodes:
+        support, support_labels, query, query_labels = (tensor.to(device) for tensor in self.tensors)
+        return Episodes(support, support_labels, query, query_labels, self.ways, self.progress)
+
     def split(self, size: int) -> list[Episodes]:
         """The same tasks, at most size at a time."""
         parts = zip(*(tensor.split(size) for tensor in self.tensors), strict=True)
@@ -66,6 +70,14 @@ class MetaLearner(Algorithm):
     @abstractmethod
     def meta_loss(self, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
         """The mean loss of the episodes' queries, a scalar that is differentiable in meta."""
+
+    def phase(self, progress: float) -> Hashable | None:
+        """Where this is equal, meta_loss does the same to tasks of one size, and a GPU may play again what it recorded.
+
+        So it may not if meta_loss draws random numbers on the CPU; then, as here, say None.  Work that reads a value
+        from the device cannot be recorded, which is found out.  progress: how far the training is, in [0, 1).
+        """
+        return None
 
     def meta_of(self, backbone: Backbone) -> dict[str, Tensor]:
         """What was meta-learnt for this backbone; where nothing was, where the outer loop would start."""
