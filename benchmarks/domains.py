@@ -26,13 +26,12 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from benchmarks.splits import read_split
 from learnd.learning.adapters import IDENTITY
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.choosing import compare
-from learnd.learning.evaluation import Score, score_of
+from learnd.learning.evaluation import Score, nearest_mean, score_of
 from learnd.learning.images import load_batch
 from learnd.wire import BackboneSpec
 from tests.data import data_folder
@@ -190,19 +189,13 @@ def measure(backbone: Backbone, pool: Pool, setting: Setting, episodes: int, see
         seen = {name: values[support.flatten()] for name, values in pool.features.items()}
         adapter = compare(backbone, seen, known).adapter
         used[adapter] += 1
-        plain.append(_nearest_mean(pool.features[IDENTITY], support, query, labels))
-        meta.append(_nearest_mean(pool.features[adapter], support, query, labels))
+        plain.append(nearest_mean(pool.features[IDENTITY], support, query, labels))
+        meta.append(nearest_mean(pool.features[adapter], support, query, labels))
     return Result(score_of(plain), score_of(meta), used)
 
 
 def _some(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return rows[torch.randperm(len(rows), generator=generator)[:count]]
-
-
-def _nearest_mean(features: Tensor, support: Tensor, query: Tensor, labels: Tensor) -> float:
-    unit = F.normalize(features, dim=1)
-    means = F.normalize(unit[support].mean(1), dim=1)  # (W, D)
-    return float(((unit[query] @ means.T).argmax(1) == labels).double().mean())
 
 
 def main(arguments: list[str] | None = None) -> int:

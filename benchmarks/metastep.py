@@ -12,7 +12,7 @@ Beside them stands the floor: the convolutions alone, as quick as torch does the
 and w * dy are three; to differentiate those again takes six more, two of each kind.
 
 On a GPU the last side is our own plain loop, one task after the other; ours is timed as `learnd meta-train` runs it,
-recorded and played again, and without that.  How much of the time the GPU computes at all is printed as well.
+recorded and played again, and without that.  How many kernels run at a time is printed as well.
 """
 
 from __future__ import annotations
@@ -173,7 +173,10 @@ def in_turn(
 
 
 def busy(side: Callable[[], object], device: torch.device, steps: int = 5) -> float:
-    """The share of the time in which the GPU runs a kernel."""
+    """How many kernels the GPU runs at a time, on average; below 1 it waits in between.
+
+    Grouped convolutions run several at once, as cuDNN has streams of its own for that.
+    """
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         started = done(device)
         for _ in range(steps):
@@ -230,7 +233,7 @@ def main() -> int:
             ratio = statistics.median(slow / mine for slow, mine in zip(slowest, measured, strict=True))
             print(f"  {name:<37} {spread(measured):>26} s   {ratio:6.2f} times the last one's speed")
         for name, side in sides.items() if device.type == "cuda" else ():
-            print(f"  {name:<37} the GPU computes {busy(side, device):4.0%} of the time")
+            print(f"  {name:<37} kernels at a time, on average: {busy(side, device):4.2f}")
     return 0
 
 

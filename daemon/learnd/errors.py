@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 
 class LearndError(Exception):
@@ -58,3 +59,12 @@ class PluginError(LearndError):
 
 class TaskError(LearndError):
     """A task folder that cannot be learnt as it stands."""
+
+
+def exit_code_of(command: Callable[[], int]) -> int:
+    """What a command of a module of its own ends with; a LearndError is said on stderr, as the face says it."""
+    try:
+        return command()
+    except LearndError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code

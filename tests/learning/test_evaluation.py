@@ -13,7 +13,7 @@ from torch import Tensor
 from learnd.errors import PluginError
 from learnd.learning.algorithm import Algorithm, Bid, Context, State, Support
 from learnd.learning.backbones import Backbone, fresh_backbone
-from learnd.learning.evaluation import Score, Setting, combined, draw, evaluate, pool, score_of
+from learnd.learning.evaluation import Score, Setting, combined, draw, evaluate, nearest_mean, pool, score_of
 from tests.learning.benches import NearestMean
 from tests.tiny import striped, tiny_backbone
 
@@ -119,3 +119,10 @@ def test_progress_is_told_after_every_episode() -> None:
     told: list[int] = []
     evaluate(NearestMean(), BACKBONE, POOL, SMALL, lambda done, accuracy: told.append(done))
     assert told == list(range(1, 21))
+
+
+def test_the_nearest_mean_goes_by_angle_and_not_by_length() -> None:
+    features = torch.tensor([[1.0, 0.0], [9.0, 1.0], [0.0, 1.0], [1.0, 9.0], [20.0, 9.0], [0.1, 0.2], [0.0, 0.3]])
+    support, query = torch.tensor([[0, 1], [2, 3]]), torch.tensor([4, 5, 6])
+    assert nearest_mean(features, support, query, torch.tensor([0, 1, 1])) == 1.0
+    assert nearest_mean(features, support, query, torch.tensor([0, 1, 0])) == pytest.approx(2 / 3)

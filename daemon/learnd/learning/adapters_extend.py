@@ -16,14 +16,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch.nn import functional as F
 
-from learnd.errors import LearndError
+from learnd.errors import LearndError, exit_code_of
 from learnd.learning.adapters import IDENTITY, Adapter, pack, unpack
 from learnd.learning.adapters_train import portrait_of, region_of
 from learnd.learning.backbones import Backbone, load_backbone, with_adapters
 from learnd.learning.corpus import Classes, read_classes, read_split
-from learnd.learning.evaluation import Setting, draw, score_of
+from learnd.learning.evaluation import Setting, draw, nearest_mean, score_of
 from learnd.learning.zoo import read_tensors
 from learnd.wire import BackboneSpec
 
@@ -54,15 +53,13 @@ def extended(backbone: Backbone, name: str, classes: Classes, seed: int) -> tupl
 
 def nearest_means(network: Backbone, classes: Classes, setting: Setting) -> list[float]:
     """The accuracy of the nearest class mean, by angle, in each episode; the same episodes for every network."""
-    features = F.normalize(network.embed(classes.images), dim=1)  # (M, D)
+    features = network.embed(classes.images)  # (M, D)
     generator = torch.Generator().manual_seed(setting.seed)
     labels = torch.arange(setting.ways).repeat_interleave(setting.queries)
     accuracies: list[float] = []
     for _ in range(setting.episodes):
         support, query = draw(classes.rows, setting, generator)  # (W, S), (W, Q)
-        means = F.normalize(features[support].mean(1), dim=1)  # (W, D)
-        told = (features[query.flatten()] @ means.T).argmax(1).cpu()
-        accuracies.append(float((told == labels).double().mean()))
+        accuracies.append(nearest_mean(features, support, query.flatten(), labels))
     return accuracies
 
 
@@ -93,4 +90,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(exit_code_of(main))

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from learnd.errors import exit_code_of
 from learnd.learning import episodes
 from learnd.learning.adapters import DOWN, POOL, UP, Adapter, Region, merged, network_for, pack, unpack
 from learnd.learning.algorithm import Context, Support
@@ -307,4 +308,4 @@ def _say(event: Figures | Score) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(exit_code_of(main))

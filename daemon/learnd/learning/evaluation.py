@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from learnd.learning.algorithm import Algorithm, Context, HeadAlgorithm, Support, check_logits, check_state
 from learnd.learning.backbones import Backbone
@@ -112,6 +113,16 @@ def draw(rows: tuple[Tensor, ...], setting: Setting, generator: torch.Generator)
     chosen = torch.randperm(len(rows), generator=generator)[: setting.ways].tolist()
     picked = torch.stack([rows[k][torch.randperm(len(rows[k]), generator=generator)[:each]] for k in chosen])
     return picked[:, : setting.shots], picked[:, setting.shots :]
+
+
+def nearest_mean(features: Tensor, support: Tensor, query: Tensor, labels: Tensor) -> float:
+    """The share of queries that the nearest class mean tells right, by angle.
+
+    features (N, D); rows of them: support int64 (W, S), query int64 (Q,) of the classes labels (Q,), in [0, W).
+    """
+    means = F.normalize(F.normalize(features[support], dim=2).mean(1), dim=1)  # (W, D)
+    told = (F.normalize(features[query], dim=1) @ means.T).argmax(1)  # (Q,)
+    return float((told.cpu() == labels).double().mean())
 
 
 def _answer(

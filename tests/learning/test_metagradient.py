@@ -1,0 +1,71 @@
+"""The gradient of a batch: the mean over its tasks, whatever the chunks; and what may be recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from learnd.learning.metagradient import MetaGradient
+from learnd.learning.metalearner import MetaLearner
+from learnd.learning.recording import Recordings
+from learnd_plugins.maml import Maml
+from learnd_plugins.protonet import ProtoNet
+from tests.learning.episodes import episodes, leaves, meta_gradient
+from tests.learning.metalearners import Nearest
+from tests.tiny import context, tiny_backbone
+
+NETWORK = tiny_backbone()
+
+
+class Kinds(Recordings):
+    """It records nothing and remembers what it was asked for."""
+
+    def run(
+        self, kind: Hashable, inputs: Sequence[Tensor], work: Callable[[Sequence[Tensor]], list[Tensor]]
+    ) -> list[Tensor]:
+        self.trials[kind] = None  # type: ignore[assignment]
+        return work(inputs)
+
+
+def kinds_of(learner: MetaLearner, *progress: float) -> list[Hashable]:
+    recordings, params = Kinds(), leaves(learner, NETWORK)
+    for at in progress:
+        MetaGradient(learner, NETWORK, recordings=recordings).of(params, episodes(progress=at), context())
+    return list(recordings.trials)
+
+
+@pytest.mark.parametrize("batching", ["loop", "vmap:2", "vmap:9"])
+def test_it_is_the_mean_over_the_tasks_whatever_the_chunks(batching: str) -> None:
+    learner, batch = Maml(steps=2, rate=0.1), episodes(tasks=3)
+    expected = meta_gradient(learner, NETWORK, batch)
+    loss, found = MetaGradient(learner, NETWORK, batching).of(leaves(learner, NETWORK), batch, context())
+    torch.testing.assert_close(loss, learner.meta_loss(NETWORK, leaves(learner, NETWORK), batch, context()).detach())
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_it_may_be_played_again_as_long_as_the_operations_are_the_same() -> None:
+    assert len(kinds_of(Maml(), 0.0, 0.9)) == 1
+    assert len(kinds_of(Maml(anneal=0.5), 0.0, 0.4, 0.6, 0.9)) == 2  # first-order, then second
+    assert len(kinds_of(ProtoNet(), 0.0, 0.9)) == 1
+    assert kinds_of(Nearest(), 0.0, 0.9) == [None]  # an algorithm that does not say so is never recorded
+
+
+def test_other_weights_or_sizes_are_another_recording() -> None:
+    learner, recordings = Maml(), Kinds()
+    gradient = MetaGradient(learner, NETWORK, recordings=recordings)
+    first, second = leaves(learner, NETWORK), leaves(learner, NETWORK)
+    for params, batch in ((first, episodes()), (second, episodes()), (first, episodes(ways=4)), (first, episodes())):
+        gradient.of(params, batch, context())
+    assert len(recordings.trials) == 3
+
+
+def test_nothing_is_recorded_where_it_is_not_wanted() -> None:
+    learner, batch = Maml(steps=1), replace(episodes(), progress=0.5)
+    one = MetaGradient(learner, NETWORK, recordings=None).of(leaves(learner, NETWORK), batch, context())
+    two = MetaGradient(learner, NETWORK).of(leaves(learner, NETWORK), batch, context())
+    assert torch.equal(one[0], two[0])
