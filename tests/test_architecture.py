@@ -148,6 +148,7 @@ LEARNING = [
     "learnd.learning.training",
     "learnd.learning.engine",
     "learnd.learning.pretrain",
+    "learnd.learning.adapterlearning",
     "learnd.learning.adapters_train",
     "learnd.learning.adapters_extend",
     # while nothing is to be learnt

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn import functional as F
 
 from learnd.learning.adapters import DOWN, UP, AdaptedTrunk, Adapter, Region, WholeTrunk, pack
 from learnd.learning.conv4 import Conv4
+from learnd.learning.corpus import Classes
 
 
 def random_conv4(path: Path, seed: int = 0) -> Path:
@@ -94,3 +96,12 @@ def glyph_root(root: Path, shots: int = 6) -> Path:
             noisy = 255 - ink * 255 * (torch.rand(28, 28, generator=draw) > 0.1)
             Image.fromarray(noisy.to(torch.uint8).numpy()).save(folder / f"{shot}.png")
     return root
+
+
+def patterns() -> Classes:
+    """Eight patterns, six noisy images of each, 128 pixels a side, in four groups."""
+    draw = torch.Generator().manual_seed(0)
+    shapes = F.interpolate(torch.rand(8, 1, 6, 6, generator=draw), 128).repeat_interleave(6, 0)
+    images = (shapes * 200 + torch.rand(48, 1, 128, 128, generator=draw) * 55).to(torch.uint8)
+    names = tuple(f"group{k // 2}/class{k}" for k in range(8))
+    return Classes(images, tuple(torch.arange(48).split(6)), torch.arange(8) // 2, names)

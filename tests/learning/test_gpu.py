@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from learnd.learning import episodes as drawing
-from learnd.learning.adapters_train import RECIPE, Plan, train_adapter
+from learnd.learning.adapterlearning import RECIPE, Plan, train_adapter
 from learnd.learning.algorithm import Algorithm, HeadAlgorithm, Support
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.catalogue import load_catalogue

@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import save_file
 
 from learnd.errors import LearndError, exit_code_of
+from learnd.learning.adapterlearning import portrait_of, region_of
 from learnd.learning.adapters import IDENTITY, Adapter, pack, unpack
-from learnd.learning.adapters_train import portrait_of, region_of
 from learnd.learning.backbones import Backbone, load_backbone, with_adapters
 from learnd.learning.corpus import Classes, read_classes, read_split
 from learnd.learning.evaluation import Setting, draw, nearest_mean, score_of

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from learnd.errors import TaskError
 from learnd.learning import episodes
+from learnd.learning.adapterlearning import SCALE, Adapting, domain_of, finished, plan_of, trainee
 from learnd.learning.adapters import IDENTITY, LUMA, Adapter
-from learnd.learning.adapters_train import SCALE, Adapting, domain_of, finished, plan_of, trainee
 from learnd.learning.backbones import Backbone, trained, with_adapters
 from learnd.learning.corpus import Classes, Domain
 from learnd.learning.engine import meta_train
