@@ -87,7 +87,7 @@ def test_a_folder_that_gets_its_final_name_rings_as_one_rename(watch: Watch, roo
     _, heard = watch()
     folder = good_task(root / "task.part")
     (root / "end").mkdir()
-    heard.wait_for(Ring("end"))  # it watches what is in there now: a folder renamed sooner may ring for being new as well
+    heard.wait_for(Ring("end"))  # it watches the folder now: one that is renamed sooner may ring for being new as well
     heard.hush()
     folder.rename(root / "task")
 
