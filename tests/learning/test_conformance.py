@@ -179,6 +179,10 @@ def by_place(self: Sound, state: State, features: Tensor) -> Tensor:
     return Sound.score(self, state, features) - 0.01 * torch.arange(len(features))[:, None]
 
 
+def with_noise(self: SoundLearner, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
+    return SoundLearner.meta_loss(self, backbone, meta, episodes, ctx) * (1 + torch.rand((), generator=ctx.generator))
+
+
 def spoils_the_network(self: Sound, backbone: Backbone, support: Support, ctx: Context) -> State:
     with torch.no_grad():
         next(backbone.module.parameters()).add_(1e-3)
@@ -250,6 +254,14 @@ BROKEN = [
         ),
     ),
     (
+        "phase",
+        variant(
+            SoundLearner,
+            phase=lambda self, progress: True,
+            meta_loss=lambda self, b, meta, e, ctx: SoundLearner.meta_loss(self, b, meta, e, ctx) * (1 + e.progress),
+        ),
+    ),
+    (
         "finds-meta-learnt",
         variant(
             SoundLearner,
@@ -272,6 +284,7 @@ def test_a_broken_promise_is_found_and_no_other_is_blamed(check: str, kind: type
         ("logits", variant(Sound, fit=no_number)),
         ("inputs", variant(Sound, adapt=spoils_the_network)),
         ("inputs", variant(Sound, predict=spoils_the_state)),
+        ("phase", variant(SoundLearner, phase=lambda self, progress: True, meta_loss=with_noise)),
         ("world", variant(Sound, fit=fit(lambda *_: torch.set_default_dtype(torch.float64)))),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from learnd.learning.adapting import adapt, classify
 from learnd.learning.algorithm import Algorithm
 from learnd.learning.backbones import Backbone
-from learnd.learning.conformance.check import Broken, gap
+from learnd.learning.conformance.check import Broken, Spared, gap
 from learnd.learning.conformance.specimen import context, episodes_of, gratings, support_of
 from learnd.learning.metalearner import Episodes, MetaLearner, for_backbone
 
@@ -90,6 +91,25 @@ def finds_meta_learnt(algorithm: Algorithm, backbone: Backbone) -> None:
         raise Broken("with other meta-parameters it predicts the same", remedy=remedy)
 
 
+def phase(algorithm: Algorithm, backbone: Backbone) -> None:
+    """While phase says the same, the loss is a matter of tasks and meta-parameters alone: a GPU may play it again."""
+    learner, episodes = _learner(algorithm), episodes_of(2)
+    seen: dict[Hashable, tuple[float, Tensor]] = {}
+    for number, progress in enumerate((0.0, 0.0, 0.3, 0.6, 0.9)):
+        said = learner.phase(progress)
+        if said is None:
+            continue
+        meta = learner.meta_parameters(backbone)
+        loss = learner.meta_loss(backbone, meta, replace(episodes, progress=progress), context(seed=number))
+        before, other = seen.setdefault(said, (progress, loss))
+        if not torch.equal(loss, other):
+            remedy = "let phase say None where meta_loss draws from ctx, and something else where progress matters"
+            what = f"at {before} and at {progress} of the training it says {said!r}, and one task has two losses"
+            raise Broken(what, remedy=remedy)
+    if not seen:
+        raise Spared("phase says None: nothing of it is recorded")
+
+
 def _learner(algorithm: Algorithm) -> MetaLearner:
     assert isinstance(algorithm, MetaLearner)  # these checks are made for no other
     return algorithm
@@ -123,4 +143,4 @@ def _compare(what: str, whole: Tensor, parts: Tensor) -> None:
         raise Broken(f"{what}, of all tasks and of their parts: {gap(whole, parts)}", remedy=remedy)
 
 
-TRIALS = (meta_parameters, meta_loss, chunks, loop_and_vmap, finds_meta_learnt)
+TRIALS = (meta_parameters, meta_loss, chunks, loop_and_vmap, finds_meta_learnt, phase)
