@@ -125,8 +125,8 @@ def floor(backbone: Backbone, setting: Setting) -> Callable[[], None]:
     for level in range(4):
         kernels = backbone.module.state_dict()[f"blocks.{level}.0.weight"]  # (O, I, 3, 3)
         shapes = ((count, width, side >> level, side >> level) for width in kernels.shape[1::-1])
-        drawn = (torch.randn(shape, device=backbone.device) for shape in shapes)
-        x, y = (maps.contiguous(memory_format=torch.channels_last) for maps in drawn)
+        noise = (torch.randn(shape, device=backbone.device) for shape in shapes)
+        x, y = (maps.contiguous(memory_format=torch.channels_last) for maps in noise)
         layers.append((kernels, x, y, level > 0))
 
     def step() -> None:

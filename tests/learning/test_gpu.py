@@ -13,8 +13,10 @@ from torch import Tensor
 
 from learnd.learning import episodes as drawing
 from learnd.learning.adapterlearning import RECIPE, Plan, train_adapter
+from learnd.learning.adapters import IDENTITY
 from learnd.learning.algorithm import Algorithm, HeadAlgorithm, Support
 from learnd.learning.backbones import Backbone, load_backbone
+from learnd.learning.candidate import Lesson, train_candidate
 from learnd.learning.catalogue import load_catalogue
 from learnd.learning.corpus import Domain
 from learnd.learning.engine import meta_train
@@ -26,7 +28,7 @@ from learnd.learning.training import Run
 from learnd.recipe import Recipe
 from learnd.wire import BackboneSpec
 from tests.learning.domains import stripes
-from tests.learning.drawn import random_lite0_meta
+from tests.learning.drawn import random_conv4, random_lite0_meta
 from tests.learning.episodes import episodes
 from tests.tiny import context, striped, tiny_backbone, tiny_support
 
@@ -152,3 +154,12 @@ def test_an_adapter_is_trained_there(tmp_path: Path) -> None:
     assert trained.finished
     assert all(bool(value.isfinite().all()) for value in adapter.tensors.values())
     assert load_backbone(BackboneSpec("lite0-meta", str(path)), GPU).adapters  # those that it has work there as well
+
+
+def test_what_is_remembered_on_the_cpu_trains_a_network_there(tmp_path: Path) -> None:
+    backbone = load_backbone(BackboneSpec("conv4", str(random_conv4(tmp_path / "conv4.safetensors"))), GPU)
+    images = torch.randint(256, (6, 1, 28, 28), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    lesson = Lesson("a", IDENTITY, images, torch.arange(2).repeat_interleave(3))
+    made = train_candidate(backbone, LEARNERS["protonet"], [lesson], WARM + 3, 1, Run())
+    assert made.backbone.hash != backbone.hash
+    assert made.backbone.device == GPU

@@ -65,7 +65,7 @@ def train_candidate(
     if learner is None:
         remedy = f"set plugins.{LEARNER}.enabled: true in config.yaml"
         raise TaskError(f"a network is trained by {LEARNER}, which is not loaded", remedy=remedy)
-    classes = _classes(lessons)
+    classes = _classes(lessons).to(backbone.device)
     domain = Domain("remembered", classes, "glyphs" if backbone.preprocess.channels == 1 else "photographs")
     result = meta_train(learner, backbone, [domain], [], _recipe(classes, steps, seed), run)
     module = copy.deepcopy(backbone.module)
@@ -140,7 +140,7 @@ def _tuned(adapter: Adapter, backbone: Backbone, lessons: Sequence[Lesson], step
     plan = plan_of(adapter)
     classes = _classes([replace(one, images=_grey(one.images)) for one in lessons] if plan.grey else lessons)
     recipe = _recipe(classes, steps, seed)
-    domain = domain_of(adapter.name, classes, plan)
+    domain = domain_of(adapter.name, classes.to(backbone.device), plan)
     network = trainee(backbone, plan)
     statistics = {name: value.float() for name, value in adapter.tensors.items() if name.endswith(STATISTICS)}
     network.module.load_state_dict({**network.module.state_dict(), **statistics})
