@@ -1,6 +1,6 @@
 """How quick a second-order meta-step is, beside the library `higher`.
 
-    python -m benchmarks.metastep [--repeats 5] [--threads 1] [--device cuda:0]
+    python -m benchmarks.metastep [--repeats 5] [--threads 2] [--device cuda:0]
 
 One meta-step is the gradient of MAML's loss over a batch of tasks with respect to all of conv4.  Every side has the
 same weights, images, inner steps and rate, and their gradients are compared before the clock starts.  The sides take
@@ -8,8 +8,10 @@ turns; a figure is the median of its repeats.  `higher` (Grefenstette et al. 201
 twice: as learnd's own module, and layer by layer as the papers write it.  It is no dependency: `pip install higher`;
 where it is not there, it is left out and said so.
 
-Beside them stands the floor: the convolutions alone, as quick as torch does them.  y = w * x and its gradients x * dy
-and w * dy are three; to differentiate those again takes six more, two of each kind.
+Every side has all the threads.  `higher` has torch share each operation among them; of ours each core takes tasks of
+its own, as `learnd meta-train` has it, and so does the floor that stands beside them: the convolutions alone, as torch
+does them.  y = w * x and its gradients x * dy and w * dy are three; to differentiate those again takes six more, two
+of each kind.
 
 On a GPU the last side is our own plain loop, one task after the other; ours is timed as `learnd meta-train` runs it,
 recorded and played again, and without that.  How many kernels run at a time is printed as well.
@@ -20,6 +22,7 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -34,6 +37,7 @@ from benchmarks.figures import spread
 from learnd.learning.algorithm import Context
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.catalogue import load_catalogue
+from learnd.learning.crew import Crew
 from learnd.learning.images import normalise
 from learnd.learning.metagradient import MetaGradient
 from learnd.learning.metalearner import Episodes, MetaLearner
@@ -118,8 +122,9 @@ def theirs(higher: ModuleType, body: nn.Module, backbone: Backbone, setting: Set
     return step
 
 
-def floor(backbone: Backbone, setting: Setting) -> Callable[[], None]:
+def floor(backbone: Backbone, setting: Setting) -> Callable[[], object]:
     """The convolutions of a meta-step and nothing else, task by task as every task has weights of its own."""
+    cores = torch.get_num_threads() if backbone.device.type == "cpu" else 1
     count, side = setting.ways * setting.shots, backbone.preprocess.size
     layers = []
     for level in range(4):
@@ -129,15 +134,14 @@ def floor(backbone: Backbone, setting: Setting) -> Callable[[], None]:
         x, y = (maps.contiguous(memory_format=torch.channels_last) for maps in noise)
         layers.append((kernels, x, y, level > 0))
 
-    def step() -> None:
+    def task(_: Backbone) -> None:
         for kernels, x, y, inner in layers:
             mask = [inner, True, False]  # nobody asks for the gradient of the images
-            times = setting.tasks * (setting.steps * (3 if inner else 2) + 1)  # and once for the queries
-            for _ in range(times):
+            for _ in range(setting.steps * (3 if inner else 2) + 1):  # and once for the queries
                 F.conv2d(x, kernels, padding=1)
                 torch.ops.aten.convolution_backward(y, x, kernels, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask)
 
-    return step
+    return lambda: Crew(backbone).do([task] * setting.tasks, min(cores, setting.tasks))
 
 
 def agree(sides: dict[str, Side]) -> None:
@@ -186,7 +190,7 @@ def busy(side: Callable[[], object], device: torch.device, steps: int = 5) -> fl
     return computing / 1e6 / wall
 
 
-def sides_of(setting: Setting, backbone: Backbone, chunk: int, higher: ModuleType | None) -> dict[str, Side]:
+def sides_of(setting: Setting, backbone: Backbone, higher: ModuleType | None) -> dict[str, Side]:
     """Those to compare, the one to be beaten last."""
     images = backbone.preprocess
     episodes = drawn(setting, 1, images.size, images.channels).to(backbone.device)
@@ -198,7 +202,7 @@ def sides_of(setting: Setting, backbone: Backbone, chunk: int, higher: ModuleTyp
             "learnd, all tasks side by side": ours(backbone, setting, episodes, "auto"),
             **loop,
         }
-    sides = {f"learnd, {chunk} tasks side by side": ours(backbone, setting, episodes, f"vmap:{chunk}"), **loop}
+    sides = {"learnd, as it trains": ours(backbone, setting, episodes, "auto"), **loop}
     if higher is not None:
         sides["higher, our network"] = theirs(higher, backbone.module, backbone, setting, episodes)
         sides["higher, layer by layer"] = theirs(higher, layer_by_layer(backbone), backbone, setting, episodes)
@@ -208,8 +212,7 @@ def sides_of(setting: Setting, backbone: Backbone, chunk: int, higher: ModuleTyp
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--chunk", type=int, default=8, help="tasks side by side, of ours, on a CPU")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of each side; default: one a core")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -223,7 +226,7 @@ def main() -> int:
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{options.threads} thread(s), float32"
     print(f"conv4, second order, {where}; seconds: median (range) of {options.repeats}")
     for setting in SETTINGS:
-        sides = sides_of(setting, backbone, options.chunk, higher)
+        sides = sides_of(setting, backbone, higher)
         agree(sides)
         alone = {"floor: its convolutions alone": floor(backbone, setting)}
         seconds = in_turn({**alone, **sides}, options.repeats, device)

@@ -143,6 +143,7 @@ LEARNING = [
     "learnd.learning.episodes",
     "learnd.learning.batching",
     "learnd.learning.recording",
+    "learnd.learning.crew",
     "learnd.learning.metagradient",
     "learnd.learning.snapshots",
     "learnd.learning.training",

@@ -7,17 +7,26 @@ import torch
 
 from learnd.errors import SettingsError
 from learnd.learning.algorithm import Algorithm
-from learnd.learning.batching import chunk_size, faster_in_bfloat16, precision
+from learnd.learning.batching import CPU_PIXELS, chunk_size, cores_for, faster_in_bfloat16, precision
 from learnd.learning.corpus import Domain
 from learnd.learning.episodes import Sampling, sample
 from learnd.learning.metalearner import Episodes, MetaLearner
+from learnd_plugins.maml import Maml
+from learnd_plugins.protonet import ProtoNet
 from tests.learning.domains import stripes
 from tests.learning.metalearners import Nearest, OneStep
 
 
-def batch(ways: int = 5, queries: int = 3) -> Episodes:
+class Dicing(Maml):
+    """Its loss may draw random numbers."""
+
+    def phase(self, progress: float) -> None:
+        return None
+
+
+def batch(ways: int = 5, queries: int = 3, tasks: int = 40) -> Episodes:
     domain = Domain("stripes", stripes(20, 20))
-    return sample([domain], Sampling(2, (ways,), (1,), queries), torch.Generator().manual_seed(0))
+    return sample([domain], Sampling(tasks, (ways,), (1,), queries), torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +42,26 @@ def batch(ways: int = 5, queries: int = 3) -> Episodes:
 def test_tasks_at_once_on_a_cpu(batching: str, learner: MetaLearner, ways: int, size: int) -> None:
     assert isinstance(learner, Algorithm)
     assert chunk_size(batching, learner, batch(ways)) == size
+
+
+def test_each_core_takes_tasks_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert cores_for(Maml(), batch(tasks=40)) == 8
+    assert cores_for(Maml(), batch(tasks=3)) == 3  # and each of these has two threads
+    assert cores_for(Dicing(), batch()) == 1  # random numbers would be drawn in any order
+    assert cores_for(ProtoNet(), batch()) == 1  # batch norm's statistics go from task to task
+    assert chunk_size("auto", Maml(steps=1), batch(tasks=40), 8) == 5
+
+
+def test_cores_and_tasks_at_once_are_as_many_as_fit_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    small, large = batch(tasks=1024), batch(ways=20, tasks=64)
+    for learner, episodes in ((Maml(steps=5), small), (Maml(steps=80), large)):
+        cores = cores_for(learner, episodes)
+        at_once = cores * chunk_size("auto", learner, episodes, cores)
+        images = learner.steps * (episodes.support.shape[1] + episodes.query.shape[1])
+        pixels = at_once * images * episodes.support.shape[-1] ** 2
+        assert CPU_PIXELS / 2 < pixels <= CPU_PIXELS
 
 
 def test_tasks_at_once_are_refused_where_batch_norm_learns() -> None:

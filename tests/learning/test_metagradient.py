@@ -12,6 +12,7 @@ from torch import Tensor
 from learnd.learning.metagradient import MetaGradient
 from learnd.learning.metalearner import MetaLearner
 from learnd.learning.recording import Recordings
+from learnd_plugins.lstm_metalearner import LstmMetalearner
 from learnd_plugins.maml import Maml
 from learnd_plugins.protonet import ProtoNet
 from tests.learning.episodes import episodes, leaves, meta_gradient
@@ -49,6 +50,22 @@ def test_it_is_the_mean_over_the_tasks_whatever_the_chunks(batching: str) -> Non
     torch.testing.assert_close(loss, learner.meta_loss(NETWORK, leaves(learner, NETWORK), batch, context()).detach())
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("learner", [Maml(steps=2), Maml(anneal=1.0), LstmMetalearner()], ids=str)
+def test_it_is_the_same_to_the_bit_whichever_core_was_quicker(learner: MetaLearner) -> None:
+    before, params = torch.get_num_threads(), leaves(learner, NETWORK)
+    try:
+        torch.set_num_threads(1)
+        loss, expected = MetaGradient(learner, NETWORK, "loop").of(params, episodes(tasks=5), context())
+        torch.set_num_threads(3)
+        gradient = MetaGradient(learner, NETWORK, "loop")
+        for _ in range(3):
+            again, found = gradient.of(params, episodes(tasks=5), context())
+            assert torch.equal(again, loss)
+            assert all(torch.equal(found[name], value) for name, value in expected.items())
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_it_may_be_played_again_as_long_as_the_operations_are_the_same() -> None:

@@ -14,11 +14,23 @@ from learnd.learning.metalearner import Episodes, MetaLearner
 # Measured with conv4 on a CPU: 16 tasks at once are 1.5 to 1.8 times faster than one by one for 5-way 1-shot and one
 # inner step (80 images), and slower for 20 ways and 5 steps (1,600), which no longer fit the cache.
 CPU_IMAGES, CPU_TASKS = 160, 16
+CPU_PIXELS = 4_096 * 28 * 28  # that graphs of some 3 GB hold
 GPU_PIXELS = 16_384 * 28 * 28  # that a graph of some 10 GB holds
 
 
-def chunk_size(batching: str, learner: MetaLearner, episodes: Episodes) -> int:
-    """Tasks at once.  batching: "auto" | "loop" | "vmap:<n>".
+def cores_for(learner: MetaLearner, episodes: Episodes) -> int:
+    """How many cores of a CPU take tasks of their own, each with its share of torch's threads.
+
+    One where batch norm learns, as its statistics are moved by one task after the other; and where what the loss does
+    depends on more than the tasks, as random numbers would be drawn in any order.
+    """
+    if episodes.support.device.type != "cpu" or learner.batch_statistics or learner.phase(episodes.progress) is None:
+        return 1
+    return max(1, min(torch.get_num_threads(), len(episodes), CPU_PIXELS // _pixels(learner, episodes)))
+
+
+def chunk_size(batching: str, learner: MetaLearner, episodes: Episodes, cores: int = 1) -> int:
+    """Tasks at once, of a core.  batching: "auto" | "loop" | "vmap:<n>".
 
     One at a time where batch norm learns, so that the statistics of an episode are its own.  Raises SettingsError
     where more are asked for.
@@ -30,12 +42,19 @@ def chunk_size(batching: str, learner: MetaLearner, episodes: Episodes) -> int:
         return int(batching.removeprefix("vmap:"))
     if batching == "loop" or learner.batch_statistics:
         return 1
+    pixels = _pixels(learner, episodes)
+    if episodes.support.device.type != "cpu":
+        return max(1, GPU_PIXELS // pixels)
+    if pixels > CPU_IMAGES * episodes.support.shape[-1] ** 2:
+        return 1
+    return max(1, min(CPU_TASKS, -(-len(episodes) // cores), CPU_PIXELS // (pixels * cores)))
+
+
+def _pixels(learner: MetaLearner, episodes: Episodes) -> int:
+    """Those of a task that its graph holds, step by step."""
     steps = max(1, int(getattr(learner, "steps", 1)))
     images = (episodes.support.shape[1] + episodes.query.shape[1]) * steps
-    if episodes.support.device.type == "cpu":
-        return CPU_TASKS if images <= CPU_IMAGES else 1
-    pixels = images * episodes.support.shape[-1] ** 2
-    return max(1, GPU_PIXELS // pixels)
+    return images * int(episodes.support.shape[-1]) ** 2
 
 
 def faster_in_bfloat16(device: torch.device) -> bool:

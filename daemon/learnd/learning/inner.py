@@ -46,9 +46,13 @@ class Descent(Rule):
     def update(
         self, params: Tensors, gradients: Tensors, loss: Tensor, meta: Tensors, carried: Tensors, step: int
     ) -> tuple[Tensors, Tensors]:
-        return {
-            name: value - meta.get(RATE + name, self.rate) * gradients[name] for name, value in params.items()
-        }, carried
+        rates = {name: meta.get(RATE + name) for name in params}
+        return {name: self._down(value, gradients[name], rates[name]) for name, value in params.items()}, carried
+
+    def _down(self, value: Tensor, gradient: Tensor, rate: Tensor | None) -> Tensor:
+        if rate is None:
+            return value.add(gradient, alpha=-self.rate)  # one pass over the numbers, and one back
+        return value - rate * gradient
 
 
 def inner_steps(params: Tensors, meta: Tensors, support: Support, steps: int, rule: Rule) -> Iterator[Tensors]:

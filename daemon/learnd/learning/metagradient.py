@@ -1,20 +1,22 @@
 """The gradient of an algorithm's meta-loss over a batch of tasks, as the device does it best.
 
 The batch is cut into chunks that fit, and their gradients are summed, so the size of a chunk changes the memory and
-the speed but not the gradient.
+the speed but not the gradient.  On a CPU every core takes chunks of its own; they are summed in their order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
 from learnd.learning.algorithm import Context
 from learnd.learning.backbones import Backbone
-from learnd.learning.batching import added, chunk_size, precision, slope_of
+from learnd.learning.batching import added, chunk_size, cores_for, precision, slope_of
+from learnd.learning.crew import Crew
 from learnd.learning.inner import Tensors
 from learnd.learning.metalearner import Episodes, MetaLearner
 from learnd.learning.recording import Recordings
@@ -32,22 +34,30 @@ class MetaGradient:
 
     def of(self, params: Tensors, batch: Episodes, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean meta-loss of the batch, a scalar, and its gradient for every parameter."""
+        cores = cores_for(self.learner, batch)
+        works = [
+            partial(self._of_part, params, part, len(part) / len(batch), ctx)
+            for part in batch.split(chunk_size(self.batching, self.learner, batch, cores))
+        ]
         total: dict[str, Tensor] = {}
         loss = torch.zeros((), device=self.backbone.device)
-        for part in batch.split(chunk_size(self.batching, self.learner, batch)):
-            share, slope = self._of_part(params, part, len(part) / len(batch), ctx)
+        for share, slope in self.crew.do(works, min(cores, len(works))):
             total = added(total, slope)
             loss = loss + share
         return loss, total
 
+    @cached_property
+    def crew(self) -> Crew:
+        return Crew(self.backbone)
+
     def _of_part(
-        self, params: Tensors, part: Episodes, weight: float, ctx: Context
+        self, params: Tensors, part: Episodes, weight: float, ctx: Context, backbone: Backbone
     ) -> tuple[Tensor, dict[str, Tensor]]:
         def work(tensors: Sequence[Tensor]) -> list[Tensor]:
             support, support_labels, query, query_labels = tensors
             these = Episodes(support, support_labels, query, query_labels, part.ways, part.progress)
-            with precision(self.amp, self.learner.batch_statistics, self.backbone.device):
-                share = self.learner.meta_loss(self.backbone, params, these, ctx) * weight
+            with precision(self.amp, self.learner.batch_statistics, backbone.device):
+                share = self.learner.meta_loss(backbone, params, these, ctx) * weight
             return [share.detach(), *slope_of(share, params).values()]
 
         if self.recordings is None:

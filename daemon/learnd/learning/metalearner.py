@@ -72,10 +72,11 @@ class MetaLearner(Algorithm):
         """The mean loss of the episodes' queries, a scalar that is differentiable in meta."""
 
     def phase(self, progress: float) -> Hashable | None:
-        """Where this is equal, meta_loss does the same to tasks of one size, and a GPU may play again what it recorded.
+        """Where this is equal, meta_loss does the same to tasks of one size.
 
-        So it may not if meta_loss draws random numbers on the CPU; then, as here, say None.  Work that reads a value
-        from the device cannot be recorded, which is found out.  progress: how far the training is, in [0, 1).
+        Then a GPU may play again what it recorded, and the cores of a CPU may take tasks side by side.  So they may
+        not if meta_loss draws random numbers on the CPU; then, as here, say None.  Work that reads a value from the
+        device cannot be recorded, which is found out.  progress: how far the training is, in [0, 1).
         """
         return None
 
