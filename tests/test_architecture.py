@@ -328,6 +328,14 @@ def test_importing_all_of_control_and_face_brings_in_nothing_heavy() -> None:
     assert not loaded & set(HEAVY_AT_IMPORT)
 
 
+def test_learning_and_its_plugins_start_without_torchs_compiler() -> None:
+    """Which costs as much again as torch itself; torchvision brings it in."""
+    modules = [name for name in MODULES if _wing(name) in ("LEARNING", "PLUGINS") and not name.endswith("__main__")]
+    loaded = _loaded("\n".join(f"import {name}" for name in modules))
+    assert loaded >= set(modules)
+    assert not loaded & {"torchvision", "timm", "torch._dynamo"}
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)])
 def test_help_brings_in_nothing_heavy(arguments: list[str]) -> None:
     loaded = _loaded(

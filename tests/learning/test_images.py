@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms.v2 import functional as vision
 
 from learnd.errors import ImageError
 from learnd.learning.images import Preprocess, decode, load_batch, normalise, to_input
@@ -190,6 +191,15 @@ def test_every_input_has_the_shape_that_the_backbone_takes() -> None:
     grey = to_input(corners(), GREY)
     assert grey.shape == (1, 28, 28)
     assert grey.dtype == torch.uint8
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 17), (5, 9), (28, 28), (1, 64), (32, 40)])
+def test_an_input_is_to_the_bit_what_torchvision_would_make_of_it(width: int, height: int) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    for preprocess, mode in ((RGB, "RGB"), (GREY, "L")):
+        image = Image.fromarray(noise).convert(mode)
+        theirs = vision.resize(vision.pil_to_tensor(image), [preprocess.size, preprocess.size], antialias=True)
+        assert torch.equal(to_input(Image.fromarray(noise), preprocess), theirs)
 
 
 def test_a_batch_keeps_the_order_and_names_every_bad_file() -> None:

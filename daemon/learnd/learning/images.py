@@ -1,7 +1,8 @@
 """From the bytes of a file to a tensor that a backbone takes.
 
 Pillow decodes (torchvision's own decoders are deprecated since 0.29, and Pillow is what the intake checks
-with, so that what passed the check decodes the same); torchvision turns it into a tensor and resizes it.
+with, so that what passed the check decodes the same); torch resizes it, to the bit as torchvision would.  torchvision
+itself is not asked: to import it costs every process as much again as to import torch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
+from torch.nn import functional as F
 
 from learnd.domain import EXTENSIONS
 from learnd.errors import ImageError
@@ -101,9 +102,9 @@ def _shallow(image: Image.Image) -> Image.Image:
 def to_input(image: Image.Image, preprocess: Preprocess) -> Tensor:
     """A decoded image as uint8 (C, size, size): squeezed to a square, antialiased."""
     grey_or_rgb = image.convert("L" if preprocess.channels == 1 else "RGB")
-    pixels = F.pil_to_tensor(grey_or_rgb)  # (C, H, W) uint8
-    shrunk: Tensor = F.resize(pixels, [preprocess.size, preprocess.size], antialias=True)  # (C, S, S)
-    return shrunk
+    pixels = torch.from_numpy(np.array(grey_or_rgb)).reshape(image.height, image.width, -1)  # (H, W, C) uint8
+    square = (preprocess.size, preprocess.size)
+    return F.interpolate(pixels.permute(2, 0, 1)[None], square, mode="bilinear", antialias=True)[0]  # (C, S, S)
 
 
 def load_batch(

@@ -10,7 +10,6 @@ from pathlib import Path, PurePath
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms.v2 import functional as F
 
 from learnd.errors import ImageError, PluginError
 from learnd.learning.blame import accuse
@@ -40,8 +39,7 @@ class FileReader:
                 accuse(error)
                 what = f"cannot be read by the plugin {self.plugin} ({type(error).__name__}: {error})"
                 raise ImageError(what, where=where, remedy="mend the file, or the plugin, or take one away") from error
-        image: Image.Image = F.to_pil_image(pixels.detach().cpu())
-        return image
+        return Image.fromarray(pixels.detach().cpu().permute(1, 2, 0).numpy())
 
 
 def _check(pixels: object, plugin: str) -> Tensor:

@@ -142,9 +142,9 @@ def _threads() -> int:
 
 def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
     import platform
+    from importlib import metadata
 
     import torch
-    import torchvision
 
     import learnd
 
@@ -152,7 +152,7 @@ def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
         "learnd": learnd.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torchvision": metadata.version("torchvision"),
     }
     loaded = _loaded(bench.catalogue)
     device = options.device if ":" in options.device else f"{options.device}:{options.index}"
