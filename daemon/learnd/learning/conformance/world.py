@@ -21,7 +21,7 @@ class World:
     gradients: bool
     dtype: torch.dtype
     threads: int
-    deterministic: bool
+    deterministic: int
 
     @classmethod
     def now(cls) -> World:
@@ -32,7 +32,7 @@ class World:
             torch.is_grad_enabled(),
             torch.get_default_dtype(),
             torch.get_num_threads(),
-            torch.are_deterministic_algorithms_enabled(),
+            torch.get_deterministic_debug_mode(),
         )
 
     @staticmethod
@@ -50,8 +50,7 @@ class World:
         torch.set_default_dtype(self.dtype)
         if torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
-        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.use_deterministic_algorithms(self.deterministic, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(self.deterministic)
 
     def changed_to(self, other: World) -> list[str]:
         """What differs, by the names of the fields."""
