@@ -7,9 +7,10 @@ Four 3x3 convolutions as in Vinyals et al. 2016 ("Matching Networks for One Shot
 is replaced by a learned one (depthwise over the whole last map, 3x3 or 4x4, as in MobileFaceNets, Chen et al. 2018),
 which keeps where a stroke is and gives 256 features.
 
-Two things are for speed alone: a map is pooled before its negative values are cut off, which commutes and leaves a
-quarter of the work; and out of training batch norm is folded into the convolution before it, so that second derivatives
-have a layer less to go through.
+Some things are for speed alone: a map is pooled before its negative values are cut off, which commutes and leaves a
+quarter of the work; out of training batch norm is folded into the convolution before it, so that second derivatives
+have a layer less to go through; and where gradients are wanted the scale of that goes to what has the fewer numbers,
+and a first convolution is a matrix product.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Convolution(nn.Conv2d):
     def forward(self, maps: Tensor, scale: Tensor | None = None) -> Tensor:
         if scale is None:
             return F.conv2d(maps, self.weight, padding=1)
-        if torch.is_grad_enabled() and self.weight.numel() > maps[:, :1].numel() * len(scale):
+        if torch.is_grad_enabled() and self.weight.numel() > maps.numel() // maps.shape[1] * len(scale):
             return F.conv2d(maps, self.weight, padding=1) * scale[:, None, None]  # the fewer numbers to scale
         kernels = self.weight * scale[:, None, None, None]
         if torch.is_grad_enabled() and maps.device.type == "cpu" and maps.shape[1] <= FEW:
