@@ -134,14 +134,15 @@ def floor(backbone: Backbone, setting: Setting) -> Callable[[], object]:
         x, y = (maps.contiguous(memory_format=torch.channels_last) for maps in noise)
         layers.append((kernels, x, y, level > 0))
 
-    def task(_: Backbone) -> None:
+    def task(backbone: Backbone) -> None:
         for kernels, x, y, inner in layers:
             mask = [inner, True, False]  # nobody asks for the gradient of the images
             for _ in range(setting.steps * (3 if inner else 2) + 1):  # and once for the queries
                 F.conv2d(x, kernels, padding=1)
                 torch.ops.aten.convolution_backward(y, x, kernels, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask)
 
-    return lambda: Crew(backbone).do([task] * setting.tasks, min(cores, setting.tasks))
+    crew = Crew(backbone)
+    return lambda: crew.do([task] * setting.tasks, min(cores, setting.tasks))
 
 
 def agree(sides: dict[str, Side]) -> None:
