@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from learnd.learning.backbones import Backbone
-from learnd.learning.crew import Crew
+from learnd.learning.crew import Crew, threads
 from tests.tiny import tiny_backbone
 
 NETWORK = tiny_backbone()
@@ -17,10 +17,8 @@ NETWORK = tiny_backbone()
 
 @pytest.fixture(autouse=True)
 def four_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+    with threads(4):
+        yield
 
 
 def test_the_results_come_in_the_order_of_the_work_however_it_ends() -> None:

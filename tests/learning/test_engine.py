@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from learnd.learning.crew import threads
 from learnd.learning.engine import Episodic, meta_train
 from learnd.learning.metalearner import MetaLearner, for_backbone
 from learnd.learning.snapshots import Score
@@ -27,10 +28,8 @@ RECIPE = Recipe(
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Tensors as small as these gain nothing from more, which only wait for one another."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads(1):
+        yield
 
 
 def run(learner: MetaLearner, run: Run = Run(), recipe: Recipe = RECIPE) -> Trained:  # noqa: B008

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from learnd.learning.crew import threads
 from learnd.learning.metagradient import MetaGradient
 from learnd.learning.metalearner import MetaLearner
 from learnd.learning.recording import Recordings
@@ -54,18 +55,15 @@ def test_it_is_the_mean_over_the_tasks_whatever_the_chunks(batching: str) -> Non
 
 @pytest.mark.parametrize("learner", [Maml(steps=2), Maml(anneal=1.0), LstmMetalearner()], ids=str)
 def test_it_is_the_same_to_the_bit_whichever_core_was_quicker(learner: MetaLearner) -> None:
-    before, params = torch.get_num_threads(), leaves(learner, NETWORK)
-    try:
-        torch.set_num_threads(1)
-        loss, expected = MetaGradient(learner, NETWORK, "loop").of(params, episodes(tasks=5), context())
-        torch.set_num_threads(3)
-        gradient = MetaGradient(learner, NETWORK, "loop")
-        for _ in range(3):
-            again, found = gradient.of(params, episodes(tasks=5), context())
-            assert torch.equal(again, loss)
-            assert all(torch.equal(found[name], value) for name, value in expected.items())
-    finally:
-        torch.set_num_threads(before)
+    params, batch = leaves(learner, NETWORK), episodes(tasks=5)
+    with threads(1):
+        loss, expected = MetaGradient(learner, NETWORK, "loop").of(params, batch, context())
+    gradient = MetaGradient(learner, NETWORK, "loop")
+    for _ in range(3):
+        with threads(3):
+            again, found = gradient.of(params, batch, context())
+        assert torch.equal(again, loss)
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
 def test_it_may_be_played_again_as_long_as_the_operations_are_the_same() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from learnd.errors import LearndError, SettingsError
+from learnd.learning.crew import threads
 from learnd.learning.pretrain import Pretraining, Supervised, pretrain, pretraining
 from learnd.learning.training import Run
 from learnd.recipe import Recipe
@@ -22,10 +23,8 @@ OPTIONS = Pretraining(images=32)
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with threads(1):
+        yield
 
 
 def test_a_batch_has_an_equal_share_of_every_domain_and_classes_are_numbered_over_all() -> None:

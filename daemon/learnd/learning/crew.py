@@ -49,13 +49,13 @@ class Crew:
             finally:
                 self._copies.put(copy)
 
-        with _threads(max(1, torch.get_num_threads() // cores)), ThreadPoolExecutor(cores, "core") as pool:
+        with threads(max(1, torch.get_num_threads() // cores)), ThreadPoolExecutor(cores, "core") as pool:
             return list(pool.map(lent, works))
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many threads for one operation; a thread that begins within has as many."""
+def threads(count: int) -> Iterator[None]:
+    """Within, torch gives an operation so many threads; a thread that begins there has as many."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

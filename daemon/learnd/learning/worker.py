@@ -108,7 +108,7 @@ def _load(options: argparse.Namespace, line: Line) -> Bench:
     from learnd.learning.metalearner import with_fitting_meta
 
     torch.set_num_threads(_threads())
-    torch.set_deterministic_debug_mode("warn")  # what also sets this, use_deterministic_..., imports the compiler
+    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import torch's compiler
     torch.backends.cudnn.allow_tf32 = False  # features must be the same to a hair wherever they were computed
     catalogue = load_plugins(options, line)
     spec = from_json(BackboneSpec, json.loads(options.backbone))
