@@ -8,10 +8,11 @@ turns; a figure is the median of its repeats.  `higher` (Grefenstette et al. 201
 twice: as learnd's own module, and layer by layer as the papers write it.  It is no dependency: `pip install higher`;
 where it is not there, it is left out and said so.
 
-Every side has all the threads.  `higher` has torch share each operation among them; of ours each core takes tasks of
-its own, as `learnd meta-train` has it, and so does the floor that stands beside them: the convolutions alone, as torch
-does them.  y = w * x and its gradients x * dy and w * dy are three; to differentiate those again takes six more, two
-of each kind.
+Every side has all the threads, and the allocator as a training sets it.  `higher` has torch share each operation among
+the threads; of ours each core takes tasks of its own, as `learnd meta-train` has it, and so does the floor that stands
+beside them: the convolutions alone, as torch does them.  y = w * x and its gradients x * dy and w * dy are three; to
+differentiate those again takes six more, two of each kind.  Ours multiplies less often than those
+(docs/decisions/0017), so it is a floor for what torch's graph can do.
 
 On a GPU the last side is our own plain loop, one task after the other; ours is timed as `learnd meta-train` runs it,
 recorded and played again, and without that.  How many kernels run at a time is printed as well.
@@ -38,6 +39,7 @@ from learnd.learning.algorithm import Context
 from learnd.learning.backbones import Backbone, load_backbone
 from learnd.learning.catalogue import load_catalogue
 from learnd.learning.crew import Crew
+from learnd.learning.heap import kept
 from learnd.learning.images import normalise
 from learnd.learning.metagradient import MetaGradient
 from learnd.learning.metalearner import Episodes, MetaLearner
@@ -210,6 +212,7 @@ def sides_of(setting: Setting, backbone: Backbone, higher: ModuleType | None) ->
     return sides
 
 
+@kept()
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)

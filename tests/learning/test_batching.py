@@ -53,6 +53,12 @@ def test_each_core_takes_tasks_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert chunk_size("auto", Maml(steps=1), batch(tasks=40), 8) == 5
 
 
+def test_an_algorithm_may_know_better_how_many_as_far_as_each_core_has_its_share() -> None:
+    learner, episodes = OneStep(steps=5), batch(ways=20, tasks=40)
+    assert [chunk_size("auto", learner, episodes, cores, at_once=8) for cores in (1, 4, 10)] == [8, 8, 4]
+    assert chunk_size("loop", learner, episodes, at_once=8) == 1
+
+
 def test_cores_and_tasks_at_once_are_as_many_as_fit_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     small, large = batch(tasks=1024), batch(ways=20, tasks=64)

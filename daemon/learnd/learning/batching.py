@@ -29,8 +29,10 @@ def cores_for(learner: MetaLearner, episodes: Episodes) -> int:
     return max(1, min(torch.get_num_threads(), len(episodes), CPU_PIXELS // _pixels(learner, episodes)))
 
 
-def chunk_size(batching: str, learner: MetaLearner, episodes: Episodes, cores: int = 1) -> int:
-    """Tasks at once, of a core.  batching: "auto" | "loop" | "vmap:<n>".
+def chunk_size(
+    batching: str, learner: MetaLearner, episodes: Episodes, cores: int = 1, at_once: int | None = None
+) -> int:
+    """Tasks at once, of a core.  batching: "auto" | "loop" | "vmap:<n>".  at_once: what the algorithm likes best.
 
     One at a time where batch norm learns, so that the statistics of an episode are its own.  Raises SettingsError
     where more are asked for.
@@ -45,9 +47,9 @@ def chunk_size(batching: str, learner: MetaLearner, episodes: Episodes, cores: i
     pixels = _pixels(learner, episodes)
     if episodes.support.device.type != "cpu":
         return max(1, GPU_PIXELS // pixels)
-    if pixels > CPU_IMAGES * episodes.support.shape[-1] ** 2:
-        return 1
-    return max(1, min(CPU_TASKS, -(-len(episodes) // cores), CPU_PIXELS // (pixels * cores)))
+    if at_once is None:
+        at_once = 1 if pixels > CPU_IMAGES * episodes.support.shape[-1] ** 2 else CPU_TASKS
+    return max(1, min(at_once, -(-len(episodes) // cores), CPU_PIXELS // (pixels * cores)))
 
 
 def _pixels(learner: MetaLearner, episodes: Episodes) -> int:

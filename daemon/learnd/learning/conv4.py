@@ -15,6 +15,7 @@ and a first convolution is a matrix product.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import cast
 
 import torch
@@ -22,7 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from learnd.learning.augment import affine, warp
+from learnd.learning.convolutions import Grid, Taps, convolution, tapped
 from learnd.learning.images import Preprocess
+from learnd.learning.passes import LastPasses, Layer, Passes, PlainPasses, PooledPasses
 
 GLYPHS = Preprocess(size=28, channels=1, mean=(0.92,), std=(0.22,))  # Omniglot's background: black on white
 COLOUR = Preprocess(size=32, channels=3, mean=(0.507, 0.487, 0.441), std=(0.267, 0.256, 0.276))  # CIFAR-100's
@@ -112,6 +115,38 @@ class Conv4(nn.Module):
         maps = self.blocks(images)  # (N, D, S, S), S = side / 8
         features: Tensor = self.norm(self.pool(maps))  # (N, D)
         return features
+
+    def written(self, images: Tensor) -> tuple[Tensor, tuple[Layer, ...]]:
+        """float32 (N, channels, side, side) as the written passes take them, and its layers as out of training."""
+        blocks = [cast(Block, block) for block in self.blocks]
+        first, passes = written(len(images), *images.shape[2:], tuple(block.pool for block in blocks))
+        names = [(f"blocks.{level}.0", f"blocks.{level}.1") for level in range(len(blocks))]
+        norms = [*(block[1] for block in blocks), self.norm]
+        layers = [layer(*of) for of in zip(passes, [*names, ("pool", "norm")], norms, strict=True)]
+        rows = F.pad(images.permute(0, 2, 3, 1).flatten(0, 2), (0, 0, 0, 1))  # (N side side + 1, channels)
+        return first.of_maps(rows[None])[0], tuple(layers)
+
+
+@lru_cache(maxsize=16)
+def written(count: int, height: int, width: int, pools: tuple[bool, ...]) -> tuple[Taps, tuple[Passes, ...]]:
+    """How so many images of a size are taken, and the passes: of each block, and of the last pooling."""
+    pixels = torch.arange(count * height * width).view(count, height, width)
+    first, grid = tapped(Grid(pixels, pixels.numel()), pooled=True)
+    passes: list[Passes] = [PooledPasses(first, image=True)]
+    for pool in pools[1:]:
+        next_one, grid = convolution(grid, pool)
+        passes.append(PooledPasses(next_one, image=False) if pool else PlainPasses(next_one))
+    return first, (*passes, LastPasses(grid))
+
+
+def layer(passes: Passes, names: tuple[str, str], norm: nn.Module) -> Layer:
+    """names: of what has its kernels, and of its batch norm."""
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    kernels, own = names
+    parameters = (f"{kernels}.weight", f"{own}.weight", f"{own}.bias")
+    return Layer(passes, parameters, norm.running_mean, (norm.running_var + norm.eps).rsqrt())
 
 
 class Views(Conv4):

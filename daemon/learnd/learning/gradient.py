@@ -20,6 +20,7 @@ from learnd.learning.algorithm import Bid, Context, State, Support, seconds_for
 from learnd.learning.backbones import CHUNK, Backbone
 from learnd.learning.heads import HEAD, angle_head, linear, prototype_head, zero_head
 from learnd.learning.inner import Descent, Rule, Tensors, inner_loop, inner_steps
+from learnd.learning.looks import Body, Seen, View, at_once, body_of, is_written
 from learnd.learning.metalearner import (
     BACKBONE,
     Episodes,
@@ -33,22 +34,20 @@ SCALE = "log_scale"
 SHARP = 10.0  # the scale of angles, where nothing was meta-learnt
 ADAPTED = 1_000_000  # parameters: what is adapted of a network where no number of blocks is given
 
-Seen = tuple[Tensor, Callable[[Tensor], Tensors]]  # features (n, D); their gradients -> those of the parameters
-
 
 @dataclass(frozen=True)
 class Fitting:
     """A task at the start of its inner loop.
 
-    start: the parameters that are adapted, of network and head.  embed: images (n, C, H, H), parameters -> (n, D).
-    parts: images and labels, so many at a time as fit a graph.  kept: what the start says of the parts, where it is
-    worth keeping.  first_order: the gradients count as constants (FOMAML), so that no second derivative is needed.
-    check: is called before each part.
+    start: the parameters that are adapted, of network and head.  body: the network they are of.  parts: images and
+    labels, so many at a time as fit a graph.  kept: what the start says of the parts, where it is worth keeping.
+    first_order: the gradients count as constants (FOMAML), so that no second derivative is needed.  check: is called
+    before each part.
     """
 
     start: Tensors
-    embed: Callable[[Tensor, Tensors], Tensor]
-    parts: tuple[tuple[Tensor, Tensor], ...]
+    body: Body
+    parts: tuple[tuple[View, Tensor], ...]
     kept: tuple[Seen, ...]
     first_order: bool
     check: Callable[[], None]
@@ -60,9 +59,9 @@ class Fitting:
         with torch.no_grad():  # of the outer loop: the inner one differentiates all the same
             return self._ask(params)
 
-    def logits(self, params: Tensors, images: Tensor) -> Tensor:
-        """images (N, C, H, H) -> (N, K)."""
-        return linear(self.embed(images, params), params)
+    def logits(self, params: Tensors, view: View) -> Tensor:
+        """Of N images -> (N, K)."""
+        return linear(view.features(network_part(params)), params)
 
     def _ask(self, params: Tensors) -> tuple[Tensors, Tensor]:
         inner, head = network_part(params), head_part(params)
@@ -70,9 +69,9 @@ class Fitting:
         kept = self.kept if params is self.start or not inner else ()
         total: dict[str, Tensor] = {}
         losses = []
-        for number, (images, labels) in enumerate(self.parts):
+        for number, (view, labels) in enumerate(self.parts):
             self.check()
-            features, pull = kept[number] if kept else look(self.embed, images, inner)
+            features, pull = kept[number] if kept else view.look(inner)
 
             def loss_of(features: Tensor, head: Tensors, labels: Tensor = labels) -> Tensor:
                 return F.cross_entropy(linear(features, head), labels, reduction="sum") / count
@@ -82,14 +81,6 @@ class Fitting:
             total = {name: total[name] + value if total else value for name, value in gradients.items()}
             losses.append(loss)
         return total, torch.stack(losses).sum()
-
-
-def look(embed: Callable[[Tensor, Tensors], Tensor], images: Tensor, inner: Tensors) -> Seen:
-    """One forward pass, and the way back from it."""
-    if not inner:
-        return embed(images, inner), lambda of_features: {}
-    passed = torch.func.vjp(lambda own: embed(images, own), dict(inner))
-    return passed[0], lambda of_features: passed[1](of_features)[0]
 
 
 def network_part(params: Tensors) -> dict[str, Tensor]:
@@ -177,6 +168,9 @@ class GradientLearner(MetaLearner):
     def phase(self, progress: float) -> Hashable | None:
         return self.first_order or progress < self.anneal
 
+    def at_once(self, backbone: Backbone, episodes: Episodes) -> int | None:
+        return at_once(episodes.support.shape[1]) if is_written(backbone, self.adapted(backbone, {})) else None
+
     def meta_loss(self, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
         first_order = self.first_order or episodes.progress < self.anneal
 
@@ -184,7 +178,8 @@ class GradientLearner(MetaLearner):
             task = self.fitting(backbone, meta, (support, labels), episodes.ways, first_order, ctx)
             path = [task.start, *inner_steps(task.start, meta, task.ask, self.steps, self.rule())]
             counted = path[1:] if self.multi_step and self.steps else path[-1:]
-            losses = [F.cross_entropy(task.logits(params, query), query_labels) for params in counted]
+            asked = task.body.view(query)
+            losses = [F.cross_entropy(task.logits(params, asked), query_labels) for params in counted]
             return torch.stack(losses).mean()
 
         return over_tasks(task_loss, episodes)
@@ -200,26 +195,25 @@ class GradientLearner(MetaLearner):
         part: int | None = None,
     ) -> Fitting:
         """A task from its images (N, C, H, H) and labels (N,), looked at `part` images at a time (default: all)."""
-        body, inner = for_backbone(meta), self.adapted(backbone, meta)
-
-        def embed(images: Tensor, params: Tensors) -> Tensor:
-            return backbone.features_of(images, {**body, **for_backbone(params)})  # (n, D)
-
+        adapted = self.adapted(backbone, meta)
+        body = body_of(backbone, adapted, for_backbone(meta))
+        inner = body.start(adapted)
         images, labels = support
         size = part or len(labels)
-        parts = tuple(zip(images.split(size), labels.split(size), strict=True))
+        views = [body.view(some) for some in images.split(size)]
+        parts = tuple(zip(views, labels.split(size), strict=True))
         seen: list[Seen] = []
         features: list[Tensor] = []
-        for some, _ in parts:
+        for view, _ in parts:
             ctx.check()
-            now = look(embed, some, inner)
+            now = view.look(inner)
             features.append(now[0])
             if not inner or len(parts) == 1:  # else the graphs of all parts would lie in memory at once
                 seen.append(now)
         head = self._head(torch.cat(features), labels, ways, {**self.scale(backbone), **meta})
-        return Fitting({**inner, **head}, embed, parts, tuple(seen), first_order, ctx.check)
+        return Fitting({**inner, **head}, body, parts, tuple(seen), first_order, ctx.check)
 
-    def adapted(self, backbone: Backbone, meta: Tensors) -> dict[str, Tensor]:
+    def adapted(self, backbone: Backbone, meta: Tensors) -> Tensors:
         """The network's parameters that the inner loop adapts, where they start."""
         blocks = _last(backbone, ADAPTED) if self.blocks is None else self.blocks
         prefixes = tuple(prefix for block in backbone.blocks[:blocks] for prefix in block)

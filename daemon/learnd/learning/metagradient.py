@@ -34,10 +34,10 @@ class MetaGradient:
 
     def of(self, params: Tensors, batch: Episodes, ctx: Context) -> tuple[Tensor, dict[str, Tensor]]:
         """The mean meta-loss of the batch, a scalar, and its gradient for every parameter."""
-        cores = cores_for(self.learner, batch)
+        cores, at_once = cores_for(self.learner, batch), self.learner.at_once(self.backbone, batch)
         works = [
             partial(self._of_part, params, part, len(part) / len(batch), ctx)
-            for part in batch.split(chunk_size(self.batching, self.learner, batch, cores))
+            for part in batch.split(chunk_size(self.batching, self.learner, batch, cores, at_once))
         ]
         total: dict[str, Tensor] = {}
         loss = torch.zeros((), device=self.backbone.device)

@@ -80,6 +80,10 @@ class MetaLearner(Algorithm):
         """
         return None
 
+    def at_once(self, backbone: Backbone, episodes: Episodes) -> int | None:
+        """So many tasks of this size are soonest done together by a core of a CPU; None: as torch's graph does best."""
+        return None
+
     def meta_of(self, backbone: Backbone) -> dict[str, Tensor]:
         """What was meta-learnt for this backbone; where nothing was, where the outer loop would start."""
         return {**self.meta_parameters(backbone), **backbone.meta.get(self.name, {})}

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from learnd.errors import LearndError
 from learnd.learning.backbones import Backbone
+from learnd.learning.heap import kept
 from learnd.learning.inner import Tensors
 from learnd.learning.metalearner import for_backbone
 from learnd.learning.snapshots import Score, Snapshot, Weights, read_snapshot
@@ -107,8 +108,9 @@ def train(objective: Objective, recipe: Recipe, run: Run) -> Trained:
     """
     loop = _Loop(objective, recipe, run)
     stopped = overdue = False
-    while loop.step < recipe.steps and not (stopped := run.stop()) and not (overdue := loop.seconds >= run.seconds):
-        loop.advance()
+    with kept():
+        while loop.step < recipe.steps and not (stopped := run.stop()) and not (overdue := loop.seconds >= run.seconds):
+            loop.advance()
     loop.report()
     if overdue:
         loop.validate()

@@ -1,0 +1,83 @@
+"""A convolution by way of products says what torch's does, and every way back is the transpose of the way there."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from learnd.learning.convolutions import FEWEST, Convolution, Grid, Taps, Tiles, convolution, laid, tapped, tiled
+
+TASKS, COUNT, INPUTS, OUTPUTS = 2, 3, 5, 4
+
+
+def plain(height: int, width: int, count: int = COUNT) -> Grid:
+    pixels = torch.arange(count * height * width)
+    return Grid(pixels.view(count, height, width), len(pixels))
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def rows_of(maps: Tensor) -> Tensor:
+    """(K, N, C, H, W) -> (K, N H W + 1, C)."""
+    return F.pad(maps.permute(0, 1, 3, 4, 2).flatten(1, 3), (0, 0, 0, 1))
+
+
+def convolved(maps: Tensor, kernels: Tensor, pooled: bool) -> Tensor:
+    """By torch, in float64; (K, N, O, H', W')."""
+    each = [F.conv2d(some, own, padding=1) for some, own in zip(maps.double(), kernels.double(), strict=True)]
+    return torch.stack([F.max_pool2d(some, 2) if pooled else some for some in each])
+
+
+def both(grid: Grid, pooled: bool) -> list[tuple[Convolution, Grid]]:
+    return [tapped(grid, pooled), *([tiled(grid)] if pooled else [])]
+
+
+@pytest.mark.parametrize(("height", "width"), [(14, 14), (7, 7), (5, 9), (4, 4), (2, 3)])
+@pytest.mark.parametrize("pooled", [True, False])
+def test_it_says_what_torchs_convolution_says(height: int, width: int, pooled: bool) -> None:
+    maps, kernels = drawn(TASKS, COUNT, INPUTS, height, width), drawn(TASKS, OUTPUTS, INPUTS, 3, 3)
+    expected = convolved(maps, kernels, pooled)
+    for way, outputs in both(plain(height, width), pooled):
+        y = way.of_products(torch.bmm(way.of_maps(rows_of(maps)), way.of_kernels(kernels)))
+        if pooled:
+            y = y.view(TASKS, 4, -1, OUTPUTS).amax(1)
+        assert y.shape[1] == outputs.rows
+        found = y[:, outputs.order].movedim(4, 2)  # (K, N, O, H', W')
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_each_way_back_is_the_transpose_of_the_way_there(pooled: bool) -> None:
+    for way, _ in both(plain(7, 6), pooled):
+        x, kernels = rows_of(drawn(TASKS, COUNT, INPUTS, 7, 6)), drawn(TASKS, OUTPUTS, INPUTS, 3, 3)
+        products = torch.bmm(way.of_maps(x), way.of_kernels(kernels))
+        steps = [
+            (way.of_maps, way.to_maps, x),
+            (way.of_kernels, way.to_kernels, kernels),
+            (way.of_products, way.to_products, products),
+        ]
+        for there, back, value in steps:
+            carried = there(value)
+            gradient = drawn(*carried.shape)
+            _, expected = torch.autograd.functional.vjp(there, value, gradient)
+            torch.testing.assert_close(back(gradient), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_tiles_are_taken_where_they_are_enough_to_be_worth_it() -> None:
+    small, large = plain(8, 8, FEWEST // 4 - 1), plain(8, 8, FEWEST // 4)
+    assert isinstance(convolution(small, pooled=True)[0], Taps)
+    assert isinstance(convolution(large, pooled=True)[0], Tiles)
+    assert isinstance(convolution(large, pooled=False)[0], Taps)
+
+
+def test_kernels_that_are_laid_are_the_same_and_multiply_without_a_copy() -> None:
+    kernels = drawn(TASKS, OUTPUTS, INPUTS, 3, 3)
+    lying = laid(kernels)
+    assert torch.equal(lying, kernels)
+    way, _ = tapped(plain(4, 4), pooled=False)
+    assert way.of_kernels(lying).data_ptr() == lying.data_ptr()
+    assert way.to_kernels(way.of_kernels(lying)).stride() == lying.stride()

@@ -1,0 +1,97 @@
+"""What written passes give an outer loop is what torch's graph gives it; and where they are taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from learnd.learning import gradient, looks
+from learnd.learning.backbones import Backbone, load_backbone
+from learnd.learning.gradient import GradientLearner
+from learnd.learning.looks import at_once, body_of, is_written
+from learnd.learning.metagradient import MetaGradient
+from learnd.learning.metalearner import BACKBONE, Episodes
+from learnd.wire import BackboneSpec
+from learnd_plugins.anil import Anil
+from learnd_plugins.fomaml import Fomaml
+from learnd_plugins.lstm_metalearner import LstmMetalearner
+from learnd_plugins.maml import Maml
+from learnd_plugins.metasgd import MetaSgd
+from tests.learning.episodes import episodes, leaves
+from tests.tiny import context, tiny_backbone
+
+NETWORK = load_backbone(BackboneSpec("conv4"), "cpu")
+WHOLE = [BACKBONE + name for name, _ in NETWORK.module.named_parameters()]
+LEARNERS = [
+    Maml(steps=2, rate=0.05, head="zero"),
+    Maml(steps=2, rate=0.05, head="prototype"),
+    Maml(steps=2, rate=0.05, multi_step=True),
+    Maml(steps=2, rate=0.05, anneal=1.0),
+    Fomaml(steps=2, rate=0.05),
+    MetaSgd(steps=2),
+    LstmMetalearner(steps=2, blocks=5),
+]
+
+
+def meta_gradient(learner: GradientLearner, batch: Episodes, batching: str) -> dict[str, Tensor]:
+    params = leaves(learner, NETWORK)
+    loss, found = MetaGradient(learner, NETWORK, batching).of(params, batch, context())
+    return {"loss": loss, **found}
+
+
+def as_large_as_glyphs(batch: Episodes) -> Episodes:
+    def grown(images: Tensor) -> Tensor:
+        flat = F.interpolate(images.flatten(0, 1).float(), (28, 28), mode="bilinear")[:, :1]
+        return flat.round().to(torch.uint8).unflatten(0, images.shape[:2])
+
+    return replace(batch, support=grown(batch.support), query=grown(batch.query))
+
+
+@pytest.mark.parametrize("learner", LEARNERS, ids=lambda learner: f"{learner.name}-{learner.head}")
+@pytest.mark.parametrize("batching", ["loop", "vmap:2"])
+def test_the_meta_gradient_is_that_of_torchs_graph(
+    learner: GradientLearner, batching: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = as_large_as_glyphs(episodes(tasks=3))
+    assert learner.at_once(NETWORK, batch) is not None
+    found = meta_gradient(learner, batch, batching)
+    monkeypatch.setattr(looks, "is_written", lambda *of: False)
+    monkeypatch.setattr(gradient, "is_written", lambda *of: False)
+    for name, expected in meta_gradient(learner, batch, batching).items():
+        torch.testing.assert_close(found[name], expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()) + 1e-9)
+
+
+def test_they_are_taken_where_all_of_conv4_is_adapted_by_an_outer_loop_on_a_cpu() -> None:
+    assert is_written(NETWORK, WHOLE)
+    assert not is_written(NETWORK, WHOLE[3:])
+    assert not is_written(tiny_backbone(), [BACKBONE + name for name, _ in tiny_backbone().module.named_parameters()])
+    assert not is_written(load_backbone(BackboneSpec("conv4-views"), "cpu"), WHOLE)
+    assert Anil().at_once(NETWORK, episodes()) is None
+    assert not is_written(training(NETWORK), WHOLE)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not is_written(NETWORK, WHOLE)
+    with torch.no_grad():
+        assert not body_of(NETWORK, dict.fromkeys(WHOLE, torch.zeros(())), {}).written
+
+
+def training(backbone: Backbone) -> Backbone:
+    private = replace(backbone.private())
+    private.module.train()
+    return private
+
+
+def test_a_look_has_one_way_back() -> None:
+    params = {name: value.detach() for name, value in zip(WHOLE, NETWORK.module.parameters(), strict=True)}
+    view = body_of(NETWORK, params, {}).view(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
+    features, back = view.look(params)
+    assert set(back(torch.ones_like(features))) == set(WHOLE)
+    with pytest.raises(AssertionError, match="one way back"):
+        back(torch.ones_like(features))
+
+
+def test_as_many_tasks_at_once_as_hold_forty_images() -> None:
+    assert [at_once(images) for images in (5, 20, 25, 100)] == [8, 2, 1, 1]
