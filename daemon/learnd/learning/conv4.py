@@ -10,7 +10,7 @@ which keeps where a stroke is and gives 256 features.
 Some things are for speed alone: a map is pooled before its negative values are cut off, which commutes and leaves a
 quarter of the work; out of training batch norm is folded into the convolution before it, so that second derivatives
 have a layer less to go through; and where gradients are wanted the scale of that goes to what has the fewer numbers,
-and a first convolution is a matrix product.
+and a first convolution is a matrix product.  For an outer loop its passes are written out as well (`written`).
 """
 
 from __future__ import annotations
