@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.learning.convolutions import FEWEST, Convolution, Grid, Taps, Tiles, convolution, laid, tapped, tiled
+from learnd.learning.convolutions import FEWEST, ThreeByThree, Grid, Taps, Tiles, convolution, laid, tapped, tiled
 
 TASKS, COUNT, INPUTS, OUTPUTS = 2, 3, 5, 4
 
@@ -32,7 +32,7 @@ def convolved(maps: Tensor, kernels: Tensor, pooled: bool) -> Tensor:
     return torch.stack([F.max_pool2d(some, 2) if pooled else some for some in each])
 
 
-def both(grid: Grid, pooled: bool) -> list[tuple[Convolution, Grid]]:
+def both(grid: Grid, pooled: bool) -> list[tuple[ThreeByThree, Grid]]:
     return [tapped(grid, pooled), *([tiled(grid)] if pooled else [])]
 
 

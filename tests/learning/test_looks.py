@@ -72,6 +72,9 @@ def test_they_are_taken_where_all_of_conv4_is_adapted_by_an_outer_loop_on_a_cpu(
     assert not is_written(load_backbone(BackboneSpec("conv4-views"), "cpu"), WHOLE)
     assert Anil().at_once(NETWORK, episodes()) is None
     assert not is_written(training(NETWORK), WHOLE)
+    double = NETWORK.private()
+    double.module.double()
+    assert not is_written(double, WHOLE)
     with torch.autocast("cpu", torch.bfloat16):
         assert not is_written(NETWORK, WHOLE)
     with torch.no_grad():

@@ -31,7 +31,7 @@ class Grid:
     rows: int
 
 
-class Convolution(Protocol):
+class ThreeByThree(Protocol):
     """K tasks' maps with R rows -> maps with R' rows, by way of S products (T, C) @ (C', O) for each task."""
 
     def of_maps(self, x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class Convolution(Protocol):
         ...
 
 
-def convolution(grid: Grid, pooled: bool) -> tuple[Convolution, Grid]:
+def convolution(grid: Grid, pooled: bool) -> tuple[ThreeByThree, Grid]:
     """The one that is soonest done for maps of this grid, and the grid of its outputs.
 
     pooled: the outputs come in four equal parts, of each 2x2 one in each, and the grid is that of one part: of what a

@@ -72,8 +72,9 @@ def is_written(backbone: Backbone, adapted: Iterable[str]) -> bool:
     """Would an outer loop that adapts these take written passes?  They are conv4's, in float32 and out of training."""
     if type(backbone.module) is not Conv4 or backbone.module.training or backbone.device.type != "cpu":
         return False
-    whole = {BACKBONE + name for name, _ in backbone.module.named_parameters()}
-    return set(adapted) == whole and not torch.is_autocast_enabled("cpu")
+    own = dict(backbone.module.named_parameters())
+    single = all(value.dtype == torch.float32 for value in own.values()) and not torch.is_autocast_enabled("cpu")
+    return single and set(adapted) == {BACKBONE + name for name in own}
 
 
 def at_once(images: int) -> int:

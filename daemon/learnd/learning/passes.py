@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.learning.convolutions import Convolution, Grid
+from learnd.learning.convolutions import ThreeByThree, Grid
 
 _relu_back = torch.ops.aten.threshold_backward
 
@@ -111,13 +111,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class PooledPasses:
-    """Convolution, batch norm with the statistics of its training, the greatest of each 2x2, ReLU.
+    """ThreeByThree, batch norm with the statistics of its training, the greatest of each 2x2, ReLU.
 
     The scale goes to the kernels, which are fewer numbers than such maps.  image: the input are images, which come as
     `convolution` has them multiply, and of whose gradient nobody asks.
     """
 
-    convolution: Convolution
+    convolution: ThreeByThree
     image: bool
 
     def forward(self, x: Tensor, weights: Weights) -> Forward:
@@ -157,7 +157,7 @@ class PooledPasses:
 class PlainPasses:
     """The same without pooling; the scale goes to the maps, which are then the fewer numbers."""
 
-    convolution: Convolution
+    convolution: ThreeByThree
 
     def forward(self, x: Tensor, weights: Weights) -> Forward:
         k, x = self.convolution.of_kernels(weights.kernels), self.convolution.of_maps(x)
@@ -225,7 +225,7 @@ class LastPasses:
 
 
 def _moved(
-    convolution: Convolution, at: Forward, d: Tensor, dx: Tensor | None
+    convolution: ThreeByThree, at: Forward, d: Tensor, dx: Tensor | None
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Changes of kernels (K, O, C, 3, 3) and maps -> the same as they multiply, and that of y."""
     dk = convolution.of_kernels(d)
@@ -237,7 +237,7 @@ def _moved(
 
 
 def _to_both(
-    maps: Convolution | None, gy: Tensor, at: Forward, bend: Bend | None
+    maps: ThreeByThree | None, gy: Tensor, at: Forward, bend: Bend | None
 ) -> tuple[Tensor | None, Tensor]:
     """The gradients for the maps, where their convolution is given, and for the kernels as they multiply."""
     gk = torch.bmm(at.x.mT, gy)
