@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.learning.convolutions import FEWEST, ThreeByThree, Grid, Taps, Tiles, convolution, laid, tapped, tiled
+from learnd.learning.convolutions import FEWEST, Grid, Taps, ThreeByThree, Tiles, convolution, laid, tapped, tiled
 
 TASKS, COUNT, INPUTS, OUTPUTS = 2, 3, 5, 4
 

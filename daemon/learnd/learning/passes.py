@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.learning.convolutions import ThreeByThree, Grid
+from learnd.learning.convolutions import Grid, ThreeByThree
 
 _relu_back = torch.ops.aten.threshold_backward
 
