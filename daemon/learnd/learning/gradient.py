@@ -197,8 +197,8 @@ class GradientLearner(MetaLearner):
         """A task from its images (N, C, H, H) and labels (N,), looked at `part` images at a time (default: all)."""
         adapted = self.adapted(backbone, meta)
         body = body_of(backbone, adapted, for_backbone(meta))
-        inner = body.start(adapted)
         images, labels = support
+        inner = body.start(adapted, images)
         size = part or len(labels)
         views = [body.view(some) for some in images.split(size)]
         parts = tuple(zip(views, labels.split(size), strict=True))

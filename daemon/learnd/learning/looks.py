@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from learnd.learning.backbones import Backbone
 from learnd.learning.conv4 import Conv4
-from learnd.learning.convolutions import laid
+from learnd.learning.convolutions import laid, summed
 from learnd.learning.images import normalise
 from learnd.learning.inner import Tensors
 from learnd.learning.metalearner import BACKBONE, for_backbone
@@ -50,11 +50,12 @@ class Body:
     fixed: Tensors
     written: bool
 
-    def start(self, params: Tensors) -> Tensors:
-        """The parameters that are adapted, lying as the passes take them soonest."""
+    def start(self, params: Tensors, images: Tensor) -> Tensors:
+        """The parameters that are adapted, of the task with these images, as the passes take them soonest."""
         if not self.written:
             return params
-        return {name: laid(value) if value.dim() == 4 else value for name, value in params.items()}
+        own: tuple[Tensor, ...] = _applied(_Apart, 1, images, *(value.unsqueeze(0) for value in params.values()))
+        return {name: value.squeeze(0) for name, value in zip(params, own, strict=True)}
 
     def view(self, images: Tensor) -> View:
         """Of uint8 (n, C, H, H)."""
@@ -113,13 +114,13 @@ class _Written:
     def look(self, params: Tensors) -> Seen:
         names = [BACKBONE + name for layer in self.layers for name in layer.names]
         trace = _Trace(self.layers)
-        seen: Tensor = _applied(_Features, trace, self.x[None], *(params[name][None] for name in names))
+        seen: Tensor = _applied(_Features, trace, self.x.unsqueeze(0), *(params[name].unsqueeze(0) for name in names))
 
         def back(gradient: Tensor) -> Tensors:
-            slopes: tuple[Tensor, ...] = _applied(_Slopes, trace, seen, gradient[None])
-            return {name: slope[0] for name, slope in zip(names, slopes, strict=True)}
+            slopes: tuple[Tensor, ...] = _applied(_Slopes, trace, seen, gradient.unsqueeze(0))
+            return {name: slope.squeeze(0) for name, slope in zip(names, slopes, strict=True)}
 
-        return seen[0], back
+        return seen.squeeze(0), back  # whose way back is no copy, as that of [0] would be
 
 
 class _Trace:
@@ -184,6 +185,37 @@ def _applied(function: type[torch.autograd.Function], *inputs: Any) -> Any:
     return function.apply(*inputs)
 
 
+class _Apart(torch.autograd.Function):
+    """Parameters -> those of every task, lying as they multiply.
+
+    Left to vmap, gradients would be summed over the tasks wherever a parameter is used, and slowly for how they lie.
+    """
+
+    @staticmethod
+    def forward(tasks: int, images: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+        lying = (laid(value) if value.dim() == 5 else value for value in values)
+        return tuple(value.expand(tasks, *value.shape[1:]) for value in lying)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        _, _, *values = inputs
+        ctx.counts = [len(value) for value in values]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        pairs = zip(gradients, ctx.counts, strict=True)
+        return None, None, *(summed(value) if count < len(value) else value for value, count in pairs)
+
+    @staticmethod
+    def vmap(
+        info: Any, dims: Sequence[int | None], tasks: int, images: Tensor, *values: Tensor
+    ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        given = [_leading(value, dim) for value, dim in zip(values, dims[2:], strict=True)]
+        found: tuple[Tensor, ...] = _applied(_Apart, info.batch_size, images, *given)
+        return tuple(value[:, None] for value in found), (0,) * len(found)
+
+
 class _Features(torch.autograd.Function):
     """Images and parameters -> features.  What a loss is for the slopes has come back before it comes here.
 
@@ -238,8 +270,11 @@ class _Slopes(torch.autograd.Function):
 
 
 def _side_by_side(values: Sequence[Tensor], dims: Sequence[int | None], count: int) -> list[Tensor]:
-    """Of each task's (1, ...), those of all: (K, ...).  dims: which one vmap added; None: all tasks have the same."""
-    return [
-        value.expand(count, *value.shape[1:]) if dim is None else value.movedim(dim, 0).flatten(0, 1)
-        for value, dim in zip(values, dims, strict=True)
-    ]
+    """Of each task's (1, ...), those of all: (K, ...)."""
+    every = (_leading(value, dim) for value, dim in zip(values, dims, strict=True))
+    return [value.expand(count, *value.shape[1:]) for value in every]
+
+
+def _leading(value: Tensor, dim: int | None) -> Tensor:
+    """A task's (1, ...), to which vmap added this dimension -> (K, ...); to none, where all tasks have the same."""
+    return value if dim is None else value.movedim(dim, 0).flatten(0, 1)
