@@ -7,7 +7,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.learning.convolutions import FEWEST, Grid, Taps, ThreeByThree, Tiles, convolution, laid, tapped, tiled
+from learnd.learning.convolutions import (
+    FEWEST,
+    SIDES,
+    Grid,
+    Taps,
+    ThreeByThree,
+    Tiles,
+    convolution,
+    laid,
+    summed,
+    tapped,
+    tiled,
+)
 
 TASKS, COUNT, INPUTS, OUTPUTS = 2, 3, 5, 4
 
@@ -32,8 +44,8 @@ def convolved(maps: Tensor, kernels: Tensor, pooled: bool) -> Tensor:
     return torch.stack([F.max_pool2d(some, 2) if pooled else some for some in each])
 
 
-def both(grid: Grid, pooled: bool) -> list[tuple[ThreeByThree, Grid]]:
-    return [tapped(grid, pooled), *([tiled(grid)] if pooled else [])]
+def ways(grid: Grid, pooled: bool) -> list[tuple[ThreeByThree, Grid]]:
+    return [tapped(grid, pooled), *(tiled(grid, pooled, side) for side in SIDES)]
 
 
 @pytest.mark.parametrize(("height", "width"), [(14, 14), (7, 7), (5, 9), (4, 4), (2, 3)])
@@ -41,18 +53,18 @@ def both(grid: Grid, pooled: bool) -> list[tuple[ThreeByThree, Grid]]:
 def test_it_says_what_torchs_convolution_says(height: int, width: int, pooled: bool) -> None:
     maps, kernels = drawn(TASKS, COUNT, INPUTS, height, width), drawn(TASKS, OUTPUTS, INPUTS, 3, 3)
     expected = convolved(maps, kernels, pooled)
-    for way, outputs in both(plain(height, width), pooled):
+    for way, outputs in ways(plain(height, width), pooled):
         y = way.of_products(torch.bmm(way.of_maps(rows_of(maps)), way.of_kernels(kernels)))
         if pooled:
             y = y.view(TASKS, 4, -1, OUTPUTS).amax(1)
         assert y.shape[1] == outputs.rows
         found = y[:, outputs.order].movedim(4, 2)  # (K, N, O, H', W')
-        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=2e-5)
+        torch.testing.assert_close(found.double(), expected, rtol=0, atol=3e-6 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize("pooled", [True, False])
 def test_each_way_back_is_the_transpose_of_the_way_there(pooled: bool) -> None:
-    for way, _ in both(plain(7, 6), pooled):
+    for way, _ in ways(plain(7, 6), pooled):
         x, kernels = rows_of(drawn(TASKS, COUNT, INPUTS, 7, 6)), drawn(TASKS, OUTPUTS, INPUTS, 3, 3)
         products = torch.bmm(way.of_maps(x), way.of_kernels(kernels))
         steps = [
@@ -69,9 +81,24 @@ def test_each_way_back_is_the_transpose_of_the_way_there(pooled: bool) -> None:
 
 def test_tiles_are_taken_where_they_are_enough_to_be_worth_it() -> None:
     small, large = plain(8, 8, FEWEST // 4 - 1), plain(8, 8, FEWEST // 4)
-    assert isinstance(convolution(small, pooled=True)[0], Taps)
-    assert isinstance(convolution(large, pooled=True)[0], Tiles)
-    assert isinstance(convolution(large, pooled=False)[0], Taps)
+    for pooled in (True, False):
+        assert isinstance(convolution(small, pooled)[0], Taps)
+        assert isinstance(convolution(large, pooled)[0], Tiles)
+
+
+@pytest.mark.parametrize(
+    ("side", "pooled", "products"), [(14, True, 16 * 36), (7, True, 4 * 25), (7, False, 4 * 36), (3, False, 25)]
+)
+def test_tiles_are_as_large_as_takes_the_fewest_products(side: int, pooled: bool, products: int) -> None:
+    way, _ = convolution(plain(side, side, FEWEST), pooled)
+    assert way.of_maps(torch.zeros(1, FEWEST * side * side + 1, 1)).numel() == FEWEST * products
+
+
+def test_kernels_are_summed_over_tasks_and_lie_as_before() -> None:
+    kernels = laid(drawn(TASKS, OUTPUTS, INPUTS, 3, 3))
+    torch.testing.assert_close(summed(kernels), kernels.sum(0, keepdim=True))
+    assert summed(kernels).stride()[1:] == kernels.stride()[1:]
+    assert summed(kernels[:, :, 0, 0, 0]).shape == (1, OUTPUTS)
 
 
 def test_kernels_that_are_laid_are_the_same_and_multiply_without_a_copy() -> None:

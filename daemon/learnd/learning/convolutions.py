@@ -10,7 +10,7 @@ one of zeros, which is the border.  Which row is whose pixel a `Grid` says, so t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
 
@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-TILE = 4  # outputs on a side of a tile; of a larger one the rounding is no longer negligible
+SIDES = (4, 3)  # outputs on a side of a tile; of a larger one the rounding is no longer negligible
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity: where polynomials are evaluated; of these the rounding is small
-FEWEST = 32  # tiles that are worth carrying the kernels there for; measured on conv4
+FEWEST = 16  # tiles that are worth carrying the kernels there for; measured on conv4
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,10 @@ def convolution(grid: Grid, pooled: bool) -> tuple[ThreeByThree, Grid]:
     pooled: the outputs come in four equal parts, of each 2x2 one in each, and the grid is that of one part: of what a
     pooling leaves.
     """
-    count, height, width = grid.order.shape
-    tiles = count * -(-height // TILE) * -(-width // TILE)
-    return tiled(grid) if pooled and tiles >= FEWEST else tapped(grid, pooled)
+    count, height, width = _asked(grid, pooled)
+    tiles = {side: count * -(-height // side) * -(-width // side) for side in SIDES}
+    side = min(SIDES, key=lambda side: tiles[side] * (side + 2) ** 2)
+    return tiled(grid, pooled, side) if tiles[side] >= FEWEST else tapped(grid, pooled)
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,11 @@ def tapped(grid: Grid, pooled: bool) -> tuple[Taps, Grid]:
 class Tiles:
     """Winograd's minimal filtering: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks".
 
-    Each tile of 4x4 outputs sees 6x6 inputs, and 36 products do for it in place of 144: S = 36, T tiles, C' = C.  The
-    difference to the plain convolution is rounding, of about 2e-6.
+    Each tile of 4x4 outputs sees 6x6 inputs, and 36 products do for it in place of 144: S = 36, T tiles, C' = C.  For
+    3x3 outputs it is 25 in place of 81.  The difference to the plain convolution is rounding, of about 2e-6.
 
     places: int64 (S T,), the row of each pixel of each tile.  rows: of the maps, the zero one too.  maps, kernels,
-    products: the matrices (S, S), (S, 9), (16, S) that carry maps and kernels there, and products back.
+    products: the matrices (S, S), (S, 9), (outputs of a tile, S) that carry maps and kernels there, and products back.
     """
 
     places: Tensor
@@ -155,7 +156,7 @@ class Tiles:
 
     def of_products(self, products: Tensor) -> Tensor:
         width = products.shape[2]
-        found = torch.matmul(self.products, products.view(-1, len(self.maps), self.count * width))  # (K, 16, T O)
+        found = torch.matmul(self.products, products.view(-1, len(self.maps), self.count * width))  # (K, outputs, T O)
         return found.view(len(found), -1, width)
 
     def to_products(self, gradient: Tensor) -> Tensor:
@@ -164,38 +165,68 @@ class Tiles:
         return found.view(-1, self.count, width)
 
 
-def tiled(grid: Grid) -> tuple[Tiles, Grid]:
-    """As `convolution` for outputs that are pooled."""
-    count, height, width = grid.order.shape
-    rows, columns = -(-height // TILE), -(-width // TILE)
-    border = (1, columns * TILE + 1 - width, 1, rows * TILE + 1 - height)
-    seen = F.pad(grid.order, border, value=grid.rows)
+@dataclass(frozen=True)
+class Across(Tiles):
+    """The same for outputs that are pooled, where the four of a 2x2 lie in several tiles.
+
+    order: int64 (R',), which outputs of the tiles are asked for.
+    """
+
+    order: Tensor
+
+    def of_products(self, products: Tensor) -> Tensor:
+        return super().of_products(products).index_select(1, self.order)
+
+    def to_products(self, gradient: Tensor) -> Tensor:
+        tasks, _, width = gradient.shape
+        every = gradient.new_zeros(tasks, len(self.products) * self.count, width)
+        return super().to_products(every.index_copy_(1, self.order, gradient))
+
+
+def tiled(grid: Grid, pooled: bool, side: int) -> tuple[Tiles, Grid]:
+    """As `convolution`, by tiles of side x side outputs."""
+    count, height, width = _asked(grid, pooled)
+    rows, columns = -(-height // side), -(-width // side)
+    seen = F.pad(grid.order, (1, side + 1, 1, side + 1), value=grid.rows)
     one, down, across = seen.stride()
-    shape = (TILE + 2, TILE + 2, count, rows, columns)
-    places = seen.as_strided(shape, (down, across, one, down * TILE, across * TILE)).flatten()
-    maps, kernels, products = (torch.kron(side, side).float() for side in filtering())
-    half = TILE // 2
-    in_parts = torch.arange(TILE * TILE).view(half, 2, half, 2).permute(1, 3, 0, 2).flatten()
+    shape = (side + 2, side + 2, count, rows, columns)
+    places = seen.as_strided(shape, (down, across, one, down * side, across * side)).flatten()
+    tiles = Tiles(places, grid.rows + 1, *(torch.kron(once, once).float() for once in filtering(side)))
+    outputs = _grid(side, count, rows, columns)
+    order = outputs.order[:, :height, :width]
+    if not pooled:
+        return tiles, Grid(order, outputs.rows)
+    if side % 2:
+        parts = torch.cat([order[:, down::2, across::2].flatten() for down in (0, 1) for across in (0, 1)])
+        return Across(**vars(tiles), order=parts), _grid(1, count, height // 2, width // 2)
+    half = side // 2
+    parts = torch.arange(side * side).view(half, 2, half, 2).permute(1, 3, 0, 2).flatten()
     outputs = _grid(half, count, rows, columns)
-    pooled = Grid(outputs.order[:, : height // 2, : width // 2], outputs.rows)
-    return Tiles(places, grid.rows + 1, maps, kernels, products[in_parts].contiguous()), pooled
+    order = outputs.order[:, : height // 2, : width // 2]
+    return replace(tiles, products=tiles.products[parts].contiguous()), Grid(order, outputs.rows)
 
 
 @cache
-def filtering() -> tuple[Tensor, Tensor, Tensor]:
-    """For one dimension, float64: what carries a tile's inputs (6, 6), a kernel (6, 3), and the products back (4, 6).
+def filtering(outputs: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For one dimension, float64: what carries a tile's inputs (S, S), a kernel (S, 3), and the products (outputs, S).
 
     Polynomials multiply where they are evaluated (Toom 1963, Cook 1966); filtering is the transpose of that.
     """
-    size = TILE + 2
-    inputs = torch.linalg.inv(_powers(size)).t()
+    size = outputs + 2
+    inputs = torch.linalg.inv(_powers(size, size)).t()
     largest = inputs.abs().amax(1, keepdim=True)  # it goes to the kernels, so that float32 rounds less
-    return inputs / largest, _powers(3) * largest, _powers(TILE).t()
+    return inputs / largest, _powers(size, 3) * largest, _powers(size, outputs).t()
 
 
-def _powers(terms: int) -> Tensor:
-    """(6, terms): of each point; of infinity, the highest alone."""
-    finite = torch.tensor(POINTS, dtype=torch.float64)[:, None] ** torch.arange(terms)
+def _asked(grid: Grid, pooled: bool) -> tuple[int, int, int]:
+    """How many outputs (N, H, W) are asked for: a pooling does not see the last of an odd number."""
+    count, height, width = grid.order.shape
+    return (count, height // 2 * 2, width // 2 * 2) if pooled else (count, height, width)
+
+
+def _powers(size: int, terms: int) -> Tensor:
+    """(size, terms): of each point; of infinity, the highest alone."""
+    finite = torch.tensor(POINTS[: size - 1], dtype=torch.float64)[:, None] ** torch.arange(terms)
     return torch.cat((finite, torch.eye(terms, dtype=torch.float64)[-1:]))
 
 
