@@ -96,5 +96,5 @@ def test_a_look_has_one_way_back() -> None:
         back(torch.ones_like(features))
 
 
-def test_as_many_tasks_at_once_as_hold_forty_images() -> None:
-    assert [at_once(images) for images in (5, 20, 25, 100)] == [8, 2, 1, 1]
+def test_as_many_tasks_at_once_as_hold_eighty_images() -> None:
+    assert [at_once(images) for images in (5, 20, 25, 100)] == [16, 4, 3, 1]
