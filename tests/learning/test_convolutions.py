@@ -9,11 +9,13 @@ from torch.nn import functional as F
 
 from learnd.learning.convolutions import (
     FEWEST,
+    FEWEST_ALONE,
     SIDES,
     Grid,
     Taps,
     ThreeByThree,
     Tiles,
+    alone,
     convolution,
     laid,
     summed,
@@ -45,10 +47,11 @@ def convolved(maps: Tensor, kernels: Tensor, pooled: bool) -> Tensor:
 
 
 def ways(grid: Grid, pooled: bool) -> list[tuple[ThreeByThree, Grid]]:
-    return [tapped(grid, pooled), *(tiled(grid, pooled, side) for side in SIDES)]
+    by_itself = [alone(grid)] if not pooled and grid.order.shape[1:] == (3, 3) else []
+    return [tapped(grid, pooled), *(tiled(grid, pooled, side) for side in SIDES), *by_itself]
 
 
-@pytest.mark.parametrize(("height", "width"), [(14, 14), (7, 7), (5, 9), (4, 4), (2, 3)])
+@pytest.mark.parametrize(("height", "width"), [(14, 14), (7, 7), (5, 9), (4, 4), (3, 3), (2, 3)])
 @pytest.mark.parametrize("pooled", [True, False])
 def test_it_says_what_torchs_convolution_says(height: int, width: int, pooled: bool) -> None:
     maps, kernels = drawn(TASKS, COUNT, INPUTS, height, width), drawn(TASKS, OUTPUTS, INPUTS, 3, 3)
@@ -62,10 +65,11 @@ def test_it_says_what_torchs_convolution_says(height: int, width: int, pooled: b
         torch.testing.assert_close(found.double(), expected, rtol=0, atol=3e-6 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize(("height", "width"), [(7, 6), (3, 3)])
 @pytest.mark.parametrize("pooled", [True, False])
-def test_each_way_back_is_the_transpose_of_the_way_there(pooled: bool) -> None:
-    for way, _ in ways(plain(7, 6), pooled):
-        x, kernels = rows_of(drawn(TASKS, COUNT, INPUTS, 7, 6)), drawn(TASKS, OUTPUTS, INPUTS, 3, 3)
+def test_each_way_back_is_the_transpose_of_the_way_there(height: int, width: int, pooled: bool) -> None:
+    for way, _ in ways(plain(height, width), pooled):
+        x, kernels = rows_of(drawn(TASKS, COUNT, INPUTS, height, width)), drawn(TASKS, OUTPUTS, INPUTS, 3, 3)
         products = torch.bmm(way.of_maps(x), way.of_kernels(kernels))
         steps = [
             (way.of_maps, way.to_maps, x),
@@ -80,14 +84,17 @@ def test_each_way_back_is_the_transpose_of_the_way_there(pooled: bool) -> None:
 
 
 def test_tiles_are_taken_where_they_are_enough_to_be_worth_it() -> None:
-    small, large = plain(8, 8, FEWEST // 4 - 1), plain(8, 8, FEWEST // 4)
+    small, large = plain(4, 4, FEWEST - 1), plain(4, 4, FEWEST)
     for pooled in (True, False):
         assert isinstance(convolution(small, pooled)[0], Taps)
         assert isinstance(convolution(large, pooled)[0], Tiles)
+    assert isinstance(convolution(plain(3, 3, FEWEST_ALONE - 1), pooled=False)[0], Taps)
+    assert isinstance(convolution(plain(3, 3, FEWEST_ALONE), pooled=False)[0], Tiles)
 
 
 @pytest.mark.parametrize(
-    ("side", "pooled", "products"), [(14, True, 16 * 36), (7, True, 4 * 25), (7, False, 4 * 36), (3, False, 25)]
+    ("side", "pooled", "products"),
+    [(14, True, 16 * 36), (7, True, 4 * 25), (7, False, 4 * 36), (3, True, 25), (3, False, 16)],
 )
 def test_tiles_are_as_large_as_takes_the_fewest_products(side: int, pooled: bool, products: int) -> None:
     way, _ = convolution(plain(side, side, FEWEST), pooled)

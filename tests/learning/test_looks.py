@@ -28,10 +28,10 @@ NETWORK = load_backbone(BackboneSpec("conv4"), "cpu")
 WHOLE = [BACKBONE + name for name, _ in NETWORK.module.named_parameters()]
 LEARNERS = [
     Maml(steps=2, rate=0.05, head="zero"),
-    Maml(steps=2, rate=0.05, head="prototype"),
-    Maml(steps=2, rate=0.05, multi_step=True),
-    Maml(steps=2, rate=0.05, anneal=1.0),
-    Fomaml(steps=2, rate=0.05),
+    Maml(steps=2, head="prototype"),
+    Maml(steps=2, multi_step=True),
+    Maml(steps=2, anneal=1.0),
+    Fomaml(steps=2),
     MetaSgd(steps=2),
     LstmMetalearner(steps=2, blocks=5),
 ]
