@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 from learnd.learning.convolutions import (
     FEWEST,
-    FEWEST_ALONE,
     SIDES,
     Grid,
     Taps,
@@ -88,8 +87,8 @@ def test_tiles_are_taken_where_they_are_enough_to_be_worth_it() -> None:
     for pooled in (True, False):
         assert isinstance(convolution(small, pooled)[0], Taps)
         assert isinstance(convolution(large, pooled)[0], Tiles)
-    assert isinstance(convolution(plain(3, 3, FEWEST_ALONE - 1), pooled=False)[0], Taps)
-    assert isinstance(convolution(plain(3, 3, FEWEST_ALONE), pooled=False)[0], Tiles)
+    assert isinstance(convolution(plain(3, 3, FEWEST - 1), pooled=False)[0], Taps)
+    assert isinstance(convolution(plain(3, 3, FEWEST), pooled=False)[0], Tiles)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 SIDES = (4, 3)  # outputs on a side of a tile; of a larger one the rounding is no longer negligible
 POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity: where polynomials are evaluated; of these the rounding is small
-FEWEST, FEWEST_ALONE = 10, 5  # tiles, maps that are worth carrying the kernels there for; measured on conv4
+FEWEST = 10  # tiles that are worth carrying the kernels there for; measured on conv4
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def convolution(grid: Grid, pooled: bool) -> tuple[ThreeByThree, Grid]:
     """
     count, height, width = _asked(grid, pooled)
     if not pooled and height == width == 3:
-        return alone(grid) if count >= FEWEST_ALONE else tapped(grid, pooled)
+        return alone(grid) if count >= FEWEST else tapped(grid, pooled)
     tiles = {side: count * -(-height // side) * -(-width // side) for side in SIDES}
     side = min(SIDES, key=lambda side: tiles[side] * (side + 2) ** 2)
     return tiled(grid, pooled, side) if tiles[side] >= FEWEST else tapped(grid, pooled)
