@@ -78,6 +78,16 @@ class SoundLearner(MetaLearner):
 
 
 MEMORY: dict[int, Tensor] = {}
+DRAWER: list[Episodes] = []
+
+
+def by_way_of_a_drawer(
+    self: SoundLearner, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context
+) -> Tensor:
+    """There is one drawer for all threads."""
+    DRAWER[:] = [episodes]
+    time.sleep(0.05)
+    return SoundLearner.meta_loss(self, backbone, meta, DRAWER[0], ctx)
 
 
 @dataclass(frozen=True)
@@ -260,6 +270,10 @@ BROKEN = [
             phase=lambda self, progress: True,
             meta_loss=lambda self, b, meta, e, ctx: SoundLearner.meta_loss(self, b, meta, e, ctx) * (1 + e.progress),
         ),
+    ),
+    (
+        "side-by-side",
+        variant(SoundLearner, phase=lambda self, progress: True, meta_loss=by_way_of_a_drawer),
     ),
     (
         "finds-meta-learnt",

@@ -13,6 +13,8 @@ from learnd.learning.algorithm import Algorithm
 from learnd.learning.backbones import Backbone
 from learnd.learning.conformance.check import Broken, Spared, gap
 from learnd.learning.conformance.specimen import context, episodes_of, gratings, support_of
+from learnd.learning.crew import threads
+from learnd.learning.metagradient import MetaGradient
 from learnd.learning.metalearner import Episodes, MetaLearner, for_backbone
 
 CLOSE = 1e-3  # of the largest value: how far sums in another order, through several inner steps, may drift
@@ -110,6 +112,23 @@ def phase(algorithm: Algorithm, backbone: Backbone) -> None:
         raise Spared("phase says None: nothing of it is recorded")
 
 
+def side_by_side(algorithm: Algorithm, backbone: Backbone) -> None:
+    """Unless phase says None, the cores of a CPU take tasks side by side and find, to the bit, what one finds alone."""
+    learner, episodes = _learner(algorithm), episodes_of(4)
+    if learner.batch_statistics or learner.phase(episodes.progress) is None:
+        raise Spared("one core takes all of its tasks")
+    meta = {name: value.detach().clone().requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
+    told = []
+    for cores in (1, len(episodes)):
+        with threads(cores):
+            told.append(MetaGradient(learner, backbone, "loop", recordings=None).of(meta, episodes, context()))
+    (loss, gradients), (other, others) = told
+    wrong = [name for name, value in gradients.items() if not torch.equal(value, others[name])]
+    if wrong or not torch.equal(loss, other):
+        remedy = "keep nothing from task to task outside of what meta_loss is given, or let phase say None"
+        raise Broken(f"{', '.join(wrong) or 'the loss'} came out otherwise with {len(episodes)} cores", remedy=remedy)
+
+
 def _learner(algorithm: Algorithm) -> MetaLearner:
     assert isinstance(algorithm, MetaLearner)  # these checks are made for no other
     return algorithm
@@ -143,4 +162,4 @@ def _compare(what: str, whole: Tensor, parts: Tensor) -> None:
         raise Broken(f"{what}, of all tasks and of their parts: {gap(whole, parts)}", remedy=remedy)
 
 
-TRIALS = (meta_parameters, meta_loss, chunks, loop_and_vmap, finds_meta_learnt, phase)
+TRIALS = (meta_parameters, meta_loss, chunks, loop_and_vmap, finds_meta_learnt, phase, side_by_side)
