@@ -61,8 +61,9 @@ def test_the_meta_gradient_is_that_of_torchs_graph(
     found = meta_gradient(learner, batch, batching)
     monkeypatch.setattr(looks, "is_written", lambda *of: False)
     monkeypatch.setattr(gradient, "is_written", lambda *of: False)
+    away = 1e-3 if isinstance(learner, LstmMetalearner) else 1e-4  # that one sees logarithms of gradients
     for name, expected in meta_gradient(learner, batch, batching).items():
-        assert float((found[name] - expected).norm()) <= 1e-3 * float(expected.norm()), name
+        assert float((found[name] - expected).norm()) <= away * float(expected.norm()), name
 
 
 def test_they_are_taken_where_all_of_conv4_is_adapted_by_an_outer_loop_on_a_cpu() -> None:

@@ -189,6 +189,7 @@ class _Apart(torch.autograd.Function):
     """Parameters -> those of every task, lying as they multiply.
 
     Left to vmap, gradients would be summed over the tasks wherever a parameter is used, and slowly for how they lie.
+    Nothing is computed of the images: they are each task's own, and by them vmap knows that there are tasks.
     """
 
     @staticmethod

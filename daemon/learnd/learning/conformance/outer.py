@@ -117,7 +117,7 @@ def side_by_side(algorithm: Algorithm, backbone: Backbone) -> None:
     learner, episodes = _learner(algorithm), episodes_of(4)
     if learner.batch_statistics or learner.phase(episodes.progress) is None:
         raise Spared("one core takes all of its tasks")
-    meta = {name: value.detach().clone().requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
+    meta = _leaves(learner, backbone)
     told = []
     for cores in (1, len(episodes)):
         with threads(cores):
@@ -134,9 +134,14 @@ def _learner(algorithm: Algorithm) -> MetaLearner:
     return algorithm
 
 
+def _leaves(learner: MetaLearner, backbone: Backbone) -> dict[str, Tensor]:
+    """Where the outer loop starts, as it differentiates by it."""
+    return {name: value.detach().clone().requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
+
+
 def _gradients(learner: MetaLearner, backbone: Backbone, episodes: Episodes) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss, and its gradient in every meta-parameter that it depends on."""
-    meta = {name: value.detach().clone().requires_grad_() for name, value in learner.meta_parameters(backbone).items()}
+    meta = _leaves(learner, backbone)
     loss = learner.meta_loss(backbone, meta, episodes, context())
     if not loss.requires_grad or loss.shape != ():
         return loss, {}
