@@ -24,14 +24,14 @@ from rich.console import Console
 
 from benchmarks.figures import Figure, at_most, conclude
 from benchmarks.speed import cpu_seconds
-from learnd.control.journal import JOURNAL, Journal
-from learnd.control.lock import Holder
-from learnd.face.dashboard.board import board
-from learnd.face.dashboard.facts import Reader
-from learnd.face.dashboard.frame import frame
-from learnd.face.dashboard.keys import View
-from learnd.face.dashboard.looks import Looks
-from learnd.face.dashboard.terminal import ansi
+from learnd.control.files.lock import Holder
+from learnd.control.journal.journal import JOURNAL, Journal
+from learnd.ui.dashboard.board import board
+from learnd.ui.dashboard.facts import JournalReader
+from learnd.ui.dashboard.frame import frame
+from learnd.ui.dashboard.keys import DashboardView
+from learnd.ui.dashboard.symbols import Looks
+from learnd.ui.dashboard.terminal import ansi
 from tests.live import LiveDaemon
 
 SIZE = (160, 45)
@@ -66,13 +66,13 @@ def frame_figures(room: Path, tasks: int, frames: int) -> list[Figure]:
     console = Console(force_terminal=True, color_system="truecolor")
     seconds, on_the_clock = [], []
     watching = Journal(room / JOURNAL, readonly=True)
-    reader = Reader(watching)
+    reader = JournalReader(watching)
     for number in range(frames + 1):
         with journal.db.transaction():
             fill(journal, tasks + number)
         started, used = time.perf_counter(), time.process_time()
         now = board(reader.look(), Holder(1, "host", 0.0), (), "tasks", time.time())
-        for line in frame(now, View(), SIZE, Looks()):
+        for line in frame(now, DashboardView(), SIZE, Looks()):
             ansi(line, console)
         seconds.append(time.process_time() - used)
         on_the_clock.append(time.perf_counter() - started)

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 import torch
 from torch import Tensor
 
-from learnd.learning.images import Preprocess, load_batch
+from learnd.learning.networks.images import Preprocess, load_batch
 from tests.data import data_folder
 
 

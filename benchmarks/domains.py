@@ -28,19 +28,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmarks.splits import read_split
-from learnd.learning.adapters import IDENTITY
-from learnd.learning.backbones import Backbone, load_backbone
-from learnd.learning.choosing import compare
-from learnd.learning.evaluation import Score, nearest_mean, score_of
-from learnd.learning.images import load_batch
-from learnd.wire import BackboneSpec
+from learnd.learning.jobs.adapter_choice import compare
+from learnd.learning.metatraining.evaluation import EpisodeScore, nearest_mean, score_of
+from learnd.learning.networks.adapters import IDENTITY
+from learnd.learning.networks.backbone import Backbone, load_backbone
+from learnd.learning.networks.images import load_batch
+from learnd.messages.jobs import BackboneSpec
 from tests.data import data_folder
 
 PICTURES = (".png", ".jpg", ".webp")
 
 
 @dataclass(frozen=True)
-class Domain:
+class BenchmarkDomain:
     """source: a pattern whose match in a file's name is the image's source.  support, query: images kept of a class.
 
     split: only the classes that test in this split.
@@ -55,30 +55,32 @@ class Domain:
 
 
 @dataclass(frozen=True)
-class Setting:
+class DomainSetting:
     """An episode: so many classes, images of each to learn from, and at most so many to ask about."""
 
-    domain: Domain
+    domain: BenchmarkDomain
     ways: int
     shots: int
     queries: int = 15
 
 
-OMNIGLOT = Domain("Omniglot evaluation", "omniglot/images_evaluation.zip", r"\d\d(?=\.png)", support=5, query=3)
-CIFAR = Domain("CIFAR-FS test", "cifar-fs/test.zip", r".+")
-EUROSAT = Domain("EuroSAT", "eurosat/images.zip", r".+")
-CELLS = Domain("Chula RBC", "chula-rbc/images.zip", r"^\d+", split="chula-rbc")
-SETTINGS = (
-    Setting(OMNIGLOT, 20, 1),
-    Setting(OMNIGLOT, 5, 5),
-    Setting(CIFAR, 5, 5),
-    Setting(EUROSAT, 5, 5),
-    Setting(CELLS, 5, 5),
+OMNIGLOT = BenchmarkDomain(
+    "Omniglot evaluation", "omniglot/images_evaluation.zip", r"\d\d(?=\.png)", support=5, query=3
+)
+CIFAR = BenchmarkDomain("CIFAR-FS test", "cifar-fs/test.zip", r".+")
+EUROSAT = BenchmarkDomain("EuroSAT", "eurosat/images.zip", r".+")
+CELLS = BenchmarkDomain("Chula RBC", "chula-rbc/images.zip", r"^\d+", split="chula-rbc")
+DOMAIN_SETTINGS = (
+    DomainSetting(OMNIGLOT, 20, 1),
+    DomainSetting(OMNIGLOT, 5, 5),
+    DomainSetting(CIFAR, 5, 5),
+    DomainSetting(EUROSAT, 5, 5),
+    DomainSetting(CELLS, 5, 5),
 )
 
 
 @dataclass(frozen=True)
-class Pool:
+class DomainImages:
     """A domain embedded: adapter -> features float32 (N, D); the rows of each class to learn from and to ask about."""
 
     features: Mapping[str, Tensor]
@@ -87,15 +89,15 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Result:
+class DomainResult:
     """Of one setting: the plain features' score, lite0-meta's, and how often it used which adapter."""
 
-    plain: Score
-    meta: Score
+    plain: EpisodeScore
+    meta: EpisodeScore
     used: Mapping[str, int]
 
 
-def chosen_files(domain: Domain) -> tuple[list[str], dict[str, tuple[list[int], list[int]]]]:
+def chosen_files(domain: BenchmarkDomain) -> tuple[list[str], dict[str, tuple[list[int], list[int]]]]:
     """The files to read, and of each class the numbers of those to learn from and to ask about."""
     with zipfile.ZipFile(data_folder() / domain.archive) as opened:
         files = sorted(name for name in opened.namelist() if name.endswith(PICTURES))
@@ -142,14 +144,14 @@ def _class(name: str) -> str:
     return str(PurePosixPath(name).parent)
 
 
-def _source(domain: Domain, name: str) -> str:
+def _source(domain: BenchmarkDomain, name: str) -> str:
     found = re.search(domain.source, PurePosixPath(name).name)
     if found is None:
         raise ValueError(f"{name} does not say its source, {domain.source!r}")
     return found.group()
 
 
-def embed(domain: Domain, networks: Mapping[str, Backbone], cache: Path) -> Pool:
+def embed(domain: BenchmarkDomain, networks: Mapping[str, Backbone], cache: Path) -> DomainImages:
     """The domain's images under each network, from the cache where they are already there."""
     files, classes = chosen_files(domain)
     features: dict[str, Tensor] = {}
@@ -162,10 +164,10 @@ def embed(domain: Domain, networks: Mapping[str, Backbone], cache: Path) -> Pool
             save_file({"features": network.embed(images)}, path)
         features[name] = load_file(path)["features"]
     support, query = zip(*((torch.tensor(s), torch.tensor(q)) for s, q in classes.values()), strict=True)
-    return Pool(features, support, query)
+    return DomainImages(features, support, query)
 
 
-def _read(domain: Domain, files: list[str], network: Backbone) -> Tensor:
+def _read(domain: BenchmarkDomain, files: list[str], network: Backbone) -> Tensor:
     with zipfile.ZipFile(data_folder() / domain.archive) as opened:
         contents = [(name, opened.read(name)) for name in files]
     images, errors = load_batch(contents, network.preprocess, 2)
@@ -174,7 +176,7 @@ def _read(domain: Domain, files: list[str], network: Backbone) -> Tensor:
     return images
 
 
-def measure(backbone: Backbone, pool: Pool, setting: Setting, episodes: int, seed: int) -> Result:
+def measure(backbone: Backbone, pool: DomainImages, setting: DomainSetting, episodes: int, seed: int) -> DomainResult:
     """The two scores over the same episodes."""
     generator = torch.Generator().manual_seed(seed)
     plain: list[float] = []
@@ -191,7 +193,7 @@ def measure(backbone: Backbone, pool: Pool, setting: Setting, episodes: int, see
         used[adapter] += 1
         plain.append(nearest_mean(pool.features[IDENTITY], support, query, labels))
         meta.append(nearest_mean(pool.features[adapter], support, query, labels))
-    return Result(score_of(plain), score_of(meta), used)
+    return DomainResult(score_of(plain), score_of(meta), used)
 
 
 def _some(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
@@ -213,7 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
     title = f"nearest class mean, per cent, {options.episodes} episodes, seed {options.seed}, 95 % intervals"
     table = Table("domain", "setting", "lite0 (ImageNet)", "lite0-meta", "adapters used", title=title)
     held = True
-    for setting in SETTINGS:
+    for setting in DOMAIN_SETTINGS:
         pool = embed(setting.domain, networks, options.cache)
         result = measure(backbone, pool, setting, options.episodes, options.seed)
         shares = ", ".join(f"{name} {count / options.episodes:.1%}" for name, count in result.used.items())

@@ -27,12 +27,20 @@ import torch
 from benchmarks.datasets import Images, cifar_fs, omniglot
 from benchmarks.splits import read_split
 from benchmarks.tables import CHECKPOINTS, RESULTS, made_by, print_table
-from learnd.learning.algorithm import Algorithm, Context, Support
-from learnd.learning.backbones import Backbone, load_backbone
-from learnd.learning.catalogue import load_catalogue
-from learnd.learning.evaluation import NORMS, Score, Setting, combined, evaluate, pool, score_of
-from learnd.learning.images import load_batch
-from learnd.wire import BackboneSpec
+from learnd.learning.contract.algorithm import Algorithm, Context, Support
+from learnd.learning.metatraining.evaluation import (
+    NORMS,
+    EpisodeScore,
+    EpisodeSetting,
+    combined,
+    evaluate,
+    pool,
+    score_of,
+)
+from learnd.learning.networks.backbone import Backbone, load_backbone
+from learnd.learning.networks.images import load_batch
+from learnd.learning.plugin_host.catalogue import load_catalogue
+from learnd.messages.jobs import BackboneSpec
 from tests.data import data_folder
 
 QUERIES = {5: 15, 20: 5}  # of each class, by ways
@@ -53,7 +61,7 @@ SOURCES: dict[str, tuple[str, Callable[[Backbone, str], Images]]] = {
 }
 
 
-def episodes(options: argparse.Namespace, algorithm: Algorithm) -> tuple[Score, Backbone]:
+def episodes(options: argparse.Namespace, algorithm: Algorithm) -> tuple[EpisodeScore, Backbone]:
     """The score over all seeds, each with as many episodes."""
     name, classes_of = SOURCES[options.data]
     backbone = load_backbone(BackboneSpec(options.backbone or name), meta=CHECKPOINTS / "meta")
@@ -62,12 +70,12 @@ def episodes(options: argparse.Namespace, algorithm: Algorithm) -> tuple[Score, 
     queries = options.queries or QUERIES.get(options.way, 5)
     scores = []
     for seed in options.seeds:
-        setting = Setting(options.way, options.shot, queries, options.episodes, seed, options.norm)
+        setting = EpisodeSetting(options.way, options.shot, queries, options.episodes, seed, options.norm)
         scores.append(evaluate(algorithm, backbone, embedded, setting, _progress))
     return combined(scores), backbone
 
 
-def lake(options: argparse.Namespace, algorithm: Algorithm) -> tuple[Score, Backbone]:
+def lake(options: argparse.Namespace, algorithm: Algorithm) -> tuple[EpisodeScore, Backbone]:
     """The 20 runs of 20 trials of Lake et al. 2015, "Human-level concept learning" (Science 350)."""
     backbone = load_backbone(BackboneSpec(options.backbone or "conv4"))
     accuracies = []
@@ -96,7 +104,7 @@ def _progress(done: int, accuracy: float) -> None:
 
 
 def save(
-    options: argparse.Namespace, score: Score, backbone: Backbone, minutes: float, given: list[str]
+    options: argparse.Namespace, score: EpisodeScore, backbone: Backbone, minutes: float, given: list[str]
 ) -> dict[str, Any]:
     """Write the result file, which says all that is needed to get the same again."""
     result = {

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Figure, at_least, conclude, exactly, wilson
-from learnd.domain import TaskState
+from learnd.messages.task import TaskState
 from tests.data import unpacked
 from tests.live import LiveDaemon
 
@@ -68,9 +68,7 @@ def eurosat(room: Path, seed: int) -> Drop:
     """20 random images a class in the folder, the rest outside."""
     chosen = {}
     for kind in sorted(unpacked("eurosat").iterdir()):
-        images = random.Random(f"{seed}/{kind.name}").sample(
-            sorted(kind.iterdir()), k=len(list(kind.iterdir()))
-        )
+        images = random.Random(f"{seed}/{kind.name}").sample(sorted(kind.iterdir()), k=len(list(kind.iterdir())))
         chosen[kind.name] = (images[:20], images[20:])
     return stage("eurosat", chosen, room)
 
@@ -134,9 +132,7 @@ def bookkeeping(daemon: LiveDaemon, drops: list[Drop], label: str) -> list[Figur
         Figure(f"{label}: tasks dropped", str(len(drops))),
         exactly(f"{label}: learned", status["counts"]["learned"], len(drops)),
         exactly(f"{label}: lost", len({drop.name for drop in drops} - set(learned)), 0),
-        exactly(
-            f"{label}: counted twice", len(rows) - len(drops) + status["knowledge"]["tasks"] - len(drops), 0
-        ),
+        exactly(f"{label}: counted twice", len(rows) - len(drops) + status["knowledge"]["tasks"] - len(drops), 0),
     ]
 
 
@@ -157,9 +153,7 @@ def undisturbed(room: Path, drops: list[Drop]) -> tuple[list[Figure], list[str]]
         *figures,
         Figure("Omniglot: seconds from the first cp -r to the last learned", f"{seconds:.1f} s"),
         at_least("Omniglot: mean task-scoped accuracy (conv4)", mean, 0.91, wilson(hits, images)),
-        at_least(
-            f"Omniglot: unified accuracy over {classes} characters", right / asked, 0.85, wilson(right, asked)
-        ),
+        at_least(f"Omniglot: unified accuracy over {classes} characters", right / asked, 0.85, wilson(right, asked)),
     ], answers
 
 

@@ -35,24 +35,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.figures import spread
-from learnd.learning.algorithm import Context
-from learnd.learning.backbones import Backbone, load_backbone
-from learnd.learning.catalogue import load_catalogue
-from learnd.learning.crew import Crew
-from learnd.learning.heap import kept
-from learnd.learning.images import normalise
-from learnd.learning.metagradient import MetaGradient
-from learnd.learning.metalearner import Episodes, MetaLearner
-from learnd.learning.recording import WARM, Recordings
-from learnd.wire import BackboneSpec
+from learnd.learning.contract.algorithm import Context
+from learnd.learning.contract.meta_learner import Episodes, MetaLearner
+from learnd.learning.metatraining.cuda_graphs import WARM, Recordings
+from learnd.learning.metatraining.heap import kept
+from learnd.learning.metatraining.meta_gradient import MetaGradient
+from learnd.learning.metatraining.threads import Crew
+from learnd.learning.networks.backbone import Backbone, load_backbone
+from learnd.learning.networks.images import normalise
+from learnd.learning.plugin_host.catalogue import load_catalogue
+from learnd.messages.jobs import BackboneSpec
 
-RATE = 0.01
+INNER_RATE = 0.01
 Gradients = list[Tensor]  # of the network's parameters, in their order
 Side = Callable[[], Gradients]
 
 
 @dataclass(frozen=True)
-class Setting:
+class MetaStepSetting:
     ways: int
     shots: int
     tasks: int
@@ -62,10 +62,10 @@ class Setting:
         return f"{self.ways}-way {self.shots}-shot, {self.tasks} tasks, {self.steps} step{'s' * (self.steps > 1)}"
 
 
-SETTINGS = (Setting(5, 1, 32, 1), Setting(20, 1, 16, 5))
+METASTEP_SETTINGS = (MetaStepSetting(5, 1, 32, 1), MetaStepSetting(20, 1, 16, 5))
 
 
-def drawn(setting: Setting, seed: int, side: int, channels: int) -> Episodes:
+def drawn(setting: MetaStepSetting, seed: int, side: int, channels: int) -> Episodes:
     """Noise for images: what is in them does not matter for the time.  As many queries as support images."""
     generator = torch.Generator().manual_seed(seed)
     count = setting.ways * setting.shots
@@ -75,9 +75,11 @@ def drawn(setting: Setting, seed: int, side: int, channels: int) -> Episodes:
     return Episodes(support, labels, query, labels, setting.ways)
 
 
-def ours(backbone: Backbone, setting: Setting, episodes: Episodes, batching: str, recorded: bool = False) -> Side:
+def ours(
+    backbone: Backbone, setting: MetaStepSetting, episodes: Episodes, batching: str, recorded: bool = False
+) -> Side:
     """Our meta-step, as the engine makes it.  batching: "loop", "vmap:<n>" or "auto"."""
-    options = {"steps": setting.steps, "rate": RATE, "head": "zero"}
+    options = {"steps": setting.steps, "rate": INNER_RATE, "head": "zero"}
     learner = load_catalogue(None, {"maml": options}).algorithms["maml"]
     assert isinstance(learner, MetaLearner)
     gradient = MetaGradient(learner, backbone, batching, recordings=Recordings() if recorded else None)
@@ -101,14 +103,16 @@ def layer_by_layer(backbone: Backbone) -> nn.Module:
     return network.to(backbone.device)
 
 
-def theirs(higher: ModuleType, body: nn.Module, backbone: Backbone, setting: Setting, episodes: Episodes) -> Side:
+def theirs(
+    higher: ModuleType, body: nn.Module, backbone: Backbone, setting: MetaStepSetting, episodes: Episodes
+) -> Side:
     """The same meta-step by `higher`, written as its documentation shows."""
     body = copy.deepcopy(body).requires_grad_(True)
     head = nn.Linear(backbone.features, setting.ways)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     network = nn.Sequential(body, head.to(backbone.device)).eval()
-    optimiser = torch.optim.SGD(network.parameters(), lr=RATE)
+    optimiser = torch.optim.SGD(network.parameters(), lr=INNER_RATE)
 
     def step() -> Gradients:
         network.zero_grad(set_to_none=True)
@@ -124,7 +128,7 @@ def theirs(higher: ModuleType, body: nn.Module, backbone: Backbone, setting: Set
     return step
 
 
-def floor(backbone: Backbone, setting: Setting) -> Callable[[], object]:
+def floor(backbone: Backbone, setting: MetaStepSetting) -> Callable[[], object]:
     """The convolutions of a meta-step and nothing else, task by task as every task has weights of its own."""
     cores = torch.get_num_threads() if backbone.device.type == "cpu" else 1
     count, side = setting.ways * setting.shots, backbone.preprocess.size
@@ -166,9 +170,7 @@ def done(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def in_turn(
-    sides: Mapping[str, Callable[[], object]], repeats: int, device: torch.device
-) -> dict[str, list[float]]:
+def in_turn(sides: Mapping[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, list[float]]:
     """Seconds of each side; each repeat asks all of them, so that what else the machine does falls on all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
@@ -193,7 +195,7 @@ def busy(side: Callable[[], object], device: torch.device, steps: int = 5) -> fl
     return computing / 1e6 / wall
 
 
-def sides_of(setting: Setting, backbone: Backbone, higher: ModuleType | None) -> dict[str, Side]:
+def sides_of(setting: MetaStepSetting, backbone: Backbone, higher: ModuleType | None) -> dict[str, Side]:
     """Those to compare, the one to be beaten last."""
     images = backbone.preprocess
     episodes = drawn(setting, 1, images.size, images.channels).to(backbone.device)
@@ -229,7 +231,7 @@ def main() -> int:
         print("higher is not installed, so there is nothing to compare with: pip install higher")
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{options.threads} thread(s), float32"
     print(f"conv4, second order, {where}; seconds: median (range) of {options.repeats}")
-    for setting in SETTINGS:
+    for setting in METASTEP_SETTINGS:
         sides = sides_of(setting, backbone, higher)
         agree(sides)
         alone = {"floor: its convolutions alone": floor(backbone, setting)}

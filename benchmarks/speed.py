@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import Figure, at_most, conclude, spread
-from learnd.domain import TaskState
+from learnd.messages.task import TaskState
 from tests.data import unpacked
 from tests.live import LiveDaemon
 

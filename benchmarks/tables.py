@@ -10,8 +10,8 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from learnd.learning.backbones import Backbone
-from learnd.learning.zoo import read_tensors
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.networks.zoo import read_tensors
 
 RESULTS = Path(__file__).parent / "results" / "fewshot"
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
@@ -34,7 +34,7 @@ TRANSDUCTIVE = frozenset({"maml", "fomaml", "reptile", "metasgd"})  # so were th
 LAKE = {"Prototypical Networks": 13.7, "Siamese networks": 8.0, "people": 4.5, "BPL": 3.3}
 INDUCTIVE, TRANSDUCTIVELY = "training", "batch"  # the norm of a result file
 
-Result = dict[str, Any]
+FewShotResult = dict[str, Any]
 
 
 def made_by(algorithm: str, backbone: Backbone) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _learnt_by(note: dict[str, str]) -> tuple[str | None, str | None]:
     return note.get("algorithm"), note.get("backbone_hash")
 
 
-def read_results() -> list[Result]:
+def read_results() -> list[FewShotResult]:
     return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
 
 
@@ -84,7 +84,7 @@ def print_table() -> int:
     return 0 if results else 1
 
 
-def _column(data: str, column: tuple[int, int], results: list[Result]) -> Table:
+def _column(data: str, column: tuple[int, int], results: list[FewShotResult]) -> Table:
     """One setting of one data set: a row for each algorithm."""
     table = Table(title=f"{data}, {column[0]}-way {column[1]}-shot, per cent", box=MARKDOWN, title_justify="left")
     table.add_column("algorithm")
@@ -103,8 +103,8 @@ def _paper(row: str, figure: float | None) -> str:
     return "-" if figure is None else f"{figure:.1f}{' (transductive)' if row in TRANSDUCTIVE else ''}"
 
 
-def _cells(paper: float | None, inductive: Result | None, transductive: Result | None) -> list[str]:
-    def shown(result: Result | None) -> str:
+def _cells(paper: float | None, inductive: FewShotResult | None, transductive: FewShotResult | None) -> list[str]:
+    def shown(result: FewShotResult | None) -> str:
         if result is None:
             return "-"
         ours = round(100 * result["accuracy"], 1)

@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from learnd.learning.algorithm import Algorithm
-from learnd.learning.gradient import GradientLearner
-from learnd.learning.hooks import hookimpl
+from learnd.plugin import Algorithm, GradientLearner, hookimpl
 
 
 @dataclass(frozen=True)
 class Anil(GradientLearner):
-    """Ten steps of 0.1 on the head, second order.  The options: `learnd.learning.gradient`."""
+    """Ten steps of 0.1 on the head, second order.  The options: `learnd.learning.methods.gradient_learner`."""
 
     name: ClassVar[str] = "anil"
     summary: ClassVar[str] = "gradient steps on the head alone, on features meta-learnt for them"

@@ -14,11 +14,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, seconds_for
-from learnd.learning.calibrate import scale_without_each
-from learnd.learning.heads import class_means
-from learnd.learning.hooks import hookimpl
+from learnd.plugin import (
+    Algorithm,
+    Bid,
+    Context,
+    HeadAlgorithm,
+    State,
+    Task,
+    class_means,
+    hookimpl,
+    scale_without_each,
+    seconds_for,
+)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, State, Support, seconds_for
-from learnd.learning.backbones import Backbone
-from learnd.learning.hooks import hookimpl
+from learnd.plugin import Algorithm, Backbone, Bid, Context, State, Support, Task, hookimpl, seconds_for
 
 BLOCK = "block."  # prefix of the backbone's parameters, and in the state of how much they changed
 

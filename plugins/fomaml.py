@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from learnd.learning.algorithm import Algorithm
-from learnd.learning.gradient import GradientLearner
-from learnd.learning.hooks import hookimpl
+from learnd.plugin import Algorithm, GradientLearner, hookimpl
 
 
 @dataclass(frozen=True)
 class Fomaml(GradientLearner):
-    """Five steps of 0.01 on network and head, first order.  The options: `learnd.learning.gradient`."""
+    """Five steps of 0.01 on network and head, first order.  The options: `learnd.learning.methods.gradient_learner`."""
 
     name: ClassVar[str] = "fomaml"
     summary: ClassVar[str] = "MAML without second derivatives"

@@ -17,11 +17,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, seconds_for
-from learnd.learning.calibrate import scale_without_each
-from learnd.learning.heads import class_means
-from learnd.learning.hooks import hookimpl
+from learnd.plugin import (
+    Algorithm,
+    Bid,
+    Context,
+    HeadAlgorithm,
+    State,
+    Task,
+    class_means,
+    hookimpl,
+    scale_without_each,
+    seconds_for,
+)
 
 FLOOR = 0.1  # a variance is at least this share of the mean one: some features are nearly always 0
 STRONGEST = 1e6  # a prior that counts for so many images leaves nothing to the data
@@ -52,7 +59,7 @@ def _inverse_trigamma(value: float) -> float:
 
 
 @dataclass(frozen=True)
-class Classes:
+class GaussianClasses:
     """What is known of the classes before their own variances are.
 
     means: (K, D).  squares: (K, D), the squared residuals of a class's images, summed.  count: (K, 1) of them.
@@ -69,7 +76,7 @@ class Classes:
         return (strength * self.prior + self.squares) / (strength + self.count - 1)
 
 
-def estimate(x: Tensor, labels: Tensor, ways: int) -> Classes:
+def estimate(x: Tensor, labels: Tensor, ways: int) -> GaussianClasses:
     """x: float64 (N, D); labels: int64 (N,).  Where no class has two images, one variance serves all dimensions."""
     means = class_means(x, labels, ways)
     count = torch.bincount(labels, minlength=ways).to(x.dtype)[:, None]
@@ -78,10 +85,10 @@ def estimate(x: Tensor, labels: Tensor, ways: int) -> Classes:
     pooled = squares.sum(0) / freedom  # (D,)
     if not bool((pooled > 0).any()):
         variance = float((means - means.mean(0)).square().mean()) or 1.0
-        return Classes(means, squares, count, torch.full_like(pooled, variance))
+        return GaussianClasses(means, squares, count, torch.full_like(pooled, variance))
     pooled = pooled.clamp_min(FLOOR * float(pooled.mean()))
     strength, location = prior_of(pooled, torch.full_like(pooled, freedom))
-    return Classes(means, squares, count, (strength * location + freedom * pooled) / (strength + freedom))
+    return GaussianClasses(means, squares, count, (strength * location + freedom * pooled) / (strength + freedom))
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ class Gaussian(HeadAlgorithm):
         return F.normalize(features, dim=1) if self.normalise else features
 
 
-def _density(classes: Classes, strength: float) -> State:
+def _density(classes: GaussianClasses, strength: float) -> State:
     """The log-density of each class as a polynomial in the offset from a centre, where float32 is enough."""
     variances = classes.variances(strength)
     centre = classes.means.mean(0)  # (D,)
@@ -141,7 +148,7 @@ def _log_density(density: State, x: Tensor) -> Tensor:
     return offset.square() @ density["square"] + offset @ density["linear"] + density["constant"]
 
 
-def _alone(classes: Classes, strength: float, x: Tensor, labels: Tensor) -> Tensor:
+def _alone(classes: GaussianClasses, strength: float, x: Tensor, labels: Tensor) -> Tensor:
     """(N,): log-densities of images in their own class, had they not been in it, up to the same constant."""
     count = classes.count[labels].clamp_min(2)  # (N, 1)
     residual = x - classes.means[labels]  # (N, D) from the mean with the image; count / (count - 1) of it without

@@ -15,20 +15,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, seconds_for
-from learnd.learning.calibrate import held_out_losses
-from learnd.learning.hooks import hookimpl
-from learnd.learning.subspace import principal
+from learnd.plugin import (
+    Algorithm,
+    Bid,
+    Context,
+    HeadAlgorithm,
+    State,
+    Task,
+    held_out_losses,
+    hookimpl,
+    principal,
+    seconds_for,
+)
 
-STRENGTHS = (0.001, 0.01, 0.1)
-UNMEASURED = 0.001  # the strength where nothing can be held out, or that costs too much
+PROBE_STRENGTHS = (0.001, 0.01, 0.1)
+DEFAULT_STRENGTH = 0.001  # the strength where nothing can be held out, or that costs too much
 FOLDS = 5
 AFFORDABLE = 5e9  # multiply-adds that the choice of a strength may cost
 
 
 @dataclass(frozen=True)
-class Problem:
+class LogisticRegression:
     """Weighted multinomial regression on the principal axes of a support.
 
     z: (N, R + 1), the coordinates and a 1; target: one-hot (N, K); weight: (N,), mean 1, the same in all for every
@@ -42,7 +49,7 @@ class Problem:
     penalty: Tensor
 
 
-def pose(x: Tensor, labels: Tensor, ways: int) -> tuple[Problem, Tensor, Tensor]:
+def pose(x: Tensor, labels: Tensor, ways: int) -> tuple[LogisticRegression, Tensor, Tensor]:
     """The problem of features float64 (N, D), the axes (D, R) and the centre (D,) of its coordinates.
 
     A strength counts in mean squared distances of a feature from the centre; the bias is not penalised.
@@ -58,10 +65,10 @@ def pose(x: Tensor, labels: Tensor, ways: int) -> tuple[Problem, Tensor, Tensor]
     z = torch.cat([(x - centre) @ axes, one], 1)
     curvature = torch.cat([power, one[0] * len(x)])
     penalty = torch.cat([spread.expand(len(power)), one.new_zeros(1)])
-    return Problem(z, target, weight, curvature, penalty), axes, centre
+    return LogisticRegression(z, target, weight, curvature, penalty), axes, centre
 
 
-def minimise(problem: Problem, strengths: Tensor, keep: Tensor, steps: int, ctx: Context) -> Tensor:
+def minimise(problem: LogisticRegression, strengths: Tensor, keep: Tensor, steps: int, ctx: Context) -> Tensor:
     """Weights (P, R + 1, K) that minimise, for each strength (P,), cross-entropy plus strength * penalty * |W|^2 / 2.
 
     keep: (P, N), 1 for the images that count and 0 for those held out.  Accelerated steps, restarted where momentum
@@ -127,28 +134,28 @@ class LinearProbe(HeadAlgorithm):
     def score(self, state: State, features: Tensor) -> Tensor:
         return self._embed(features) @ state["weights"] + state["bias"]  # (N, K)
 
-    def _strength(self, problem: Problem, labels: Tensor, folds: Tensor, ctx: Context) -> float:
+    def _strength(self, problem: LogisticRegression, labels: Tensor, folds: Tensor, ctx: Context) -> float:
         if self.strength is not None:
             return self.strength
         count, small = problem.z.shape
         ways = problem.target.shape[1]
         if not len(folds) or not self._held_out_cost(count, small, ways):
-            return UNMEASURED
-        strengths = torch.tensor(STRENGTHS, dtype=problem.z.dtype, device=labels.device)
+            return DEFAULT_STRENGTH
+        strengths = torch.tensor(PROBE_STRENGTHS, dtype=problem.z.dtype, device=labels.device)
         keep = 1 - folds.repeat(len(strengths), 1).to(problem.z.dtype)  # (L * F, N)
         weights = minimise(problem, strengths.repeat_interleave(len(folds)), keep, self.steps, ctx)
         logits = (problem.z @ weights).unflatten(0, (len(strengths), -1))  # (L, F, N, K)
         fold, row = folds.nonzero(as_tuple=True)  # (M,) each: a fold, and an image that it holds out
         one = strengths.new_ones(1)
         losses = [held_out_losses(each[fold, row], labels[row], one)[0] for each in logits]
-        return STRENGTHS[int(torch.stack(losses).argmin())]
+        return PROBE_STRENGTHS[int(torch.stack(losses).argmin())]
 
     def _cost(self, images: int, small: int, ways: int, problems: int) -> float:
         return 2.0 * self.steps * problems * images * small * ways
 
     def _held_out_cost(self, images: int, small: int, ways: int) -> float:
         """Multiply-adds of choosing the strength; 0 where it is not chosen as that would cost too much."""
-        cost = self._cost(images, small, ways, FOLDS * len(STRENGTHS))
+        cost = self._cost(images, small, ways, FOLDS * len(PROBE_STRENGTHS))
         return cost if self.strength is None and cost <= AFFORDABLE else 0.0
 
     def _embed(self, features: Tensor) -> Tensor:

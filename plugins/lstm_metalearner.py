@@ -15,13 +15,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learnd.learning.algorithm import Algorithm
-from learnd.learning.backbones import Backbone
-from learnd.learning.gradient import GradientLearner
-from learnd.learning.hooks import hookimpl
-from learnd.learning.inner import Rule, Tensors
+from learnd.plugin import Algorithm, Backbone, GradientLearner, Rule, Tensors, hookimpl
 
-SMALL = 0.01  # the weights start within -SMALL..SMALL, as in the paper's own code
+WEIGHT_RANGE = 0.01  # the weights start within -WEIGHT_RANGE..WEIGHT_RANGE, as in the paper's own code
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def _flat(values: Tensors) -> Tensor:
 
 @dataclass(frozen=True)
 class LstmMetalearner(GradientLearner):
-    """Five steps on the head and the last block.  The options: `learnd.learning.gradient`.
+    """Five steps on the head and the last block.  The options: `learnd.learning.methods.gradient_learner`.
 
     rate: where the input gate starts, below 1; keep: where the forget gate does.  Together that is gradient descent
     with a little decay.  hidden: units of the LSTM.  blocks: a coordinate costs some 300 numbers a step in training, so
@@ -98,7 +94,7 @@ class LstmMetalearner(GradientLearner):
         draw = torch.Generator().manual_seed(0)
 
         def small(*shape: int) -> Tensor:
-            return ((torch.rand(shape, generator=draw) * 2 - 1) * SMALL).to(backbone.device)
+            return ((torch.rand(shape, generator=draw) * 2 - 1) * WEIGHT_RANGE).to(backbone.device)
 
         units = self.hidden
         gates = {"f": self.keep, "i": self.rate}
@@ -110,8 +106,7 @@ class LstmMetalearner(GradientLearner):
             "lstm.bias": small(4 * units),
             **{f"gate.{gate}.weight": small(units + 2) for gate in gates},
             **{
-                f"gate.{gate}.bias": torch.logit(torch.tensor(at, device=backbone.device))
-                for gate, at in gates.items()
+                f"gate.{gate}.bias": torch.logit(torch.tensor(at, device=backbone.device)) for gate, at in gates.items()
             },
         }
 

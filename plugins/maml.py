@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from learnd.learning.algorithm import Algorithm
-from learnd.learning.gradient import GradientLearner
-from learnd.learning.hooks import hookimpl
+from learnd.plugin import Algorithm, GradientLearner, hookimpl
 
 
 @dataclass(frozen=True)
 class Maml(GradientLearner):
-    """Five steps of 0.01 on network and head, second order.  The options: `learnd.learning.gradient`."""
+    """Five steps of 0.01 on network and head, second order.  The options: see `GradientLearner`."""
 
     name: ClassVar[str] = "maml"
     summary: ClassVar[str] = "gradient steps from a start meta-learnt through them, second order"

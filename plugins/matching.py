@@ -15,15 +15,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, State, seconds_for
-from learnd.learning.calibrate import held_out_losses
-from learnd.learning.headlearner import HeadLearner
-from learnd.learning.hooks import hookimpl
-from learnd.learning.inner import Tensors
+from learnd.plugin import (
+    Algorithm,
+    Bid,
+    Context,
+    HeadLearner,
+    State,
+    Task,
+    Tensors,
+    held_out_losses,
+    hookimpl,
+    seconds_for,
+)
 
-SCALES = torch.logspace(0, 2, 21)  # of the cosines
-UNMEASURED = 10.0  # the scale where every class has one image
+COSINE_SCALES = torch.logspace(0, 2, 21)  # of the cosines
+DEFAULT_COSINE_SCALE = 10.0  # the scale where every class has one image
 LOG_SCALE = "log_scale"
 FORWARD, BACKWARD, READ = "forward", "backward", "read"  # the three LSTMs
 
@@ -50,7 +56,9 @@ class Matching(HeadLearner):
     def bid(self, task: Task) -> Bid:
         shots = task.images / task.ways
         score = 0.7 if self.name in task.meta_learnt else 0.45
-        tried = len(SCALES) * (task.ways + 16)  # of each pair of images, an exponential being worth some 16 products
+        tried = len(COSINE_SCALES) * (
+            task.ways + 16
+        )  # of each pair of images, an exponential being worth some 16 products
         macs = task.images**2 * (2 * task.features + tried)
         if self.context:
             macs += 16 * task.images * task.features**2
@@ -60,7 +68,7 @@ class Matching(HeadLearner):
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:
         learnt = self._recurrent(ctx.meta)
         memory = full_context(features, learnt) if learnt else features  # (N, D)
-        scale = ctx.meta[LOG_SCALE].exp() if ctx.meta else torch.tensor(UNMEASURED, device=features.device)
+        scale = ctx.meta[LOG_SCALE].exp() if ctx.meta else torch.tensor(DEFAULT_COSINE_SCALE, device=features.device)
         many = torch.bincount(labels, minlength=ways)[labels] > 1  # (N,)
         if not learnt and bool(many.any()):
             scale = _measured(memory, labels, ways, many)
@@ -72,7 +80,7 @@ class Matching(HeadLearner):
         return attend(_cosines(query, state["memory"]) * state["scale"], state["member"])
 
     def head_parameters(self, width: int) -> dict[str, Tensor]:
-        start = {LOG_SCALE: torch.tensor(UNMEASURED).log()}
+        start = {LOG_SCALE: torch.tensor(DEFAULT_COSINE_SCALE).log()}
         if self.context:
             generator = torch.Generator().manual_seed(0)
             for lstm, hidden in ((FORWARD, width), (BACKWARD, width), (READ, 2 * width)):
@@ -163,10 +171,10 @@ def _measured(memory: Tensor, labels: Tensor, ways: int, many: Tensor) -> Tensor
     cosines = _cosines(memory, memory)
     member = F.one_hot(labels, ways).to(memory.dtype)
     alone = cosines.masked_fill(torch.eye(len(labels), dtype=torch.bool, device=labels.device), -torch.inf)
-    held_out = [attend(alone[many] * scale, member) for scale in SCALES.to(memory.device)]
+    held_out = [attend(alone[many] * scale, member) for scale in COSINE_SCALES.to(memory.device)]
     one = torch.ones(1, device=memory.device)
     losses = torch.stack([held_out_losses(logits, labels[many], one)[0] for logits in held_out])  # (S,)
-    return SCALES.to(memory.device)[losses.argmin()]
+    return COSINE_SCALES.to(memory.device)[losses.argmin()]
 
 
 @hookimpl

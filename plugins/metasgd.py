@@ -12,17 +12,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learnd.learning.algorithm import Algorithm
-from learnd.learning.backbones import Backbone
-from learnd.learning.gradient import GradientLearner
-from learnd.learning.heads import BIAS, WEIGHT
-from learnd.learning.hooks import hookimpl
-from learnd.learning.inner import RATE
+from learnd.plugin import BIAS, RATE_PREFIX, WEIGHT, Algorithm, Backbone, GradientLearner, hookimpl
 
 
 @dataclass(frozen=True)
 class MetaSgd(GradientLearner):
-    """One step on network and head, second order.  The options: `learnd.learning.gradient`.
+    """One step on network and head, second order.  The options: `learnd.learning.methods.gradient_learner`.
 
     rate: where the rates start.
     """
@@ -36,7 +31,9 @@ class MetaSgd(GradientLearner):
     def meta_parameters(self, backbone: Backbone) -> dict[str, Tensor]:
         shapes = {name: value.shape for name, value in self.adapted(backbone, {}).items()}
         shapes |= {WEIGHT: torch.Size([backbone.features, 1]), BIAS: torch.Size([1])}
-        rates = {RATE + name: torch.full(shape, self.rate, device=backbone.device) for name, shape in shapes.items()}
+        rates = {
+            RATE_PREFIX + name: torch.full(shape, self.rate, device=backbone.device) for name, shape in shapes.items()
+        }
         return {**super().meta_parameters(backbone), **rates}
 
 

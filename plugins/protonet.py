@@ -12,13 +12,21 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, State, seconds_for
-from learnd.learning.calibrate import scale_without_each
-from learnd.learning.headlearner import HeadLearner
-from learnd.learning.heads import class_means, linear, prototype_head
-from learnd.learning.hooks import hookimpl
-from learnd.learning.inner import Tensors
+from learnd.plugin import (
+    Algorithm,
+    Bid,
+    Context,
+    HeadLearner,
+    State,
+    Task,
+    Tensors,
+    class_means,
+    hookimpl,
+    linear,
+    prototype_head,
+    scale_without_each,
+    seconds_for,
+)
 
 LOG_SCALE = "log_scale"  # of the squared distance, as a mean over the dimensions
 

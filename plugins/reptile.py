@@ -12,17 +12,22 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learnd.learning.algorithm import Algorithm, Context
-from learnd.learning.backbones import Backbone
-from learnd.learning.gradient import GradientLearner
-from learnd.learning.hooks import hookimpl
-from learnd.learning.inner import Tensors, inner_loop
-from learnd.learning.metalearner import Episodes, over_tasks
+from learnd.plugin import (
+    Algorithm,
+    Backbone,
+    Context,
+    Episodes,
+    GradientLearner,
+    Tensors,
+    hookimpl,
+    inner_loop,
+    over_tasks,
+)
 
 
 @dataclass(frozen=True)
 class Reptile(GradientLearner):
-    """Five steps of 0.01 on network and head.  The options: `learnd.learning.gradient`.
+    """Five steps of 0.01 on network and head.  The options: `learnd.learning.methods.gradient_learner`.
 
     The orders of MAML (first_order, anneal, multi_step) mean nothing here, and must stay as they are.
     """

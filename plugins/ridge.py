@@ -16,22 +16,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, State, seconds_for
-from learnd.learning.calibrate import held_out_losses
-from learnd.learning.headlearner import HeadLearner
-from learnd.learning.hooks import hookimpl
-from learnd.learning.inner import Tensors
-from learnd.learning.subspace import principal
+from learnd.plugin import (
+    Algorithm,
+    Bid,
+    Context,
+    HeadLearner,
+    State,
+    Task,
+    Tensors,
+    held_out_losses,
+    hookimpl,
+    principal,
+    seconds_for,
+)
 
-STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-UNMEASURED = (0.3, 12.0)  # strength and scale where every class has one image
+RIDGE_STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+RIDGE_DEFAULTS = (0.3, 12.0)  # strength and scale where every class has one image
 LOG_STRENGTH, LOG_SCALE = "log_lambda", "log_scale"
-SCALES = torch.logspace(0, 2, 21, dtype=torch.float64)
+RIDGE_SCALES = torch.logspace(0, 2, 21, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
-class Solution:
+class RidgeSolution:
     """Ridge regression at several strengths at once.
 
     weights: (L, D, K) and bias: (L, K), for features as they are.  held_out: (L, N, K), what each image would
@@ -43,7 +49,7 @@ class Solution:
     held_out: Tensor
 
 
-def solve(x: Tensor, labels: Tensor, ways: int, strengths: Tensor) -> Solution:
+def solve(x: Tensor, labels: Tensor, ways: int, strengths: Tensor) -> RidgeSolution:
     """Minimise sum_i w_i |x_i W + b - y_i|^2 + strength * s * |W|^2 with one-hot y, for each strength.
 
     x: float64 (N, D); labels: int64 (N,); strengths: (L,), positive.  w gives every class the same weight; s is
@@ -66,7 +72,7 @@ def solve(x: Tensor, labels: Tensor, ways: int, strengths: Tensor) -> Solution:
     leverage = w / len(x) + shrink @ projected.square().T  # (L, N)
     rest = (1 - leverage).clamp_min(1e-9)[:, :, None]
     held_out = (fitted - leverage[:, :, None] * targets) / rest
-    return Solution(weights, prior - centre @ weights, held_out)
+    return RidgeSolution(weights, prior - centre @ weights, held_out)
 
 
 @dataclass(frozen=True)
@@ -100,14 +106,16 @@ class Ridge(HeadLearner):
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:
         x = self._embed(features).double()  # (N, D)
-        default, scale = (float(ctx.meta[key].exp()) for key in (LOG_STRENGTH, LOG_SCALE)) if ctx.meta else UNMEASURED
+        default, scale = (
+            (float(ctx.meta[key].exp()) for key in (LOG_STRENGTH, LOG_SCALE)) if ctx.meta else RIDGE_DEFAULTS
+        )
         many = torch.bincount(labels, minlength=ways)[labels] > 1  # (N,)
         measurable = bool(many.any())
-        grid = (self.strength,) if self.strength else STRENGTHS if measurable else (default,)
+        grid = (self.strength,) if self.strength else RIDGE_STRENGTHS if measurable else (default,)
         solution = solve(x, labels, ways, torch.tensor(grid, dtype=x.dtype, device=x.device))
         best = 0
         if measurable:
-            scales = SCALES.to(x.device)
+            scales = RIDGE_SCALES.to(x.device)
             losses = torch.stack([held_out_losses(s[many], labels[many], scales) for s in solution.held_out])
             best, which = divmod(int(losses.argmin()), len(scales))  # losses: (L, S)
             scale = float(scales[which])
@@ -118,7 +126,7 @@ class Ridge(HeadLearner):
         return self._embed(features) @ state["weights"] + state["bias"]  # (N, K)
 
     def head_parameters(self, width: int) -> dict[str, Tensor]:
-        return dict(zip((LOG_STRENGTH, LOG_SCALE), torch.tensor(UNMEASURED).log(), strict=True))
+        return dict(zip((LOG_STRENGTH, LOG_SCALE), torch.tensor(RIDGE_DEFAULTS).log(), strict=True))
 
     def episode_logits(self, support: Tensor, labels: Tensor, query: Tensor, ways: int, meta: Tensors) -> Tensor:
         """What `solve` says where all classes have as many images, by the Woodbury identity: N x N is small."""

@@ -14,19 +14,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, seconds_for
-from learnd.learning.calibrate import UNMEASURED, held_out_losses
-from learnd.learning.heads import class_means
-from learnd.learning.hooks import hookimpl
-from learnd.learning.subspace import principal
+from learnd.plugin import (
+    DEFAULT_SCALE,
+    Algorithm,
+    Bid,
+    Context,
+    HeadAlgorithm,
+    State,
+    Task,
+    class_means,
+    held_out_losses,
+    hookimpl,
+    principal,
+    seconds_for,
+)
 
-SHRINKAGES = (0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 1.0)
-SCALES = torch.logspace(-3, 0.5, 29, dtype=torch.float64)
+SLDA_SHRINKAGES = (0.1, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 1.0)
+SLDA_SCALES = torch.logspace(-3, 0.5, 29, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
-class Solution:
+class SldaSolution:
     """The discriminant at several shrinkages at once.
 
     weights: (L, D, K) and bias: (L, K), for features as they are.  held_out: (L, N, K), what each image would have
@@ -39,7 +47,7 @@ class Solution:
     held_out: Tensor
 
 
-def solve(x: Tensor, labels: Tensor, ways: int, shrinkages: Tensor) -> Solution:
+def solve(x: Tensor, labels: Tensor, ways: int, shrinkages: Tensor) -> SldaSolution:
     """Scores -(x - m_k)' C^-1 (x - m_k) / 2 with C = (1 - s) S + s tr(S)/D I, for each shrinkage s of (L,) in (0, 1].
 
     x: float64 (N, D); labels: int64 (N,).  S is the covariance within classes; where no class has two images, or
@@ -69,7 +77,7 @@ def solve(x: Tensor, labels: Tensor, ways: int, shrinkages: Tensor) -> Solution:
     others = scores - gain[:, :, None] * along.square() / 2
     own = -kept.square() * (length + gain * length.square()) / 2  # (L, N)
     held_out = torch.where(F.one_hot(labels, ways).bool(), own[:, :, None], others)
-    return Solution(weights, inner - centre @ weights, held_out)
+    return SldaSolution(weights, inner - centre @ weights, held_out)
 
 
 @dataclass(frozen=True)
@@ -103,16 +111,16 @@ class SLDA(HeadAlgorithm):
         x = self._embed(features).double()  # (N, D)
         many = torch.bincount(labels, minlength=ways)[labels] > 1  # (N,)
         measurable = bool(many.any())
-        grid = (self.shrinkage,) if self.shrinkage else SHRINKAGES if measurable else (1.0,)
+        grid = (self.shrinkage,) if self.shrinkage else SLDA_SHRINKAGES if measurable else (1.0,)
         solution = solve(x, labels, ways, torch.tensor(grid, dtype=x.dtype, device=x.device))
         if measurable:
-            scales = SCALES.to(x.device)
+            scales = SLDA_SCALES.to(x.device)
             losses = torch.stack([held_out_losses(s[many], labels[many], scales) for s in solution.held_out])
             best, which = divmod(int(losses.argmin()), len(scales))  # losses: (L, S)
             scale = float(scales[which])
         else:
             spread = (x @ solution.weights[0] + solution.bias[0]).std(1).mean().clamp_min(1e-6)
-            best, scale = 0, UNMEASURED / float(spread)
+            best, scale = 0, DEFAULT_SCALE / float(spread)
         return {"weights": (solution.weights[best] * scale).float(), "bias": (solution.bias[best] * scale).float()}
 
     def score(self, state: State, features: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from learnd.control.journal import Journal
-from learnd.control.taskbook import TaskRow
-from learnd.domain import TaskState
+from learnd.control.journal.journal import Journal
+from learnd.control.journal.tasks import TaskRow
 from learnd.errors import StateError
+from learnd.messages.task import TaskState
 
 JOURNAL = "journal.sqlite"
 

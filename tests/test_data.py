@@ -29,9 +29,7 @@ def test_a_photograph_task_is_made_the_same_way(tmp_path: Path) -> None:
     assert len(held_out) == 2 * 147
 
 
-def test_absent_data_gives_a_reason_that_names_the_variable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_absent_data_gives_a_reason_that_names_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEARND_DATA", str(tmp_path))
 
     reason = missing_reason("omniglot")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from learnd.control.pixels import examine
+from learnd.control.intake.image_check import examine
 from learnd.errors import ImageError
-from learnd.learning.images import decode
+from learnd.learning.networks.images import decode
 from tests.broken import draw
 
 MODES = {

@@ -10,7 +10,7 @@ from learnd.learning.conformance.specimen import gratings as striped
 from learnd.learning.conformance.specimen import small_backbone as tiny_backbone
 from learnd.learning.conformance.specimen import support_of as tiny_support
 from learnd.learning.conformance.specimen import task_of as tiny_task
-from learnd.wire import RoutingSpec
+from learnd.messages.jobs import RoutingSpec
 
 __all__ = ["FEATURES", "SIZE", "context", "routing", "striped", "tiny_backbone", "tiny_support", "tiny_task"]
 

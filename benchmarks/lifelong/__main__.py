@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("growth", help=(growth.__doc__ or "").splitlines()[0])
     command.add_argument("--tasks", type=int, default=growth.TASKS)
     command = commands.add_parser("matrix", help=(matrix.__doc__ or "").splitlines()[0])
-    command.add_argument("--tasks", type=int, default=matrix.TASKS, help="at least 2, at most 20")
+    command.add_argument("--tasks", type=int, default=matrix.MATRIX_TASKS, help="at least 2, at most 20")
     commands.add_parser("relations", help=(relations.__doc__ or "").splitlines()[0])
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)

@@ -16,14 +16,15 @@ from statistics import mean
 from benchmarks.figures import Figure, at_least, exactly
 from benchmarks.first_light import Drop, omniglot
 from learnd.identity import sha256_of
-from learnd.learning.backbones import load_backbone
-from learnd.learning.bench import Bench
-from learnd.learning.catalogue import load_catalogue
-from learnd.learning.learner import learn
-from learnd.learning.predictor import predict
-from learnd.settings import Settings
-from learnd.wire import BackboneSpec, Member, Prediction, PredictSpec, RoutingSpec
-from tests.learning.jobs import learn_spec, member_of
+from learnd.learning.jobs.learn import learn
+from learnd.learning.jobs.predict import predict
+from learnd.learning.jobs.workbench import Bench
+from learnd.learning.networks.backbone import load_backbone
+from learnd.learning.plugin_host.catalogue import load_catalogue
+from learnd.messages.jobs import BackboneSpec, Member, PredictSpec, RoutingSpec
+from learnd.messages.outcomes import Prediction
+from learnd.settings.keys import Settings
+from tests.learning.specs import learn_spec, member_of
 
 ORDERS = 5
 COMPARED = ("adapted.safetensors", "statistics.safetensors", "exemplars.zip")  # a report holds seconds

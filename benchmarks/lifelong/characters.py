@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from learnd.learning.adapters import IDENTITY
-from learnd.learning.backbones import Backbone
-from learnd.learning.grouped import Features
-from learnd.learning.images import load_batch
-from learnd.learning.memory import Statistics, statistics
-from learnd.wire import Member
+from learnd.learning.knowledge.class_statistics import Statistics, statistics
+from learnd.learning.knowledge.grouped_classifier import Features
+from learnd.learning.networks.adapters import IDENTITY
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.networks.images import load_batch
+from learnd.messages.jobs import Member
 from tests.data import unpacked
 
 DRAWERS = 20  # of each character

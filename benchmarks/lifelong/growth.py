@@ -19,18 +19,20 @@ import torch
 from torch import Tensor
 
 from benchmarks.figures import Figure, at_most
-from learnd.control import gate
-from learnd.domain import Report
+from learnd.control.knowledge import candidate_gate
 from learnd.identity import sha256_of
-from learnd.learning import memory
-from learnd.learning.adapters import IDENTITY
-from learnd.learning.backbones import Backbone, load_backbone
-from learnd.learning.headfile import save_head
-from learnd.learning.keeper import HeadKeeper
-from learnd.learning.ledger import Ledger, added
-from learnd.learning.predictor import answers_of, ranked
-from learnd.learning.tensorfile import write_tensors
-from learnd.wire import HEAD, BackboneSpec, HeadFile, Member, Outcome, to_json
+from learnd.learning.jobs.predict import answers_of, ranked
+from learnd.learning.knowledge import class_statistics
+from learnd.learning.knowledge.classifier_cache import HeadKeeper
+from learnd.learning.knowledge.classifier_file import save_head
+from learnd.learning.knowledge.totals import Ledger, added
+from learnd.learning.networks.adapters import IDENTITY
+from learnd.learning.networks.backbone import Backbone, load_backbone
+from learnd.learning.networks.tensor_file import write_tensors
+from learnd.messages.convert import to_json
+from learnd.messages.jobs import CLASSIFIER_FILE, BackboneSpec, HeadFile, Member
+from learnd.messages.outcomes import Outcome
+from learnd.messages.report import Report
 from tests.control.archives import packed
 from tests.control.candidates import REPORT
 from tests.control.home import Home
@@ -54,7 +56,7 @@ def figures(tasks: int) -> list[Figure]:
             if number + 1 in (WINDOW, tasks - WINDOW, tasks):
                 sizes.append(_bytes(home))
         members, backbone = home.generations.members(), _named(HASH)
-        keeper, path = HeadKeeper(), Path(name) / HEAD
+        keeper, path = HeadKeeper(), Path(name) / CLASSIFIER_FILE
         _, first_fit = _timed(lambda: HeadKeeper().head_of(members, backbone))
         keeper.head_of(members[:-1], backbone)
         head, one_more = _timed(lambda: keeper.head_of(members, backbone))
@@ -63,7 +65,7 @@ def figures(tasks: int) -> list[Figure]:
         file = HeadFile(str(path), sha256_of(path))
         path_bytes = path.stat().st_size
         head, loading = _timed(lambda: HeadKeeper().head_of(members, backbone, file))
-        ask = memory.unit(torch.randn(ASKED, WIDTH, generator=generator)).float()  # (N, D)
+        ask = class_statistics.unit(torch.randn(ASKED, WIDTH, generator=generator)).float()  # (N, D)
         answering = []
         for image in ask.split(1):
             started = time.perf_counter()
@@ -97,22 +99,22 @@ def learn_one(home: Home, name: str, generator: torch.Generator) -> tuple[float,
     report = replace(REPORT, task=name, id=name, digest=name, classes=tuple("abcde"), backbone_hash=HASH)
     started = time.process_time(), time.perf_counter()
     outcome = _candidate(out, features, labels, report)
-    home.generations.commit(lease, gate.check(out, outcome), outcome, out)
+    home.generations.commit(lease, candidate_gate.check(out, outcome), outcome, out)
     return time.process_time() - started[0], time.perf_counter() - started[1]
 
 
 def _candidate(out: Path, features: Tensor, labels: Tensor, report: Report) -> Outcome:
-    known = memory.statistics(features, labels, report.classes)
-    memory.save(known, out / "statistics.safetensors", HASH)
+    known = class_statistics.statistics(features, labels, report.classes)
+    class_statistics.save(known, out / "statistics.safetensors", HASH)
     write_tensors({"means": (known.sum / known.count[:, None]).float()}, out / "adapted.safetensors", {})
     (out / "exemplars.zip").write_bytes(packed(dict.fromkeys(report.classes, SHOTS), size=300))  # of small drawings
     (out / "report.json").write_text(json.dumps(to_json(report)))
     return Outcome("done", report=report, files={file.name: sha256_of(file) for file in sorted(out.iterdir())})
 
 
-def _remembered(member: Member) -> tuple[tuple[str, int], memory.Statistics]:
+def _remembered(member: Member) -> tuple[tuple[str, int], class_statistics.Statistics]:
     path = Path(member.folder) / "statistics.safetensors"
-    return (member.id, member.revision), memory.load(path, HASH, member.statistics)
+    return (member.id, member.revision), class_statistics.load(path, HASH, member.statistics)
 
 
 def _named(digest: str) -> Backbone:

@@ -16,8 +16,8 @@ from benchmarks.figures import Figure, at_most
 from tests.data import unpacked
 from tests.live import LiveDaemon
 
-TASKS = 12
-PATIENCE = 600.0  # seconds for a task to be learnt and asked about
+MATRIX_TASKS = 12
+LEARN_SECONDS = 600.0  # seconds for a task to be learnt and asked about
 FIGURES = ("accuracy", "learning_accuracy", "backward_transfer", "forgetting", "negative_flip_rate")
 MEGABYTES = 40.0  # that an idle daemon may hold
 
@@ -33,7 +33,7 @@ def figures(tasks: int) -> list[Figure]:
                 (folder / "task.yaml").write_text("holdout: 0.25\n")
                 subprocess.run(["mv", folder, daemon.tasks], check=True)
                 surveyed = partial(_surveyed, daemon, version)
-                daemon.wait(f"a survey of version {version}", surveyed, PATIENCE, pause=0.1)
+                daemon.wait(f"a survey of version {version}", surveyed, LEARN_SECONDS, pause=0.1)
             held = _megabytes(daemon)
             print(daemon.run("history").stdout)
             found = json.loads(daemon.run("history", "--json").stdout)["metrics"]

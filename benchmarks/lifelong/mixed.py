@@ -21,7 +21,7 @@ from tests.live import LiveDaemon
 WAYS, IMAGES = 5, 12  # of a task; images of a class
 TASKS = 40
 STEPS = 40
-SOURCES = (  # archive, how many tasks; of Omniglot a task is one alphabet
+MIXED_SOURCES = (  # archive, how many tasks; of Omniglot a task is one alphabet
     ("omniglot/images_evaluation.zip", 20),
     ("cifar-fs/test.zip", 7),
     ("eurosat/images.zip", 7),
@@ -77,7 +77,7 @@ def _told(slept: dict[str, Any], decision: dict[str, Any], tasks: int) -> list[F
 def write_tasks(folder: Path, count: int, seed: int) -> list[str]:
     """The first so many of the interleaved tasks, as folders; the same for the same seed."""
     draw = random.Random(seed)
-    streams = [list(_tasks(archive, share, draw)) for archive, share in SOURCES]
+    streams = [list(_tasks(archive, share, draw)) for archive, share in MIXED_SOURCES]
     order = [number for number, stream in enumerate(streams) for _ in stream]
     draw.shuffle(order)
     names: list[str] = []

@@ -26,9 +26,9 @@ from benchmarks.lifelong.characters import (
     read_characters,
 )
 from benchmarks.lifelong.marks import accuracy, calibration_error
-from learnd.learning.backbones import load_backbone
-from learnd.learning.grouped import grouped_head
-from learnd.wire import BackboneSpec
+from learnd.learning.knowledge.grouped_classifier import grouped_head
+from learnd.learning.networks.backbone import load_backbone
+from learnd.messages.jobs import BackboneSpec
 from tests.live import LiveDaemon
 
 SEEDS = 3

@@ -17,14 +17,14 @@ from torch import Tensor
 
 from benchmarks.datasets import read_archives
 from benchmarks.figures import Figure
-from learnd.learning.adapters import IDENTITY
-from learnd.learning.algorithm import Algorithm, Context, HeadAlgorithm, Support
-from learnd.learning.backbones import Backbone, load_backbone
-from learnd.learning.catalogue import load_catalogue
-from learnd.learning.grouped import grouped_head
-from learnd.learning.memory import Statistics, statistics, unit
-from learnd.learning.relations import Relations, draw_map
-from learnd.wire import BackboneSpec, Member
+from learnd.learning.contract.algorithm import Algorithm, Context, HeadAlgorithm, Support
+from learnd.learning.knowledge.class_statistics import Statistics, statistics, unit
+from learnd.learning.knowledge.grouped_classifier import grouped_head
+from learnd.learning.knowledge.similarity import TaskRelations, draw_map
+from learnd.learning.networks.adapters import IDENTITY
+from learnd.learning.networks.backbone import Backbone, load_backbone
+from learnd.learning.plugin_host.catalogue import load_catalogue
+from learnd.messages.jobs import BackboneSpec, Member
 
 ALGORITHMS = ("protonet", "cosine", "matching", "ridge", "slda", "gaussian", "linear_probe")
 KEPT, SHOTS, DRAWS = 20, 5, 8  # images of a class, those that it is learnt from, and how often
@@ -34,7 +34,7 @@ PERMUTATIONS = 2000
 
 
 @dataclass(frozen=True)
-class Source:
+class RelationSource:
     """Where tasks of a kind are from.  depth: folders that name a class; adapter: the one that such tasks use."""
 
     kind: str
@@ -44,11 +44,11 @@ class Source:
     adapter: str = IDENTITY
 
 
-SOURCES = (
-    Source("glyphs", "omniglot/images_evaluation.zip", 2, 10, "glyphs"),
-    Source("photographs", "cifar-fs/test.zip", 1, 5),
-    Source("land", "eurosat/images.zip", 1, 5),
-    Source("cells", "chula-rbc/images.zip", 1, 6),
+RELATION_SOURCES = (
+    RelationSource("glyphs", "omniglot/images_evaluation.zip", 2, 10, "glyphs"),
+    RelationSource("photographs", "cifar-fs/test.zip", 1, 5),
+    RelationSource("land", "eurosat/images.zip", 1, 5),
+    RelationSource("cells", "chula-rbc/images.zip", 1, 6),
 )
 
 
@@ -76,7 +76,7 @@ class Known:
 
 def figures() -> list[Figure]:
     backbone = load_backbone(BackboneSpec("lite0-meta"))
-    tasks = [task for source in SOURCES for task in read_tasks(backbone, source)]
+    tasks = [task for source in RELATION_SOURCES for task in read_tasks(backbone, source)]
     drawn = draw_map(grouped_head([task.learnt(slice(SHOTS)) for task in tasks]).plain)
     place = {name: k for k, name in enumerate(drawn.tasks)}
     order = torch.tensor([place[task.name] for task in tasks])
@@ -89,7 +89,7 @@ def figures() -> list[Figure]:
     ]
 
 
-def read_tasks(backbone: Backbone, source: Source) -> list[Known]:
+def read_tasks(backbone: Backbone, source: RelationSource) -> list[Known]:
     """All tasks of a source, embedded; of an alphabet the first `ways` characters, of the others slices of classes."""
     found = read_archives([source.archive], backbone.preprocess, source.depth)
     groups: dict[str, list[int]] = {}
@@ -122,7 +122,7 @@ def _twins(tasks: Sequence[Known]) -> list[Figure]:
         half = len(task.features[IDENTITY]) // 2
         known.append(task.learnt(slice(HALF, 2 * HALF), slice(half), f"{task.name} again"))
         planted += half
-    relations = Relations(grouped_head(known))
+    relations = TaskRelations(grouped_head(known))
     pairs = {
         frozenset([(member.name, twin.class_name), (twin.task, twin.other)])
         for member, _ in known

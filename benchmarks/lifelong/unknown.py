@@ -12,12 +12,12 @@ from statistics import mean
 from benchmarks.figures import Figure, at_least
 from benchmarks.lifelong.characters import Characters, draw_stream, learn_each, questions, read_characters
 from benchmarks.lifelong.marks import auroc
-from learnd.learning.adapters import IDENTITY
-from learnd.learning.backbones import load_backbone
-from learnd.learning.grouped import grouped_head
-from learnd.wire import BackboneSpec
+from learnd.learning.knowledge.grouped_classifier import grouped_head
+from learnd.learning.networks.adapters import IDENTITY
+from learnd.learning.networks.backbone import load_backbone
+from learnd.messages.jobs import BackboneSpec
 
-SEEDS = 5
+UNKNOWN_SEEDS = 5
 KNOWN = 15  # of 20 alphabets
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from learnd.face.cli import main
+from learnd.ui.cli import main
 
 sys.exit(main())

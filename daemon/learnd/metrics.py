@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-Row = tuple[float | None, ...]
+MatrixRow = tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Matrix:
 
     versions: tuple[int, ...]
     tasks: tuple[str, ...]
-    values: tuple[Row, ...]
+    values: tuple[MatrixRow, ...]
 
-    def column(self, j: int) -> Row:
+    def column(self, j: int) -> MatrixRow:
         return tuple(row[j] for row in self.values)
 
     def learnt(self, j: int) -> int | None:

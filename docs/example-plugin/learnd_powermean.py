@@ -14,9 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State
-from learnd.learning.hooks import hookimpl
+from learnd.plugin import Algorithm, Bid, Context, HeadAlgorithm, State, Task, hookimpl
 
 __learnd_contract__ = 1
 

@@ -8,8 +8,9 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from learnd.domain import Report
-from learnd.wire import Outcome, to_json
+from learnd.messages.convert import to_json
+from learnd.messages.outcomes import Outcome
+from learnd.messages.report import Report
 from tests.control.archives import packed
 
 REPORT = Report(

@@ -7,10 +7,12 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from learnd.control.sleep import Sleep, Slept
+from learnd.control.dispatch.consolidation import Sleep, Slept
 from learnd.identity import sha256_of
-from learnd.settings import load
-from learnd.wire import BACKBONE, CONSOLIDATION, Consolidation, Form, Outcome, Paired, to_json
+from learnd.messages.convert import to_json
+from learnd.messages.jobs import BACKBONE, CONSOLIDATION
+from learnd.messages.outcomes import Consolidation, Form, Outcome, Paired
+from learnd.settings.loading import load
 from tests.control.archives import packed
 from tests.control.candidates import candidate, named, safetensors
 from tests.control.home import Home

@@ -5,11 +5,11 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-from learnd.control.generations import Generations
-from learnd.control.jobs import Lease
-from learnd.control.journal import Journal
-from learnd.domain import TaskOptions
-from learnd.wire import to_json
+from learnd.control.journal.journal import Journal
+from learnd.control.journal.queue import Lease
+from learnd.control.knowledge.generations import Generations
+from learnd.messages.convert import to_json
+from learnd.messages.task import TaskOptions
 from tests.control.archives import packed
 from tests.control.candidates import candidate, named
 

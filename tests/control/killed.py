@@ -16,8 +16,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from learnd.control.database import Database
-from learnd.control.undoing import Undoing
+from learnd.control.journal.database import Database
+from learnd.control.knowledge.change_requests import Undoing
 from tests.control.consolidations import consolidate
 from tests.control.home import Home
 

@@ -15,21 +15,23 @@ from typing import Any
 
 import pytest
 
-from learnd.control.budget import Budget
-from learnd.control.database import Database
-from learnd.control.folders import Folders
-from learnd.control.journal import JOURNAL, Journal
+from learnd.control.intake.task_folders import Folders
+from learnd.control.intake.watcher import Ring
+from learnd.control.journal.database import Database
+from learnd.control.journal.journal import JOURNAL, Journal
+from learnd.control.journal.tasks import TaskRow
+from learnd.control.knowledge.change_requests import ask
+from learnd.control.knowledge.image_budget import Budget
+from learnd.control.processes.child import Child, Inbox
 from learnd.control.service import Bell, Service
-from learnd.control.taskbook import TaskRow
-from learnd.control.undoing import ask
-from learnd.control.watcher import Ring
-from learnd.control.workers import Child, Inbox
-from learnd.domain import PluginInfo, TaskState
 from learnd.errors import LearndError, StateError, StateUnavailable
-from learnd.settings import Settings, load
-from learnd.wire import BackboneSpec
+from learnd.messages.jobs import BackboneSpec
+from learnd.messages.plugins import PluginInfo
+from learnd.messages.task import TaskState
+from learnd.settings.keys import Settings
+from learnd.settings.loading import load
 from tests.broken import good_task
-from tests.control.test_dispatch import Crew
+from tests.control.dispatch.test_dispatcher import Crew
 
 # --- the bell ---------------------------------------------------------------------------------------------------------
 
@@ -99,7 +101,7 @@ class House:
     def again(self) -> None:
         """Another daemon."""
         self.service = Service(self.settings, self._notice)
-        self.patch.setattr("learnd.control.pool.start_worker", self._start_worker)
+        self.patch.setattr("learnd.control.dispatch.worker_pool.start_worker", self._start_worker)
 
     def _start_worker(
         self,
@@ -378,10 +380,10 @@ def test_a_full_disk_under_the_journal_is_a_clear_end_and_the_next_daemon_goes_o
 @pytest.mark.parametrize(
     "what",
     [
-        "learnd.control.lock.os.pwrite",
-        "learnd.control.generations.Generations.prepare",
+        "learnd.control.files.lock.os.pwrite",
+        "learnd.control.knowledge.generations.Generations.prepare",
         "learnd.control.workers.subprocess.Popen",
-        "learnd.control.dispatch.Dispatcher.tick",  # the backbone's export, above all
+        "learnd.control.dispatch.dispatcher.Dispatcher.tick",  # the backbone's export, above all
     ],
 )
 def test_whatever_else_the_system_refuses_is_a_clear_end_too(house: House, what: str) -> None:

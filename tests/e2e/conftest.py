@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.face.examples import write_example
+from learnd.ui.examples.bundled import write_example
 
 MakeTask = Callable[..., Path]
 

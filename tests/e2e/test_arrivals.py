@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.domain import TaskState
+from learnd.messages.task import TaskState
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
 

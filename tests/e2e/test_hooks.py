@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.domain import TaskState
+from learnd.messages.task import TaskState
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
 from tests.plugins.manual import example
@@ -54,7 +54,7 @@ def test_sounds_are_learnt_and_told_apart_with_the_plugin_of_the_manual(tmp_path
 
 OBSERVER = """
 import os
-from learnd.learning.hooks import hookimpl
+from learnd.learning.contract.hooks import hookimpl
 
 @hookimpl
 def learnd_event(event):

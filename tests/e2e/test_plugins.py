@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from learnd.domain import TaskState
+from learnd.messages.task import TaskState
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
 from tests.plugins.manual import example
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 NEIGHBOUR = example('name: ClassVar[str] = "neighbour"')
 OBSERVER = """
-from learnd.learning.hooks import hookimpl
+from learnd.learning.contract.hooks import hookimpl
 
 @hookimpl
 def learnd_event(event):
@@ -94,8 +94,8 @@ WILD = """
 import os
 from dataclasses import dataclass
 from typing import ClassVar
-from learnd.learning.algorithm import Bid
-from learnd.learning.hooks import hookimpl
+from learnd.learning.contract.algorithm import Bid
+from learnd.learning.contract.hooks import hookimpl
 from learnd_plugins.protonet import ProtoNet
 
 @dataclass(frozen=True)

@@ -13,28 +13,29 @@ from typing import Any
 import pytest
 import torch
 
-from learnd.control import gate
-from learnd.control.archives import Archive
-from learnd.control.eviction import sizes_of, trim
-from learnd.control.sleep import Sleep, Slept
-from learnd.domain import TaskOptions
+from learnd.control.dispatch.consolidation import Sleep, Slept
+from learnd.control.files.image_archives import sizes_of, trim
+from learnd.control.journal.kept_images import Archive
+from learnd.control.knowledge import candidate_gate
 from learnd.errors import TaskError
 from learnd.identity import sha256_of
-from learnd.learning import heldout
-from learnd.learning.backbones import Backbone, export
-from learnd.learning.bench import Bench
-from learnd.learning.candidate import Lesson
-from learnd.learning.consolidate import consolidate
-from learnd.learning.keeping import divide, kept_images
-from learnd.learning.learner import learn
-from learnd.learning.predictor import predict
-from learnd.settings import load
-from learnd.wire import ConsolidateSpec, to_json_all
+from learnd.learning.jobs.candidate_network import Lesson
+from learnd.learning.jobs.consolidate import consolidate
+from learnd.learning.jobs.learn import learn
+from learnd.learning.jobs.predict import predict
+from learnd.learning.jobs.workbench import Bench
+from learnd.learning.knowledge import held_out
+from learnd.learning.knowledge.kept_images import divide, kept_images
+from learnd.learning.networks.backbone import Backbone, export
+from learnd.messages.convert import to_json_all
+from learnd.messages.jobs import ConsolidateSpec
+from learnd.messages.task import TaskOptions
+from learnd.settings.loading import load
 from tests.control.home import Home
 from tests.e2e.conftest import MakeTask
 from tests.learning.drawn import random_conv4
 from tests.learning.halves import bench_seeing, halves_task, planted, seeing
-from tests.learning.jobs import learn_spec, predict_spec
+from tests.learning.specs import learn_spec, predict_spec
 from tests.live import LiveDaemon
 
 LEFT, RIGHT, BOTH = (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)
@@ -70,7 +71,7 @@ class Night:
         options = TaskOptions(holdout=holdout)
         spec = replace(learn_spec(lesson, out, options, name), id=name, revision=held.revision)
         outcome = learn(spec, self.bench, silent)
-        self.home.generations.commit(held, gate.check(out, outcome), outcome, out)
+        self.home.generations.commit(held, candidate_gate.check(out, outcome), outcome, out)
 
     def evict(self, name: str, most: int) -> None:
         """So many images of a class are left, as the budget does it."""
@@ -168,7 +169,7 @@ def test_held_out_images_judge_and_are_asked_about_in_the_new_network_too(night:
     assert {len(lesson.labels) for lesson in night.shown} == {24}  # of 32 images of a task, 8 are held out
     for member in night.home.generations.members():
         folder = Path(member.folder)
-        held = heldout.load(folder / heldout.HELDOUT, new.hash, sha256_of(folder / heldout.HELDOUT))
+        held = held_out.load(folder / held_out.HELDOUT, new.hash, sha256_of(folder / held_out.HELDOUT))
         assert torch.bincount(held.labels).tolist() == [4, 4]
 
 
@@ -254,7 +255,7 @@ def test_what_the_candidate_leaves_as_it_is_needs_no_image(night: Night, monkeyp
     night.learn("a", "right")
     night.learn("b", "right")
     night.evict("a", 0)
-    monkeypatch.setattr("learnd.learning.consolidate.changed_by", lambda *_: frozenset({"an adapter of others"}))
+    monkeypatch.setattr("learnd.learning.jobs.consolidate.changed_by", lambda *_: frozenset({"an adapter of others"}))
     monkeypatch.setattr("tests.learning.halves.CHANGED", frozenset({"an adapter of others"}))
     slept = ended(night.sleep(seeing(*BOTH)), "refused")
     assert slept.reasons[0].startswith("the mean does not rise")  # as nothing has changed for either

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.domain import TaskState
+from learnd.messages.task import TaskState
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
 
@@ -21,8 +21,8 @@ PATIENT = '''
 """Waits for a file, then does what protonet does."""
 import dataclasses, os, time
 from typing import ClassVar
-from learnd.learning.algorithm import Bid
-from learnd.learning.hooks import hookimpl
+from learnd.learning.contract.algorithm import Bid
+from learnd.learning.contract.hooks import hookimpl
 from learnd_plugins.protonet import ProtoNet
 
 @dataclasses.dataclass(frozen=True)

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from learnd.control import gate
-from learnd.domain import TaskOptions, TaskState
-from learnd.learning.algorithm import Algorithm
-from learnd.learning.bench import Bench
-from learnd.learning.learner import learn
-from learnd.learning.predictor import predict
-from learnd.wire import to_json_all
+from learnd.control.knowledge import candidate_gate
+from learnd.learning.contract.algorithm import Algorithm
+from learnd.learning.jobs.learn import learn
+from learnd.learning.jobs.predict import predict
+from learnd.learning.jobs.workbench import Bench
+from learnd.messages.convert import to_json_all
+from learnd.messages.task import TaskOptions, TaskState
 from learnd_plugins.protonet import ProtoNet
 from learnd_plugins.ridge import Ridge
 from learnd_plugins.slda import SLDA
 from tests.control.home import Home
 from tests.e2e.conftest import MakeTask
 from tests.learning.benches import bench
-from tests.learning.jobs import learn_spec, predict_spec
+from tests.learning.specs import learn_spec, predict_spec
 from tests.live import LiveDaemon
 
 ALGORITHMS: dict[str, Algorithm] = {"a": ProtoNet(), "b": Ridge(), "c": SLDA()}
@@ -46,7 +46,7 @@ class School(Home):
         options = TaskOptions(algorithm=ALGORITHMS[name].name)
         spec = replace(learn_spec(self._lessons / name, out, options, name), id=name)
         outcome = learn(spec, self._bench, lambda *_: None)
-        self.generations.commit(held, gate.check(out, outcome), outcome, out)
+        self.generations.commit(held, candidate_gate.check(out, outcome), outcome, out)
 
     def timeless(self) -> dict[str, Any]:
         """The files of the knowledge; of the reports, all that does not come from a clock."""

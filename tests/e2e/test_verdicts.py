@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.domain import TaskState
+from learnd.messages.task import TaskState
 from tests.broken import BROKEN
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, Support
-from learnd.learning.backbones import Backbone, load_backbone
-from learnd.learning.bench import Bench
-from learnd.learning.catalogue import Catalogue
-from learnd.wire import BackboneSpec
+from learnd.learning.contract.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, Support
+from learnd.learning.jobs.workbench import Bench
+from learnd.learning.networks.backbone import Backbone, load_backbone
+from learnd.learning.plugin_host.catalogue import Catalogue
+from learnd.messages.jobs import BackboneSpec
+from learnd.messages.task import Task
 from tests.learning.drawn import random_conv4, random_lite0_meta
 
 

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from learnd.learning.adapters import DOWN, UP, AdaptedTrunk, Adapter, Region, WholeTrunk, pack
-from learnd.learning.conv4 import Conv4
-from learnd.learning.corpus import Classes
+from learnd.learning.metatraining.corpus import ImageClasses
+from learnd.learning.networks.adapters import DOWN, UP, AdaptedTrunk, Adapter, Region, WholeTrunk, pack
+from learnd.learning.networks.conv4 import Conv4
 
 
 def random_conv4(path: Path, seed: int = 0) -> Path:
@@ -98,10 +98,10 @@ def glyph_root(root: Path, shots: int = 6) -> Path:
     return root
 
 
-def patterns() -> Classes:
+def patterns() -> ImageClasses:
     """Eight patterns, six noisy images of each, 128 pixels a side, in four groups."""
     draw = torch.Generator().manual_seed(0)
     shapes = F.interpolate(torch.rand(8, 1, 6, 6, generator=draw), 128).repeat_interleave(6, 0)
     images = (shapes * 200 + torch.rand(48, 1, 128, 128, generator=draw) * 55).to(torch.uint8)
     names = tuple(f"group{k // 2}/class{k}" for k in range(8))
-    return Classes(images, tuple(torch.arange(48).split(6)), torch.arange(8) // 2, names)
+    return ImageClasses(images, tuple(torch.arange(48).split(6)), torch.arange(8) // 2, names)

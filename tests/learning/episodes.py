@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from learnd.learning.backbones import Backbone
-from learnd.learning.inner import Tensors
-from learnd.learning.metalearner import Episodes, MetaLearner
+from learnd.learning.contract.meta_learner import Episodes, MetaLearner
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.networks.named_tensors import Tensors
 from tests.tiny import context, striped, tiny_backbone
 
 

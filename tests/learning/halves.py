@@ -10,13 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from learnd.learning.backbones import Backbone, trained
-from learnd.learning.bench import Bench
-from learnd.learning.candidate import IDENTITY, Candidate, Lesson
-from learnd.learning.catalogue import Catalogue
-from learnd.learning.images import Preprocess
-from learnd.learning.metalearner import MetaLearner
-from learnd.learning.training import Run
+from learnd.learning.contract.meta_learner import MetaLearner
+from learnd.learning.jobs.candidate_network import IDENTITY, Candidate, Lesson
+from learnd.learning.jobs.workbench import Bench
+from learnd.learning.metatraining.loop import Run
+from learnd.learning.networks.backbone import Backbone, trained
+from learnd.learning.networks.images import Preprocess
+from learnd.learning.plugin_host.catalogue import Catalogue
 from tests.learning.benches import NearestMean
 
 SIDE = 8

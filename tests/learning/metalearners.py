@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Context, State, Support
-from learnd.learning.backbones import Backbone
-from learnd.learning.gradient import GradientLearner
-from learnd.learning.heads import class_means
-from learnd.learning.hooks import hookimpl
-from learnd.learning.inner import Tensors
-from learnd.learning.metalearner import Episodes, MetaLearner, backbone_parameters, for_backbone, over_tasks
+from learnd.learning.contract.algorithm import Algorithm, Bid, Context, State, Support
+from learnd.learning.contract.hooks import hookimpl
+from learnd.learning.contract.meta_learner import Episodes, MetaLearner, backbone_parameters, for_backbone, over_tasks
+from learnd.learning.methods.gradient_learner import GradientLearner
+from learnd.learning.methods.heads import class_means
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.networks.named_tensors import Tensors
+from learnd.messages.task import Task
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from learnd.learning.backbones import load_backbone
-from learnd.learning.bench import Bench
-from learnd.learning.catalogue import load_catalogue
-from learnd.learning.learner import learn
-from learnd.learning.predictor import predict
-from learnd.wire import BackboneSpec, Member, Prediction
+from learnd.learning.jobs.learn import learn
+from learnd.learning.jobs.predict import predict
+from learnd.learning.jobs.workbench import Bench
+from learnd.learning.networks.backbone import load_backbone
+from learnd.learning.plugin_host.catalogue import load_catalogue
+from learnd.messages.jobs import BackboneSpec, Member
+from learnd.messages.outcomes import Prediction
 from tests.data import class_task, omniglot_task, requires_data
-from tests.learning.jobs import learn_spec, member_of, predict_spec
+from tests.learning.specs import learn_spec, member_of, predict_spec
 
 ASKED = 8  # images of each class
 

@@ -17,15 +17,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.domain import Task
 from learnd.errors import PluginError
-from learnd.learning.algorithm import Algorithm, Bid, Context, HeadAlgorithm, Overdue, State, Support
-from learnd.learning.backbones import Backbone
 from learnd.learning.conformance import checks_for
 from learnd.learning.conformance.world import World
-from learnd.learning.heads import linear, prototype_head
-from learnd.learning.inner import Tensors
-from learnd.learning.metalearner import Episodes, MetaLearner, over_tasks
+from learnd.learning.contract.algorithm import Algorithm, Bid, Context, HeadAlgorithm, Overdue, State, Support
+from learnd.learning.contract.meta_learner import Episodes, MetaLearner, over_tasks
+from learnd.learning.methods.heads import linear, prototype_head
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.networks.named_tensors import Tensors
+from learnd.messages.task import Task
 from learnd_plugins.ridge import Ridge
 
 

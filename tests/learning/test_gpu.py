@@ -11,22 +11,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from learnd.learning import episodes as drawing
-from learnd.learning.adapterlearning import RECIPE, Plan, train_adapter
-from learnd.learning.adapters import IDENTITY
-from learnd.learning.algorithm import Algorithm, HeadAlgorithm, Support
-from learnd.learning.backbones import Backbone, load_backbone
-from learnd.learning.candidate import Lesson, train_candidate
-from learnd.learning.catalogue import load_catalogue
-from learnd.learning.corpus import Domain
-from learnd.learning.engine import meta_train
-from learnd.learning.episodes import Sampling
-from learnd.learning.metagradient import MetaGradient
-from learnd.learning.metalearner import MetaLearner
-from learnd.learning.recording import WARM, Recordings
-from learnd.learning.training import Run
-from learnd.recipe import Recipe
-from learnd.wire import BackboneSpec
+from learnd.learning.contract.algorithm import Algorithm, HeadAlgorithm, Support
+from learnd.learning.contract.meta_learner import MetaLearner
+from learnd.learning.jobs.candidate_network import Lesson, train_candidate
+from learnd.learning.metatraining import episodes as drawing
+from learnd.learning.metatraining.adapter_training import RECIPE, Plan, train_adapter
+from learnd.learning.metatraining.corpus import ImageDomain
+from learnd.learning.metatraining.cuda_graphs import WARM, Recordings
+from learnd.learning.metatraining.episodes import Sampling
+from learnd.learning.metatraining.loop import Run
+from learnd.learning.metatraining.meta_gradient import MetaGradient
+from learnd.learning.metatraining.objective import meta_train
+from learnd.learning.networks.adapters import IDENTITY
+from learnd.learning.networks.backbone import Backbone, load_backbone
+from learnd.learning.plugin_host.catalogue import load_catalogue
+from learnd.messages.jobs import BackboneSpec
+from learnd.settings.recipe import Recipe
 from tests.learning.domains import stripes
 from tests.learning.drawn import random_conv4, random_lite0_meta
 from tests.learning.episodes import episodes
@@ -126,7 +126,7 @@ def test_recorded_work_sees_what_was_written_over_its_weights_and_may_write_itse
 
 def test_tasks_are_drawn_as_on_a_cpu() -> None:
     sampling = Sampling(tasks=2, ways=(3,), shots=(1, 2), queries=2)
-    near, far = (Domain("d", stripes().to(device)) for device in (torch.device("cpu"), GPU))
+    near, far = (ImageDomain("d", stripes().to(device)) for device in (torch.device("cpu"), GPU))
     one, other = (drawing.sample([each], sampling, torch.Generator().manual_seed(5)) for each in (near, far))
     assert all(torch.equal(a, b.cpu()) for a, b in zip(one.tensors, other.tensors, strict=True))
 
@@ -134,7 +134,7 @@ def test_tasks_are_drawn_as_on_a_cpu() -> None:
 @pytest.mark.parametrize("name", ["protonet", "maml"])
 def test_a_training_runs_there_and_goes_on_from_its_snapshot(name: str, tmp_path: Path) -> None:
     recipe = Recipe(steps=10, meta_batch=2, ways=(3,), shots=(1,), queries=2, validate_every=5, validation_episodes=3)
-    domain = [Domain("d", stripes().to(GPU), "glyphs")]
+    domain = [ImageDomain("d", stripes().to(GPU), "glyphs")]
     snapshot = tmp_path / "snapshot.safetensors"
     asked = iter([False] * 6 + [True])
     half = meta_train(

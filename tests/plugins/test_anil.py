@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from learnd.learning.backbones import Backbone
+from learnd.learning.networks.backbone import Backbone
 from learnd_plugins.anil import Anil
 from tests.learning.episodes import episodes, meta_gradient
 from tests.tiny import context, tiny_backbone, tiny_support

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import learnd_plugins
-from learnd.learning.catalogue import load_catalogue
 from learnd.learning.conformance import checks_for
-from learnd.learning.router import route
+from learnd.learning.jobs.router import route
+from learnd.learning.plugin_host.catalogue import load_catalogue
 from tests.tiny import context, routing, striped, tiny_backbone, tiny_support, tiny_task
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from learnd.learning.catalogue import load_catalogue
 from learnd.learning.conformance import checks_for
 from learnd.learning.conformance.check import Check
 from learnd.learning.conformance.elsewhere import predict_elsewhere
 from learnd.learning.conformance.specimen import photographs, small_backbone
+from learnd.learning.plugin_host.catalogue import load_catalogue
 
 ALGORITHMS = load_catalogue(None, {}).algorithms
 CHECKS = [check for algorithm in ALGORITHMS.values() for check in checks_for(algorithm, new_process=False)]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from learnd.learning.algorithm import Overdue
+from learnd.learning.contract.algorithm import Overdue
 from learnd_plugins.finetune import Finetune, _shifted, descend
 from tests.tiny import context, striped, tiny_backbone, tiny_support
 
@@ -52,7 +52,7 @@ def test_batches_smaller_than_the_support_learn_too() -> None:
 
 def test_it_stops_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = itertools.count()
-    monkeypatch.setattr("learnd.learning.algorithm.time.monotonic", lambda: next(now))
+    monkeypatch.setattr("learnd.learning.contract.algorithm.time.monotonic", lambda: next(now))
     with pytest.raises(Overdue):
         Finetune().adapt(BACKBONE.private(), tiny_support(BACKBONE), replace(context(), deadline=4.5))
     assert next(now) == 6

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from learnd.learning.algorithm import Support
-from learnd.learning.heads import linear
-from learnd.learning.metalearner import for_backbone
+from learnd.learning.contract.algorithm import Support
+from learnd.learning.contract.meta_learner import for_backbone
+from learnd.learning.methods.heads import linear
 from learnd_plugins.fomaml import Fomaml
 from learnd_plugins.maml import Maml
 from tests.learning.episodes import episodes, meta_gradient

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from learnd.learning.algorithm import HeadAlgorithm
-from learnd.learning.catalogue import load_catalogue
+from learnd.learning.contract.algorithm import HeadAlgorithm
+from learnd.learning.plugin_host.catalogue import load_catalogue
 from tests.tiny import context
 
 HEADS = [a for a in load_catalogue(None, {}).algorithms.values() if isinstance(a, HeadAlgorithm)]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from learnd.learning.algorithm import Context, Overdue
+from learnd.learning.contract.algorithm import Context, Overdue
 from learnd_plugins.linear_probe import FOLDS, LinearProbe, _folds
 from tests.tiny import context
 

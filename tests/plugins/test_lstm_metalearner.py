@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from learnd.learning.inner import Tensors, inner_loop
+from learnd.learning.methods.inner_loop import inner_loop
+from learnd.learning.networks.named_tensors import Tensors
 from learnd_plugins.lstm_metalearner import LstmMetalearner, LstmRule, preprocess
 from learnd_plugins.maml import Maml
 from tests.learning.episodes import episodes, meta_gradient

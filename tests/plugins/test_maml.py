@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from learnd.learning.gradient import GradientLearner
+from learnd.learning.methods.gradient_learner import GradientLearner
 from learnd_plugins.maml import Maml
 from tests.learning.episodes import double_backbone, episodes, meta_gradient
 from tests.tiny import context

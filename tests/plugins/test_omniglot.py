@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from learnd.domain import Task, TaskOptions
-from learnd.learning.algorithm import Support
-from learnd.learning.backbones import load_backbone
-from learnd.learning.catalogue import load_catalogue
-from learnd.learning.images import load_batch
-from learnd.learning.router import route
-from learnd.wire import BackboneSpec
+from learnd.learning.contract.algorithm import Support
+from learnd.learning.jobs.router import route
+from learnd.learning.networks.backbone import load_backbone
+from learnd.learning.networks.images import load_batch
+from learnd.learning.plugin_host.catalogue import load_catalogue
+from learnd.messages.jobs import BackboneSpec
+from learnd.messages.task import Task, TaskOptions
 from tests.data import omniglot_task, requires_data
 from tests.tiny import context, routing
 

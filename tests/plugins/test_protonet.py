@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from learnd.learning.calibrate import UNMEASURED
-from learnd.learning.metalearner import Episodes
+from learnd.learning.contract.meta_learner import Episodes
+from learnd.learning.methods.calibration import DEFAULT_SCALE
 from learnd_plugins.protonet import LOG_SCALE, ProtoNet
 from tests.tiny import FEATURES, context, striped, tiny_backbone
 
@@ -31,7 +31,7 @@ def test_logits_are_minus_the_squared_distance_scaled() -> None:
 def test_one_shot_has_a_fixed_scale_relative_to_the_spread() -> None:
     state = ProtoNet().fit(torch.tensor([[0.0], [2.0]]), torch.tensor([0, 1]), 2, context())
     spread = float(torch.tensor([0.0, 4.0]).std())
-    assert float(state["scale"]) == pytest.approx(UNMEASURED / spread)
+    assert float(state["scale"]) == pytest.approx(DEFAULT_SCALE / spread)
 
 
 def test_the_loss_of_an_episode_is_that_of_the_paper_with_a_learned_scale() -> None:

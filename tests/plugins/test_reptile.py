@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from learnd.learning.algorithm import Support
-from learnd.learning.heads import linear, prototype_head
-from learnd.learning.metalearner import BACKBONE as PREFIX
-from learnd.learning.metalearner import for_backbone
+from learnd.learning.contract.algorithm import Support
+from learnd.learning.contract.meta_learner import BACKBONE as PREFIX
+from learnd.learning.contract.meta_learner import for_backbone
+from learnd.learning.methods.heads import linear, prototype_head
 from learnd_plugins.reptile import Reptile
 from tests.learning.episodes import episodes, leaves, meta_gradient
 from tests.tiny import context, tiny_backbone

@@ -12,21 +12,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from learnd.control.budget import Budget
-from learnd.control.dispatch import Dispatcher
-from learnd.control.folders import Folders
-from learnd.control.generations import Generations
-from learnd.control.journal import JOURNAL, Journal
-from learnd.control.lock import hold
-from learnd.control.observers import Observers
-from learnd.control.scan import task_folders
-from learnd.control.undoing import Undoing
-from learnd.control.watcher import Ring, Watcher
-from learnd.control.workers import Child
-from learnd.domain import TaskState
+from learnd.control.dispatch.dispatcher import Dispatcher
+from learnd.control.dispatch.observers import Observers
+from learnd.control.files.lock import hold
+from learnd.control.intake.scan import task_folders
+from learnd.control.intake.task_folders import Folders
+from learnd.control.intake.watcher import Ring, Watcher
+from learnd.control.journal.journal import JOURNAL, Journal
+from learnd.control.knowledge.change_requests import Undoing
+from learnd.control.knowledge.generations import Generations
+from learnd.control.knowledge.image_budget import Budget
+from learnd.control.processes.child import Child
 from learnd.errors import StateUnavailable
 from learnd.identity import task_id
-from learnd.settings import Settings
+from learnd.messages.task import TaskState
+from learnd.settings.keys import Settings
 
 _GLANCE = 1.0  # seconds between looks for what a command wrote into the journal
 _REST = 200  # times as long as a rescan took: it never costs more than 0.5 % of a core, however many tasks there are

@@ -6,8 +6,7 @@ import pytest
 import torch
 from learnd_powermean import PowerMean
 
-from learnd.learning.conformance import checks_for
-from learnd.learning.conformance.check import Check
+from learnd.plugin import Check, checks_for
 
 
 @pytest.mark.parametrize("check", checks_for(PowerMean), ids=str)

@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-from learnd.learning.algorithm import Algorithm
 from learnd.learning.conformance import elsewhere, manners, outer, tasks
 from learnd.learning.conformance.check import Check
-from learnd.learning.contract import check_class
-from learnd.learning.metalearner import MetaLearner
+from learnd.learning.contract.algorithm import Algorithm
+from learnd.learning.contract.checks import check_class
+from learnd.learning.contract.meta_learner import MetaLearner
 
 __all__ = ["checks_for"]
 
@@ -25,7 +25,7 @@ def checks_for(algorithm: type[Algorithm] | Algorithm, *, new_process: bool = Tr
     Raises PluginError where a class cannot be made without arguments.
     """
     made = algorithm if isinstance(algorithm, Algorithm) else check_class(algorithm)()
-    trials = [*manners.TRIALS, *tasks.TRIALS]
-    trials += outer.TRIALS if isinstance(made, MetaLearner) else ()
-    trials += elsewhere.TRIALS if new_process else ()
+    trials = [*manners.HOST_TRIALS, *tasks.TASK_TRIALS]
+    trials += outer.OUTER_LOOP_TRIALS if isinstance(made, MetaLearner) else ()
+    trials += elsewhere.PROCESS_TRIALS if new_process else ()
     return [Check(made, trial) for trial in trials]

@@ -14,12 +14,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from learnd.domain import PluginInfo
-from learnd.learning.algorithm import Algorithm
-from learnd.learning.catalogue import Catalogue, load_catalogue
 from learnd.learning.conformance import checks_for
-from learnd.learning.process import connect
-from learnd.wire import to_json
+from learnd.learning.contract.algorithm import Algorithm
+from learnd.learning.plugin_host.catalogue import Catalogue, load_catalogue
+from learnd.learning.processes.connection import connect
+from learnd.messages.convert import to_json
+from learnd.messages.plugins import PluginInfo
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from learnd.errors import LearndError, PluginError
-from learnd.learning.adapting import adapt
-from learnd.learning.algorithm import Algorithm, State, Support
-from learnd.learning.backbones import Backbone
-from learnd.learning.blame import accuse
 from learnd.learning.conformance.specimen import context, small_backbone, task_of
 from learnd.learning.conformance.world import World
-from learnd.wire import Verdict
+from learnd.learning.contract.algorithm import Algorithm, State, Support
+from learnd.learning.jobs.adapt import adapt
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.plugin_faults import accuse
+from learnd.messages.plugins import CheckResult
 
 Trial = Callable[[Algorithm, Backbone], None]  # its name is the check's, its docstring the promise
 
@@ -55,10 +55,10 @@ class Check:
         if verdict.outcome == "failed":
             raise Broken(f"{verdict.promise}  Seen: {verdict.seen}", where=str(self), remedy=verdict.remedy)
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> CheckResult:
         """How it went; whatever the plugin raises is its own failure."""
         begun, before = time.monotonic(), World.now()
-        told = Verdict(self.algorithm.name, self.name, self.promise, "passed")
+        told = CheckResult(self.algorithm.name, self.name, self.promise, "passed")
         try:
             self.trial(self.algorithm, small_backbone())
         except Spared as why:

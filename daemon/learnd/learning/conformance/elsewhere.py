@@ -22,13 +22,13 @@ from typing import Any, cast
 
 from safetensors.torch import load_file, save_file
 
-from learnd.learning.adapting import classify
-from learnd.learning.algorithm import Algorithm, build, options_of
-from learnd.learning.backbones import Backbone
 from learnd.learning.conformance.check import Broken, alike, gap, learn
 from learnd.learning.conformance.specimen import gratings, small_backbone, support_of
-from learnd.learning.contract import check_class
-from learnd.learning.finding import import_file
+from learnd.learning.contract.algorithm import Algorithm, build, options_of
+from learnd.learning.contract.checks import check_class
+from learnd.learning.jobs.adapt import classify
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.plugin_host.discovery import import_file
 
 SECONDS = 100.0  # for the new process: most of it goes to importing torch
 WAYS = 3
@@ -91,7 +91,7 @@ def _found(module: str, name: str, file: str) -> type[Algorithm]:
     return check_class(reduce(getattr, name.split("."), cast(Any, home)))
 
 
-TRIALS = (another_process,)
+PROCESS_TRIALS = (another_process,)
 
 if __name__ == "__main__":
     main()

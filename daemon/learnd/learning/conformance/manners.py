@@ -11,18 +11,18 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from learnd.domain import Task
-from learnd.learning.algorithm import Algorithm, Bid, Overdue, Support, build, options_of
-from learnd.learning.backbones import Backbone
 from learnd.learning.conformance.check import Broken, learn
 from learnd.learning.conformance.specimen import context, gratings, photographs, support_of, task_of
 from learnd.learning.conformance.world import World
-from learnd.learning.contract import check_class
-from learnd.learning.metalearner import MetaLearner
+from learnd.learning.contract.algorithm import Algorithm, Bid, Overdue, Support, build, options_of
+from learnd.learning.contract.checks import check_class
+from learnd.learning.contract.meta_learner import MetaLearner
+from learnd.learning.networks.backbone import Backbone
+from learnd.messages.task import Task
 
 QUICK = 0.1  # seconds that a bid may take at most, the quickest of a few: no more than a few milliseconds are meant
 LONG = 5.0  # expected seconds on 100 photographs from which an algorithm must be ready to be stopped
-PATIENCE = 2.0  # seconds that an algorithm may go on, on a tiny task, after its time is up
+GRACE_SECONDS = 2.0  # seconds that an algorithm may go on, on a tiny task, after its time is up
 
 
 def options(algorithm: Algorithm, backbone: Backbone) -> None:
@@ -60,7 +60,9 @@ def _check_bid(bid: object, task: Task) -> None:
     if not numbers or not 0 <= bid.score <= 1:
         raise Broken(f"{where}, the score is {bid.score!r}", remedy="let the score lie in [0, 1]; 0 means: not for me")
     if bid.seconds <= 0:
-        raise Broken(f"{where}, the seconds are {bid.seconds!r}", remedy="use learnd.learning.algorithm.seconds_for")
+        raise Broken(
+            f"{where}, the seconds are {bid.seconds!r}", remedy="use learnd.learning.contract.algorithm.seconds_for"
+        )
     if not isinstance(bid.reason, str) or not bid.reason.strip():
         raise Broken(f"{where}, there is no reason", remedy="say in a sentence why; it stands in the task's report")
 
@@ -77,7 +79,7 @@ def deadline(algorithm: Algorithm, backbone: Backbone) -> None:
     took = time.monotonic() - begun
     expected = algorithm.bid(photographs(5, 20)).seconds
     remedy = "call ctx.check() in every round of a long loop, and let what it raises through"
-    if took > PATIENCE:
+    if took > GRACE_SECONDS:
         seen = f"though time was up, adapt went on for {took:.1f} s on {len(support.labels)} small images"
         raise Broken(seen, remedy=remedy)
     if expected > LONG:
@@ -149,4 +151,4 @@ def repeated(algorithm: Algorithm, backbone: Backbone) -> None:
         raise Broken("it predicts otherwise once it has learnt another task", remedy="keep everything in the state")
 
 
-TRIALS = (options, bid, deadline, world, inputs, repeated)
+HOST_TRIALS = (options, bid, deadline, world, inputs, repeated)

@@ -8,14 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from learnd.learning.adapting import adapt, classify
-from learnd.learning.algorithm import Algorithm
-from learnd.learning.backbones import Backbone
 from learnd.learning.conformance.check import Broken, Spared, gap
 from learnd.learning.conformance.specimen import context, episodes_of, gratings, support_of
-from learnd.learning.crew import threads
-from learnd.learning.metagradient import MetaGradient
-from learnd.learning.metalearner import Episodes, MetaLearner, for_backbone
+from learnd.learning.contract.algorithm import Algorithm
+from learnd.learning.contract.meta_learner import Episodes, MetaLearner, for_backbone
+from learnd.learning.jobs.adapt import adapt, classify
+from learnd.learning.metatraining.meta_gradient import MetaGradient
+from learnd.learning.metatraining.threads import threads
+from learnd.learning.networks.backbone import Backbone
 
 CLOSE = 1e-3  # of the largest value: how far sums in another order, through several inner steps, may drift
 
@@ -167,4 +167,4 @@ def _compare(what: str, whole: Tensor, parts: Tensor) -> None:
         raise Broken(f"{what}, of all tasks and of their parts: {gap(whole, parts)}", remedy=remedy)
 
 
-TRIALS = (meta_parameters, meta_loss, chunks, loop_and_vmap, finds_meta_learnt, phase, side_by_side)
+OUTER_LOOP_TRIALS = (meta_parameters, meta_loss, chunks, loop_and_vmap, finds_meta_learnt, phase, side_by_side)

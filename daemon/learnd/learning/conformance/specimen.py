@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from learnd.domain import Task, TaskOptions
-from learnd.learning.algorithm import Context, Support
-from learnd.learning.backbones import Backbone
-from learnd.learning.images import Preprocess
-from learnd.learning.metalearner import Episodes
+from learnd.learning.contract.algorithm import Context, Support
+from learnd.learning.contract.meta_learner import Episodes
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.networks.images import Preprocess
+from learnd.messages.task import Task, TaskOptions
 
 SIZE, FEATURES, MACS = 12, 8, 12_000
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 
 from learnd.errors import LearndError
-from learnd.learning.adapting import adapt, classify
-from learnd.learning.algorithm import Algorithm, Support
-from learnd.learning.backbones import Backbone
-from learnd.learning.blame import accuse
 from learnd.learning.conformance.check import Broken, Spared, alike, gap, learn
 from learnd.learning.conformance.specimen import context, gratings, support_of, task_of
 from learnd.learning.conformance.world import World
+from learnd.learning.contract.algorithm import Algorithm, Support
+from learnd.learning.jobs.adapt import adapt, classify
+from learnd.learning.networks.backbone import Backbone
+from learnd.learning.plugin_faults import accuse
 
-ENOUGH = 0.6  # share of right answers on gratings that any method tells apart; by chance it is a third
+REQUIRED_ACCURACY = 0.6  # share of right answers on gratings that any method tells apart; by chance it is a third
 
 
 def _sized(algorithm: Algorithm, backbone: Backbone, support: Support) -> None:
@@ -50,7 +50,7 @@ def learns(algorithm: Algorithm, backbone: Backbone) -> None:
     state = learn(algorithm, backbone, support_of(backbone, shots=10, noise=20))
     images, labels = gratings(3, 10, seed=4, noise=20)
     right = float((classify(algorithm, backbone, state, images, 3).argmax(1) == labels).float().mean())
-    if right < ENOUGH:
+    if right < REQUIRED_ACCURACY:
         seen = f"{right:.0%} of 30 new images right; chance is 33 %"
         raise Broken(seen, remedy="column k of the logits must speak for label k; the higher, the likelier")
 
@@ -112,4 +112,4 @@ def _same(first: torch.Tensor | None, second: torch.Tensor | None) -> bool:
     return first is not None and second is not None and torch.equal(first, second)
 
 
-TRIALS = (logits, one_shot, unbalanced_shots, many_ways, learns, refusal, same_seed, inductive)
+TASK_TRIALS = (logits, one_shot, unbalanced_shots, many_ways, learns, refusal, same_seed, inductive)

@@ -1,0 +1,1 @@
+"""Which worker does which job, and what becomes of the result."""

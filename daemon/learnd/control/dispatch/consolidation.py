@@ -1,0 +1,193 @@
+"""Sleep: when the shared network is trained on what is kept, and what becomes of the candidate.
+
+The worker trains, makes every task anew and measures; here it is decided, from the numbers alone, whether the knowledge
+moves to the candidate.  Whatever happens to it, the knowledge that is there is not touched before that.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from learnd.control.dispatch.worker_slot import WorkerSlot
+from learnd.control.files.lock import holder_of
+from learnd.control.journal.journal import JOURNAL, Journal
+from learnd.control.journal.versions import LEARNED, BackboneRecord, Decision, StaleEpoch
+from learnd.control.knowledge import candidate_gate
+from learnd.control.knowledge.consolidation_gate import ConsolidationVerdict, Limits, judge
+from learnd.control.knowledge.generations import Generations
+from learnd.errors import TaskError
+from learnd.identity import sha256_of
+from learnd.messages.convert import from_json, to_json
+from learnd.messages.jobs import BACKBONE, CONSOLIDATION, ConsolidateSpec, Member
+from learnd.messages.outcomes import Consolidation, Outcome
+from learnd.messages.report import Report
+from learnd.settings.keys import Settings
+
+_GLANCE = 0.2  # seconds between two looks for an answer
+SLEPT_AT = "slept_at"  # of the journal's small facts: the version at which it was last tried
+
+
+@dataclass(frozen=True)
+class Slept:
+    """How a consolidation ended.  outcome: "accepted" | "refused" | "failed"; version: of the knowledge now.
+
+    verdict: plain JSON of a judgement.Verdict, empty where it failed before there was one.
+    """
+
+    outcome: str
+    version: int
+    reasons: tuple[str, ...] = ()
+    verdict: dict[str, Any] = field(default_factory=dict)
+
+
+class Sleep:
+    """For whoever holds the state's lock.  notice(level, text) tells people."""
+
+    def __init__(
+        self, settings: Settings, journal: Journal, generations: Generations, notice: Callable[[str, str], None]
+    ) -> None:
+        self._settings = settings.consolidate
+        self._journal = journal
+        self._generations = generations
+        self._notice = notice
+        self._quiet_since = time.monotonic()
+        self.folder = generations.work / "sleep"
+
+    # --- when -----------------------------------------------------------------------------------------------------
+
+    def wanted(self) -> int | None:
+        """The steps of a consolidation that somebody asks for, or that is due by the settings; None: none is."""
+        for request in self._journal.requests.pending("consolidate"):
+            return int(request.argument or self._settings.steps)
+        quiet = time.monotonic() - self._quiet_since
+        if self._settings.when == "never" or quiet < self._settings.idle_seconds:
+            return None
+        return self._settings.steps if self._learnt_since() >= self._settings.every_tasks else None
+
+    def _learnt_since(self) -> int:
+        last = int(self._journal.db.get(SLEPT_AT) or 0)
+        count = "SELECT COUNT(*) AS n FROM generations WHERE number > ? AND reason LIKE ? || '%'"
+        row = self._journal.db.one(count, last, LEARNED)
+        return 0 if row is None else int(row["n"])
+
+    def look(self, slots: Sequence[WorkerSlot]) -> None:
+        """Another job comes first: where one waits for the worker that sleeps, that is woken."""
+        busy = [slot for slot in slots if slot.out is not None]
+        due = self._journal.jobs.next_due()
+        if due is not None or any(slot.lease is not None for slot in busy):
+            self._quiet_since = time.monotonic()
+        asleep = any(slot.out is not None and slot.out.parent == self.folder for slot in busy)
+        free = any(slot.ready and slot.out is None for slot in slots)
+        if asleep and due is not None and due <= time.time() and not free:
+            self.stop.touch()
+
+    @property
+    def stop(self) -> Path:
+        """Once this file is there the worker ends its consolidation; what it has done of it is lost, and no more."""
+        return self.folder / "stop"
+
+    def spec(self, steps: int) -> ConsolidateSpec:
+        """The job.  Raises TaskError where nothing is known, StateError where a manifest is damaged."""
+        members = self._generations.members()
+        if not members:
+            raise TaskError("nothing has been learnt yet: there is nothing to consolidate")
+        return ConsolidateSpec(
+            parent=self._journal.head,
+            members=members,
+            becomes=tuple(self._journal.tasks.next_revision(member.id) for member in members),
+            steps=steps,
+            seed=self._journal.head,
+            stop=str(self.stop),
+            out=str(self.folder / "out"),
+            trimmed=tuple(member.id for member in members if self._is_trimmed(member)),
+        )
+
+    def _is_trimmed(self, member: Member) -> bool:
+        archives = self._journal.history.archives.of(member.id, member.revision)
+        return any(one.kept is not None for one in archives)
+
+    # --- what becomes of it ---------------------------------------------------------------------------------------
+
+    def settle(self, outcome: Outcome, out: Path) -> Slept | None:
+        """Decide on what came; None where it was woken, and will sleep again.  Whoever asked for it is answered."""
+        self._quiet_since = time.monotonic()
+        if outcome.status == "stopped":
+            self._notice("info", "consolidation is put off: there is something to learn")
+            return None
+        if outcome.status != "done":
+            return self.failed(outcome.reason)
+        try:
+            made = from_json(Consolidation, json.loads((out / CONSOLIDATION).read_text()))
+            self._check(made, out)
+            return self._decide(made, judge(made, self._limits()), out)
+        except (candidate_gate.Refused, StaleEpoch, OSError, ValueError, KeyError, TypeError) as error:
+            return self.failed(str(error))
+        finally:
+            shutil.rmtree(out.parent, ignore_errors=True)
+
+    def failed(self, reason: str) -> Slept:
+        """It came to nothing; the knowledge is what it was."""
+        self._notice("warning", f"consolidation failed: {reason}")
+        self._journal.note("consolidation failed", reason)
+        return self._answer(Slept("failed", self._journal.head, (reason,)))
+
+    def _limits(self) -> Limits:
+        given = self._settings
+        return Limits(given.epsilon, given.flips, given.size, given.latency)
+
+    def _check(self, made: Consolidation, out: Path) -> None:
+        """Raises gate.Refused where a file is not what it should be, or not every task is there anew."""
+        if sha256_of(out / BACKBONE) != made.backbone_sha256:
+            raise candidate_gate.Refused("the file is not what the worker said it wrote", where=BACKBONE)
+        candidate_gate.require_finite(out / BACKBONE)
+        for form in made.forms:
+            report = from_json(Report, json.loads((out / form.folder / "report.json").read_text()))
+            candidate_gate.check(out / form.folder, Outcome("done", report=report, files=form.files))
+        if {form.id for form in made.forms} != set(self._journal.history.held_by(made.parent)):
+            raise StaleEpoch("the tasks are no longer those that the candidate was made from")
+
+    def _decide(self, made: Consolidation, verdict: ConsolidationVerdict, out: Path) -> Slept:
+        told, before = to_json(verdict), str(self._generations.backbone_hash())
+        if not verdict.accepted:
+            reason = f"a candidate network is refused: {'; '.join(verdict.reasons)}"
+            decision = Decision(made.parent, None, before, made.backbone_hash, told)
+            self._journal.history.refuse(decision, reason)
+            self._notice("info", reason)
+            return self._answer(Slept("refused", self._journal.head, verdict.reasons, told))
+        learners = {*made.learners, *self._journal.history.learners_of(before)}  # it began as the old network
+        network = BackboneRecord(made.backbone_hash, made.backbone_sha256, tuple(sorted(learners)))
+        generation = self._generations.consolidate(out, made, network, told)
+        rise = f"the mean went from {verdict.before:.4f} to {verdict.after:.4f}"
+        self._notice("info", f"consolidated: version {generation.number}, {rise}")
+        return self._answer(Slept("accepted", generation.number, (), told))
+
+    def _answer(self, slept: Slept) -> Slept:
+        self._journal.put(SLEPT_AT, str(self._journal.head))
+        for request in self._journal.requests.pending("consolidate"):
+            self._journal.requests.answer(request, {"slept": asdict(slept)})
+        return slept
+
+
+def have_daemon_consolidate(settings: Settings, steps: int | None, glance: Callable[[], None]) -> Slept | None:
+    """Ask the daemon that holds the state; None where it has gone without an answer.
+
+    It may take as long as it takes: the daemon learns first what is there to learn.  glance: is called between looks.
+    """
+    with closing(Journal(settings.state / JOURNAL)) as journal:
+        number = journal.requests.add("consolidate", "" if steps is None else str(steps))
+        try:
+            while (answer := journal.requests.answer_to(number)) is None:
+                if holder_of(settings.state) is None:
+                    return None
+                glance()
+                time.sleep(_GLANCE)
+        finally:
+            journal.requests.withdraw(number)
+    return from_json(Slept, answer["slept"])

@@ -1,0 +1,1 @@
+"""Files that survive a power cut, the lock on a state, and the archives of kept images."""

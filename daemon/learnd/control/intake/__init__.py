@@ -1,0 +1,1 @@
+"""From a folder to a task: found, complete, inspected, queued."""

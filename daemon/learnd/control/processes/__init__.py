@@ -1,0 +1,1 @@
+"""Child processes: start them, talk to them in JSON lines, end them."""

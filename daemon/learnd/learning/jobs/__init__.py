@@ -1,0 +1,1 @@
+"""The jobs of a worker: learn, predict, survey, consolidate."""

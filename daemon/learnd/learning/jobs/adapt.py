@@ -1,0 +1,109 @@
+"""The chosen algorithm adapts to the task, and is marked by the host on images that it never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learnd.learning.contract.algorithm import (
+    Algorithm,
+    Context,
+    HeadAlgorithm,
+    State,
+    Support,
+    check_logits,
+    check_state,
+)
+from learnd.learning.jobs.confusions import Marks, mark
+from learnd.learning.jobs.read_task import Part
+from learnd.learning.jobs.router import Route, fall_back
+from learnd.learning.jobs.workbench import Bench, Progress, Stopwatch
+from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
+from learnd.learning.plugin_faults import accuse, explain, outcome_of
+
+PROBE = 2  # support images that a new state must be able to predict where there is no query
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The chosen algorithm, what it learnt (on the CPU), and what it told the query images as (None: no query)."""
+
+    chosen: Route
+    algorithm: Algorithm
+    state: State
+    marks: Marks | None
+
+
+def adapt_best(
+    chosen: Route,
+    bench: Bench,
+    support: Support,
+    query: Part,
+    seen: Tensor,
+    ctx: Context,
+    watch: Stopwatch,
+    progress: Progress,
+) -> Adapted:
+    """Adapt the chosen algorithm; where it fails, the next best.  Raises as route does when none is left.
+
+    seen: the features (M, D) of the query images.
+    """
+    while True:
+        algorithm = bench.catalogue.algorithms[chosen.algorithm]
+        progress(f"adapt {algorithm.name}", 0, 1, algorithm.name)
+        try:
+            with watch.stage("adapt"):
+                state = adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))
+            with watch.stage("evaluate"):
+                marks = _mark(algorithm, bench.backbone, state, support, query, seen)
+            return Adapted(chosen, algorithm, state, marks)
+        except BaseException as error:  # a plugin may raise anything, and is to blame alone
+            accuse(error)
+            chosen = fall_back(chosen, explain(algorithm.name, error, ctx.log), outcome_of(error))
+
+
+def adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Context) -> State:
+    """What an algorithm learns about a task, checked and ready to be stored: on the CPU.  Raises PluginError."""
+    state = check_state(algorithm.adapt(backbone.private(), support, ctx), algorithm.name)
+    # Stored tensors must not share memory, with each other or with a plugin.
+    return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
+
+
+def _mark(
+    algorithm: Algorithm, backbone: Backbone, state: State, support: Support, query: Part, seen: Tensor
+) -> Marks | None:
+    """What the query images are told as; without a query, None, once the state has proved that it can predict."""
+    if not len(query.labels):
+        few = support.features[:PROBE]
+        classify(algorithm, backbone, state, support.images[:PROBE], support.ways, few)
+        return None
+    logits = classify(algorithm, backbone, state, query.images, support.ways, seen)  # (M, K)
+    return mark(torch.arange(len(query.labels)), query.labels, logits)
+
+
+def classify(
+    algorithm: Algorithm,
+    backbone: Backbone,
+    state: Mapping[str, Tensor],
+    images: Tensor,
+    ways: int,
+    features: Tensor | None = None,
+) -> Tensor:
+    """Finite logits float32 (N, K) on the CPU for images uint8 (N, C, S, S).
+
+    IMAGES_PER_PASS at a time, unless the algorithm is transductive: that one is shown them all.  features (N, D), where
+    they are known, save a head on them the embedding.  Raises PluginError.
+    """
+    here = {key: value.to(backbone.device) for key, value in state.items()}
+    if features is not None and isinstance(algorithm, HeadAlgorithm) and algorithm.reads_features(backbone):
+        logits = algorithm.score(here, features)
+        return check_logits(logits, len(images), ways, algorithm.name).float().cpu()  # (N, K)
+    private = backbone.private()
+    parts: list[Tensor] = []
+    for chunk in [images] if algorithm.transductive else images.split(IMAGES_PER_PASS):
+        logits = algorithm.predict(private, here, chunk.to(backbone.device))
+        parts.append(check_logits(logits, len(chunk), ways, algorithm.name))
+    return torch.cat(parts).float().cpu()  # (N, K)

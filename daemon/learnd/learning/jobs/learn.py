@@ -1,0 +1,211 @@
+"""A learn job from end to end: read, embed, choose the backbone's adapter, route, adapt, evaluate, save.
+
+It only writes candidate files under spec.out; whether they become knowledge is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from learnd.errors import LearndError, TaskError
+from learnd.identity import sha256_of
+from learnd.learning.contract.algorithm import Context, Support, options_of
+from learnd.learning.jobs.adapt import Adapted, adapt_best
+from learnd.learning.jobs.adapter_choice import Choice, choose_adapter
+from learnd.learning.jobs.confusions import Marks, confusions, mistakes
+from learnd.learning.jobs.read_task import Changed, Part, Reading, Rejected, read_task
+from learnd.learning.jobs.router import route
+from learnd.learning.jobs.workbench import Bench, Progress, Stopwatch
+from learnd.learning.knowledge import class_statistics, exemplars, held_out
+from learnd.learning.knowledge.held_out import HELDOUT, HeldOut
+from learnd.learning.networks.adapters import IDENTITY
+from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
+from learnd.learning.networks.tensor_file import write_tensors
+from learnd.learning.plugin_host.catalogue import Catalogue
+from learnd.messages.convert import SCHEMA, to_json
+from learnd.messages.jobs import LearnSpec
+from learnd.messages.outcomes import Outcome
+from learnd.messages.report import Report
+from learnd.messages.task import Task
+
+
+def learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
+    """Do a learn job.
+
+    Whatever is wrong with the folder, or with a plugin, is in the outcome.  Raises only where learnd or the
+    machine is to blame (no space left, no memory left).
+    """
+    try:
+        return _learn(spec, bench, progress)
+    except Changed as error:
+        return Outcome("changed", reason=str(error))
+    except Rejected as error:
+        return Outcome("rejected", reason=error.what, problems=error.problems)
+    except LearndError as error:
+        return Outcome("failed", reason=str(error))
+
+
+def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
+    watch, plain = Stopwatch(), bench.backbone
+    ctx = Context(torch.Generator().manual_seed(spec.seed), log=bench.log)
+    with watch.stage("read"):
+        reading = read_task(spec, plain.preprocess, bench.threads, progress, bench.catalogue.readers)
+    with watch.stage("embed"):
+        support = _support(reading, plain, progress)
+        seen = {IDENTITY: plain.embed(reading.query.images)}  # (M, D), of the query
+    known = class_statistics.statistics(support.features, support.labels, reading.classes)
+    with watch.stage("choose"):
+        choice = choose_adapter(plain, support.images, support.features, support.labels, ctx)
+        backbone = plain.adapted(choice.adapter)
+        if backbone is not plain:
+            support = _support(reading, backbone, progress)
+            adapted_too = class_statistics.statistics(support.features, support.labels, reading.classes)
+            known = replace(known, adapted=replace(adapted_too, adapter=choice.adapter))
+            seen[choice.adapter] = backbone.embed(reading.query.images)
+    task = _task(spec, reading, backbone)
+    _check_pin(spec, bench.catalogue)
+    with watch.stage("route"):
+        chosen = route(task, backbone, support, bench.catalogue.algorithms, spec.routing, ctx, progress)
+    under, asked = replace(bench, backbone=backbone), seen[choice.adapter]
+    adapted = adapt_best(chosen, under, support, reading.query, asked, ctx, watch, progress)
+    progress("save", 0, 1)
+    with watch.stage("save"):
+        held = HeldOut(reading.classes, reading.query.labels, seen)
+        files = _save(spec, reading, known, held, bench, adapted)
+    report = _report(spec, task, reading, backbone, choice, adapted, watch)
+    (Path(spec.out) / "report.json").write_text(json.dumps(to_json(report), indent=1))
+    files["report.json"] = sha256_of(Path(spec.out) / "report.json")
+    return Outcome("done", report=report, files=files)
+
+
+def _check_pin(spec: LearnSpec, catalogue: Catalogue) -> None:
+    """Raises TaskError where the algorithm that task.yaml asks for is there and cannot be used."""
+    pin = spec.options.algorithm
+    unfit = None if pin is None else catalogue.unfit(pin)
+    if unfit is not None:
+        why = f" ({unfit.reason.splitlines()[0]})" if unfit.reason else ""
+        what = f"{pin!r}, which task.yaml asks for, is {unfit.state}{why}"
+        raise TaskError(what, where=spec.name, remedy=f"learnd plugins info {pin}")
+
+
+def _support(reading: Reading, backbone: Backbone, progress: Progress) -> Support:
+    images = reading.support.images.to(backbone.device)
+    features: list[Tensor] = []
+    for start in range(
+        0, len(images), IMAGES_PER_PASS
+    ):  # IMAGES_PER_PASS as embed itself takes them: the bits are the same
+        progress("embed", start, len(images))
+        features.append(backbone.embed(images[start : start + IMAGES_PER_PASS]))
+    labels = reading.support.labels.to(backbone.device)
+    return Support(images, torch.cat(features), labels, len(reading.classes))
+
+
+def _task(spec: LearnSpec, reading: Reading, backbone: Backbone) -> Task:
+    return Task(
+        id=spec.id,
+        name=spec.name,
+        revision=spec.revision,
+        classes=reading.classes,
+        shots=tuple(torch.bincount(reading.support.labels).tolist()),
+        queries=len(reading.query.labels),
+        options=spec.options,
+        backbone=backbone.name,
+        features=backbone.features,
+        macs=backbone.macs,
+        device=str(backbone.device),
+        meta_learnt=tuple(sorted(backbone.meta)),
+    )
+
+
+def _save(
+    spec: LearnSpec, reading: Reading, known: class_statistics.Statistics, held: HeldOut, bench: Bench, adapted: Adapted
+) -> dict[str, str]:
+    """Write the candidate's files; file name -> sha256."""
+    out, backbone_hash = Path(spec.out), bench.backbone.hash
+    note = {
+        "algorithm": adapted.algorithm.name,
+        "options": json.dumps(options_of(adapted.algorithm), sort_keys=True),
+        "classes": json.dumps(reading.classes),
+        "backbone_hash": backbone_hash,
+        "adapter": known.adapted.adapter if known.adapted else IDENTITY,
+        "schema": str(SCHEMA),
+    }
+    write_tensors(adapted.state, out / "adapted.safetensors", note)
+    class_statistics.save(known, out / "statistics.safetensors", backbone_hash)
+    names = ["adapted.safetensors", "statistics.safetensors", "exemplars.zip"]
+    parts = {"exemplars.zip": reading.support.files}
+    if len(held.labels):
+        held_out.save(held, out / HELDOUT, backbone_hash)
+        parts["heldout.zip"] = reading.query.files
+        names += [HELDOUT, "heldout.zip"]
+    try:
+        for name, files in parts.items():
+            exemplars.write(exemplars.choose(files, spec.exemplars_per_class), out / name, bench.catalogue.readers)
+    except FileNotFoundError as error:
+        raise Changed(str(error), where=spec.name) from error
+    return {name: sha256_of(out / name) for name in names}
+
+
+def _report(
+    spec: LearnSpec,
+    task: Task,
+    reading: Reading,
+    backbone: Backbone,
+    choice: Choice,
+    adapted: Adapted,
+    watch: Stopwatch,
+) -> Report:
+    marks, part, measured_on = _measured(adapted, reading)
+    hits, tries = (marks.hits, marks.tries) if marks else (0, 0)
+    asked = torch.bincount(marks.right, minlength=task.ways).tolist() if marks else []
+    files = [file.path.relative_to(spec.folder).as_posix() for file in part.files]
+    return Report(
+        task=spec.name,
+        id=spec.id,
+        revision=spec.revision,
+        digest=spec.digest,
+        classes=reading.classes,
+        images=task.images,
+        queries=task.queries,
+        algorithm=adapted.algorithm.name,
+        candidates=adapted.chosen.candidates,
+        accuracy=hits / tries if tries else None,
+        accuracy_ci=wilson(hits, tries) if tries else None,
+        measured_on=measured_on,
+        measured_images=tries,
+        transductive=adapted.algorithm.transductive,
+        backbone=backbone.name,
+        backbone_hash=backbone.hash,
+        device=str(backbone.device),
+        seed=spec.seed,
+        seconds=watch.seconds,
+        domain=spec.options.domain,
+        description=spec.options.description,
+        adapter=choice.adapter,
+        adapters=choice.scores,
+        stages=dict(watch.stages),
+        asked=tuple(asked),
+        confusions=confusions(marks, reading.classes) if marks else (),
+        mistakes=mistakes(marks, reading.classes, files) if marks else (),
+    )
+
+
+def _measured(adapted: Adapted, reading: Reading) -> tuple[Marks | None, Part, str | None]:
+    """What was measured, of which images: the query where there is one, else the routing's cross-validation."""
+    if adapted.marks is not None:
+        return adapted.marks, reading.query, "query"
+    crossed = adapted.chosen.measured
+    return (crossed.marks if crossed else None), reading.support, "cross-validation" if crossed else None
+
+
+def wilson(hits: int, tries: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % score interval of hits / tries (Wilson 1927); honest for few tries and near 0 and 1."""
+    share, spread = hits / tries, z * z / tries
+    middle = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * (share * (1 - share) / tries + spread / (4 * tries)) ** 0.5
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -1,0 +1,1 @@
+"""Training over many tasks: images, episodes, the outer loop, and its files."""

@@ -1,0 +1,1 @@
+"""What algorithms are built from: heads, the inner loop, gradient and metric learners."""

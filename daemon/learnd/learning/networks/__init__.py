@@ -1,0 +1,1 @@
+"""From a file to features: readers, augmentation, the shared CNN and its adapters."""

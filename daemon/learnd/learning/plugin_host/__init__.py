@@ -1,0 +1,1 @@
+"""Find plugins, load them, and put those in quarantine that break the contract."""

@@ -1,0 +1,1 @@
+"""The processes of the learning plane that are started by name."""

@@ -1,0 +1,141 @@
+"""What a worker answers at the end of a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from learnd.messages.report import Report
+from learnd.messages.task import Problem
+
+
+@dataclass(frozen=True)
+class Form:
+    """A task as the candidate network knows it.  files: name -> sha256, in <out>/<folder>."""
+
+    id: str
+    revision: int
+    files: dict[str, str]
+
+    @property
+    def folder(self) -> str:
+        return f"{self.id}/{self.revision}"
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The judged images of a task, in the same order each time: was it told right, before and after?
+
+    scoped: among the task's own classes, by its own adapted state; unified: among everything that is known.
+    """
+
+    task: str
+    scoped_before: tuple[bool, ...]
+    scoped_after: tuple[bool, ...]
+    unified_before: tuple[bool, ...]
+    unified_after: tuple[bool, ...]
+
+
+@dataclass(frozen=True)
+class Consolidation:
+    """What a consolidate job made, in <out>/consolidation.json.  macs: multiply-adds an image; bytes: of the files.
+
+    learners: ids of the tasks whose images trained the network.
+    """
+
+    parent: int
+    backbone_hash: str
+    backbone_sha256: str
+    learners: tuple[str, ...]
+    forms: tuple[Form, ...]
+    judged: tuple[Paired, ...]
+    macs_before: int
+    macs_after: int
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """How one task was told among everything: a "1" for each image told right, a "0" for each that was not.
+
+    measured_on: "query" (its held-out images) | "leave-one-out" (each image that it remembers, as if not learnt).
+    """
+
+    id: str
+    measured_on: str
+    told: str
+
+
+@dataclass(frozen=True)
+class Near:
+    """A task, and how far it is from another: a Bhattacharyya distance, 0 or more."""
+
+    task: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A class that nearly coincides with the class other of a task.
+
+    ratio: their squared distance by that of two halves of one class; about 1 where they are one and the same.
+    """
+
+    class_name: str
+    task: str
+    other: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Related:
+    """What a survey found a task to be like.  nearest: a few tasks, the nearest first."""
+
+    id: str
+    nearest: tuple[Near, ...]
+    twins: tuple[Twin, ...]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One class an image may be of."""
+
+    task: str
+    class_name: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer about one image: its best guesses, the best first; unknown: none of them is likely.
+
+    error is set, and top empty, where the image could not be read.
+    """
+
+    image: str
+    top: tuple[Guess, ...]
+    unknown: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a worker says at the end of a job; it lies in <out>/result.json.
+
+    status: "done" | "rejected" (problems: the folder is to blame) | "changed" (the files are no longer those that
+    were accepted) | "damaged" (a file of the state, where a predict or survey job reads it) | "dropped" (a survey that
+    was to make way) | "failed" (the task or every algorithm is to blame: final) | "no_room" (the disk takes nothing: it
+    waits for room) | "broken" (memory ran out, or a defect: tried again, by another worker) | "stopped" (a
+    consolidation that was asked to).  reason: of any but
+    "done".  files: name -> sha256 of what lies in out/.
+    """
+
+    status: str
+    reason: str = ""
+    problems: tuple[Problem, ...] = ()
+    report: Report | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    predictions: tuple[Prediction, ...] = ()
+    surveyed: tuple[Surveyed, ...] = ()
+    related: tuple[Related, ...] = ()

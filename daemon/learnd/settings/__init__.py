@@ -1,0 +1,1 @@
+"""The settings: one typed model, and where each value came from."""

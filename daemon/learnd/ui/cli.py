@@ -1,0 +1,156 @@
+"""`learnd`: the commands by name.  The module of a command is imported when it is asked for, and not for --help."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import click
+from click.shell_completion import shell_complete
+
+from learnd import __version__
+from learnd.errors import LearndError
+from learnd.ui.options import COMPLETE, Guessing, general_options
+
+
+class CommandEntry(NamedTuple):
+    """A command: the package of learnd.ui.commands that holds its module, and what it is for."""
+
+    package: str
+    help: str
+
+
+COMMANDS = {
+    "init": CommandEntry("daemon", "Write a config.yaml with every key, and make the folders."),
+    "run": CommandEntry("daemon", "Run the daemon: watch, learn, remember."),
+    "top": CommandEntry("daemon", "Open the dashboard: see what the daemon does and what it knows."),
+    "status": CommandEntry("daemon", "Show what the daemon does and how much it knows."),
+    "pause": CommandEntry("daemon", "Stop starting new jobs."),
+    "resume": CommandEntry("daemon", "Start new jobs again."),
+    "config": CommandEntry("daemon", "Show every setting and where it comes from."),
+    "doctor": CommandEntry("daemon", "Check that everything works on this machine."),
+    "completion": CommandEntry("daemon", "Print the completion script for a shell."),
+    "tasks": CommandEntry("tasks", "List every task with its state."),
+    "show": CommandEntry("tasks", "Show everything about one task: how it was learnt, or why not."),
+    "check": CommandEntry("tasks", "Check whether a folder can be learnt."),
+    "retry": CommandEntry("tasks", "Try a failed, rejected, skipped or forgotten task again."),
+    "skip": CommandEntry("tasks", "Leave a task alone."),
+    "examples": CommandEntry("tasks", "Write a real example task."),
+    "predict": CommandEntry("knowledge", "Classify images."),
+    "versions": CommandEntry("knowledge", "List all versions of the learned state."),
+    "history": CommandEntry("knowledge", "Show each task's accuracy at every version."),
+    "report": CommandEntry("knowledge", "Write one HTML page about everything that is known."),
+    "rollback": CommandEntry("knowledge", "Restore an earlier version."),
+    "forget": CommandEntry("knowledge", "Forget a task for good."),
+    "alias": CommandEntry("knowledge", "Answer a class of one task as a class of another."),
+    "consolidate": CommandEntry("knowledge", "Train the shared network on the kept images of all tasks."),
+    "plugins": CommandEntry("plugins", "List, check and create algorithm plugins."),
+    "meta-train": CommandEntry("plugins", "Train an algorithm or a backbone over many tasks."),
+}
+SECTIONS = {"daemon": "The daemon", "tasks": "Tasks", "knowledge": "What was learnt", "plugins": "Algorithms"}
+
+PROGRAM_HELP = """A daemon that never stops learning: drop a folder of labelled images into tasks/, ask about new ones.
+
+\b
+Examples:
+  learnd init && learnd run           start here: then copy folders into tasks/
+  learnd examples photos tasks        a real task to try
+  learnd predict photo.jpg            what is on it?
+  learnd tasks                        what has been learnt, and what has not
+
+\b
+Exit codes: 0 fine, 1 some task failed or was rejected, or it cannot be done now
+(a full disk, a missing right) and nothing is damaged, 2 wrong usage or settings,
+3 the state is locked or damaged."""
+
+
+def command_named(name: str) -> click.Command:
+    """Import the command of this name."""
+    function = name.replace("-", "_")
+    module = importlib.import_module(f"learnd.ui.commands.{COMMANDS[name].package}.{function}")
+    command = getattr(module, function)
+    assert isinstance(command, click.Command)
+    return command
+
+
+class _Commands(Guessing):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return command_named(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for package, title in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items() if entry.package == package])
+
+
+def learnd() -> click.Group:
+    """The command line as a whole."""
+    version = click.version_option(__version__, prog_name="learnd", message="%(prog)s %(version)s")
+    return version(_Commands("learnd", help=PROGRAM_HELP, params=general_options()))
+
+
+def _run(arguments: list[str]) -> int:
+    # Not click's own main: for a closed pipe it exits with 1, which here means that a task failed.
+    command = learnd()
+    if instruction := os.environ.get(COMPLETE):
+        return shell_complete(command, {}, "learnd", COMPLETE, instruction)
+    colour = False if os.environ.get("NO_COLOR") else None  # None: on a terminal
+    try:
+        with command.make_context("learnd", arguments, color=colour) as ctx:
+            return int(command.invoke(ctx) or 0)
+    except click.exceptions.Exit as end:  # --help, --version
+        return end.exit_code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code.  What a person can mend is said without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 must not end a command
+    try:
+        return _code(sys.argv[1:] if arguments is None else list(arguments))
+    finally:
+        _let_go()
+
+
+def _code(arguments: list[str]) -> int:
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except click.ClickException as error:
+        return _complain(error.show, error.exit_code)
+    except LearndError as error:
+        said = f"error: {error}"
+        return _complain(lambda: click.echo(said, err=True), error.exit_code)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        return 141
+    except OSError as error:
+        said = f"error: {error.filename or 'the system'}: {error.strerror or error}"
+        return _complain(lambda: click.echo(said, err=True), 1)
+
+
+def _complain(say: Callable[[], None], code: int) -> int:
+    with suppress(OSError):  # nobody reads stderr: the exit code says it still
+        say()
+    return code
+
+
+def _let_go() -> None:
+    """What an output whose reader is gone still holds is dropped: the flush at exit would change the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,1 @@
+"""Commands about the daemon itself: set it up, run it, watch it."""

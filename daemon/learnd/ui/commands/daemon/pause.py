@@ -1,0 +1,28 @@
+"""`learnd pause`: stop starting new jobs."""
+
+from __future__ import annotations
+
+import click
+
+from learnd.control.files.lock import require_daemon
+from learnd.ui.options import Command, CommandLine, pass_asked
+from learnd.ui.views import console, state_data
+
+
+@click.command(cls=Command)
+@pass_asked
+def pause(asked: CommandLine) -> None:
+    """Let the daemon finish what it has in hand and begin nothing more, until learnd resume or its next start.
+
+    Folders are still watched and checked, and questions are answered.
+
+    \b
+    Examples:
+      learnd pause && make-backup state && learnd resume
+    """
+    settings = asked.settings()
+    require_daemon(settings.state)
+    with state_data.opened(settings) as journal:
+        journal.pause()
+        busy = [row.task for row in journal.workers() if row.task is not None]
+    console.say("paused" + (f"; still being learnt: {', '.join(busy)}" if busy else ""))

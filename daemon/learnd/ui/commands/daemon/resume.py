@@ -1,0 +1,25 @@
+"""`learnd resume`: start new jobs again."""
+
+from __future__ import annotations
+
+import click
+
+from learnd.control.files.lock import require_daemon
+from learnd.ui.options import Command, CommandLine, pass_asked
+from learnd.ui.views import console, state_data
+
+
+@click.command(cls=Command)
+@pass_asked
+def resume(asked: CommandLine) -> None:
+    """Let a daemon that was paused go on.
+
+    \b
+    Examples:
+      learnd resume
+    """
+    settings = asked.settings()
+    require_daemon(settings.state)
+    with state_data.opened(settings) as journal:
+        journal.resume()
+    console.say("resumed: jobs begin again")

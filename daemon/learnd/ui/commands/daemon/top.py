@@ -1,0 +1,36 @@
+"""`learnd top`: the dashboard, a reader of the journal that comes and goes as it likes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from learnd.ui.options import Command, CommandLine, json_option, pass_asked
+
+
+@click.command(cls=Command)
+@click.option("--readonly", is_flag=True, help="Look only: no key changes anything.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone; other characters are escaped.")
+@json_option
+@pass_asked
+def top(asked: CommandLine, readonly: bool, ascii_only: bool, as_json: bool) -> int:
+    """Watch what the daemon does and what it knows.  It reads the journal: the daemon is neither slowed nor stopped.
+
+    On a terminal it is a dashboard: ? lists its keys.  Elsewhere, and with --json, it prints a line for every change.
+
+    \b
+    Examples:
+      learnd top
+      learnd top --readonly               on a screen on the wall
+      learnd top --json | jq -r .message
+    """
+    from learnd.ui.dashboard import app
+    from learnd.ui.dashboard.keys import DashboardView
+    from learnd.ui.dashboard.symbols import Looks, only_ascii
+
+    settings = asked.settings()
+    if as_json or not app.can_draw():
+        return app.tell(settings, as_json=as_json)
+    plain = ascii_only or only_ascii(sys.stdout)
+    return app.show(settings, DashboardView(readonly=readonly), Looks(plain))

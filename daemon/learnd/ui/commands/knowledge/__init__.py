@@ -1,0 +1,1 @@
+"""Commands about what was learnt: ask it, look at its versions, change it."""

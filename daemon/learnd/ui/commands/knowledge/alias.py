@@ -1,0 +1,66 @@
+"""`learnd alias`: classes of different tasks that are one and the same."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from learnd.identity import printable
+from learnd.ui.options import Command, CommandLine, complete_class, json_option, pass_asked
+from learnd.ui.views import console, state_data
+
+Json = dict[str, Any]
+
+
+@click.command(cls=Command)
+@click.argument("source", metavar="[TASK/CLASS", required=False, shell_complete=complete_class)
+@click.argument("target", metavar="OTHER/CLASS]", required=False, shell_complete=complete_class)
+@click.option("--remove", metavar="TASK/CLASS", shell_complete=complete_class, help="This one is itself again.")
+@json_option
+@pass_asked
+def alias(asked: CommandLine, source: str | None, target: str | None, remove: str | None, as_json: bool) -> None:
+    """Answer the first class as the second from now on; without classes, list what is joined.
+
+    Classes of equal name in two tasks are two classes until they are joined: here, or by alias: or extends: in a
+    task.yaml.  It is a version of the knowledge like any other: learnd rollback takes it back.
+
+    \b
+    Examples:
+      learnd alias garden/sparrow birds/house-sparrow
+      learnd alias --remove garden/sparrow
+      learnd alias --json | jq '.joins[] | select(.in_force | not)'
+    """
+    if (source is None) != (target is None) or (remove and source):
+        raise click.UsageError("name two classes, TASK/CLASS OTHER/CLASS, or one with --remove, or none")
+    if source is not None or remove is not None:
+        version = _change(asked, source, target, remove)
+        if not as_json:
+            done = f"{remove} is itself again" if remove else f"{source} is answered as {target}"
+            console.say(f"{printable(done)}; the knowledge is version {version}")
+            return
+    with state_data.journal_if_any(asked.settings()) as journal:
+        found = state_data.joins(journal, asked.settings()) if journal else []
+        alike = state_data.twins(journal) if journal else []
+        version = journal.head if journal else 0
+    if as_json:
+        console.print_json({"version": version, "joins": found, "suggested": alike})
+        return
+    from learnd.ui.views import text_report
+
+    if found or alike:
+        console.show(*map(text_report.join, found), *map(text_report.twin, alike))
+    if not found:
+        console.say("no class is joined to another")
+
+
+def _change(asked: CommandLine, source: str | None, target: str | None, remove: str | None) -> int:
+    from learnd.control.knowledge.change_requests import ask
+
+    settings = asked.settings()
+    with state_data.opened(settings):  # or say that there is nothing yet
+        pass
+    if remove is not None:
+        return ask(settings, "part", json.dumps([remove])).version
+    return ask(settings, "alias", json.dumps([source, target])).version

@@ -1,0 +1,128 @@
+"""`learnd report`: the whole state as one page that can be kept, sent and looked at anywhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from learnd import __version__
+from learnd.control.journal.journal import Journal
+from learnd.control.journal.surveys import matrices
+from learnd.control.journal.tasks import TaskRow
+from learnd.control.knowledge.generations import Generations
+from learnd.errors import LearndError
+from learnd.messages.convert import to_json_all
+from learnd.messages.jobs import EXEMPLARS
+from learnd.metrics import accuracy
+from learnd.settings.keys import Settings
+from learnd.ui.options import Command, CommandLine, json_option, pass_asked
+from learnd.ui.views import console, html_report, state_data
+
+Json = dict[str, Any]
+THUMBS = 8  # images of a task, of as many classes
+THUMBNAIL_SIDE = 56  # pixels of an image
+
+
+@click.command(cls=Command)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("learnd-report.html"),
+    show_default=True,
+    help="The file to write.",
+)
+@json_option
+@pass_asked
+def report(asked: CommandLine, out: Path, as_json: bool) -> None:
+    """Write one HTML page about everything that is known: the curve, the matrix, each task with images.
+
+    The page needs no network and no script. It holds small copies of kept images: mind to whom you send it.
+
+    \b
+    Examples:
+      learnd report
+      learnd report --out /tmp/lab.html --json
+    """
+    settings = asked.settings()
+    with state_data.opened(settings) as journal:
+        scoped, unified = matrices(journal.surveys.all())
+        data = gathered(settings, journal)
+        data["accuracy"] = {"unified": accuracy(unified), "scoped": accuracy(scoped)}
+    text = html_report.page(data, unified, scoped).encode("utf-8", "backslashreplace")
+    try:
+        out.write_bytes(text)
+    except OSError as error:
+        remedy = "name a file in a folder that you may write to: --out FILE"
+        raise LearndError(f"cannot be written ({error.strerror})", where=str(out), remedy=remedy) from error
+    if as_json:
+        console.print_json({"file": str(out.absolute()), "bytes": len(text), "tasks": len(data["tasks"])})
+    else:
+        console.say(f"wrote {out} ({len(text):,} bytes): open it in a browser")
+
+
+def gathered(settings: Settings, journal: Journal) -> Json:
+    """All that the page tells, as plain data.  tasks: the newest revision of each; details: the last that changed."""
+    generations = Generations(settings.state, journal)
+    newest = {row.id: row for row in journal.tasks.all()}  # by revision: the last one stays
+    rows = sorted(newest.values(), key=lambda row: (-row.updated, row.name))
+    return {
+        "learnd": __version__,
+        "at": time.time(),
+        "path": str(settings.state),
+        "knowledge": state_data.knowledge(settings, journal),
+        "tasks": state_data.tasks(sorted(rows, key=lambda row: row.name)),
+        "details": [_detail(journal, generations, row) for row in rows[: html_report.DETAILED]],
+        "joins": state_data.joins(journal, settings),
+        "twins": state_data.twins(journal),
+        "versions": state_data.versions(journal),
+        "decisions": state_data.decisions(journal),
+    }
+
+
+def _detail(journal: Journal, generations: Generations, row: TaskRow) -> Json:
+    held = next(iter(journal.history.current(row.id)), None)  # of a task whose new content is wrong, the old one serves
+    learnt = generations.report(row.id, held.revision) if held else None
+    archive = generations.tasks / held.folder / EXEMPLARS if held else None
+    return {
+        "id": row.id,
+        "name": row.name,
+        "state": row.state.value,
+        "reason": row.reason,
+        "report": learnt,
+        "nearest": to_json_all(journal.history.relations.nearest(row.id)),
+        "thumbs": thumbnails(archive) if archive else [],
+    }
+
+
+def thumbnails(archive: Path) -> list[Json]:
+    """The first kept image of each of the first classes; none of an archive that cannot be read: the doctor tells."""
+    found: dict[str, str] = {}
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member in sorted(opened.namelist()):
+                name = member.partition("/")[0]
+                if name not in found and len(found) < THUMBS:
+                    found[name] = _thumbnail(opened.read(member))
+    except (OSError, zipfile.BadZipFile):
+        return []
+    return [{"class": name, "src": source} for name, source in found.items() if source]
+
+
+def _thumbnail(data: bytes) -> str:
+    """A small copy as a data: URI; empty for a file that only a plugin can read."""
+    from PIL import Image, UnidentifiedImageError
+
+    buffer = io.BytesIO()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+            image.convert("RGB").save(buffer, "WEBP", quality=70)
+    except (OSError, UnidentifiedImageError, ValueError):
+        return ""
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,38 @@
+"""`learnd versions`: all versions of the knowledge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from learnd.ui.options import Command, CommandLine, json_option, pass_asked
+from learnd.ui.views import console, state_data
+
+Json = dict[str, Any]
+
+
+@click.command(cls=Command)
+@json_option
+@pass_asked
+def versions(asked: CommandLine, as_json: bool) -> None:
+    """List every version of the knowledge that is kept, the newest first: what each changed, and what it held in all.
+
+    \b
+    Examples:
+      learnd versions
+      learnd versions --json | jq '.versions[] | select(.head)'
+    """
+    with state_data.journal_if_any(asked.settings()) as journal:
+        found = state_data.versions(journal) if journal else []
+        decisions = state_data.decisions(journal) if journal else []
+    if as_json:
+        console.print_json({"versions": found, "decisions": decisions})
+    elif found:
+        from learnd.ui.views import text_report
+
+        console.show(text_report.versions(found))
+        if decisions:
+            console.show(text_report.decisions(decisions))
+    else:
+        console.say("no version yet: nothing has been learnt")

@@ -1,0 +1,34 @@
+"""`learnd show`: all about one task."""
+
+from __future__ import annotations
+
+import click
+
+from learnd.identity import label
+from learnd.ui.options import Command, CommandLine, complete_task, json_option, pass_asked
+from learnd.ui.views import console, state_data
+
+
+@click.command(cls=Command)
+@click.argument("task", shell_complete=complete_task)
+@json_option
+@pass_asked
+def show(asked: CommandLine, task: str, as_json: bool) -> None:
+    """Tell all about one task: each revision, the algorithms that were tried, every problem, what happened.
+
+    \b
+    Examples:
+      learnd show birds
+      learnd show birds --json | jq '.revisions[-1].report.candidates'
+    """
+    settings, name = asked.settings(), label(task)
+    with state_data.journal_if_any(settings) as journal:
+        state_data.known_task(journal, name)
+        assert journal is not None  # without one no task is known
+        data = state_data.task(settings, journal, name)
+    if as_json:
+        console.print_json(data)
+        return
+    from learnd.ui.views import text_report
+
+    console.show(*text_report.task(data))

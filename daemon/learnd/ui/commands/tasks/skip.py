@@ -1,0 +1,27 @@
+"""`learnd skip`: leave a task alone.  The daemon, if it runs, sees it within a second."""
+
+from __future__ import annotations
+
+import click
+
+from learnd.identity import label
+from learnd.ui.options import Command, CommandLine, complete_task, pass_asked
+from learnd.ui.views import console, state_data
+
+
+@click.command(cls=Command)
+@click.argument("task", shell_complete=complete_task)
+@pass_asked
+def skip(asked: CommandLine, task: str) -> None:
+    """Leave a task alone until it is retried.  Work on it stops; its folder stays as it is.
+
+    \b
+    Examples:
+      learnd skip birds
+    """
+    settings, name = asked.settings(), label(task)
+    with state_data.journal_if_any(settings) as journal:
+        state_data.known_task(journal, name)
+        assert journal is not None  # without one no task is known
+        journal.tasks.skip(name)
+    console.say(f"{name} is skipped; learnd retry {name} takes it up again")

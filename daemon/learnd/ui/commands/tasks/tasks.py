@@ -1,0 +1,32 @@
+"""`learnd tasks`: every revision of every task, with its state."""
+
+from __future__ import annotations
+
+import click
+
+from learnd.ui.options import Command, CommandLine, json_option, pass_asked
+from learnd.ui.views import console, state_data
+
+
+@click.command(cls=Command)
+@json_option
+@pass_asked
+def tasks(asked: CommandLine, as_json: bool) -> None:
+    """List every revision of every task, with its state.
+
+    \b
+    Examples:
+      learnd tasks
+      learnd tasks --json | jq -r '.tasks[] | select(.state == "failed") | .name'
+    """
+    settings = asked.settings()
+    with state_data.journal_if_any(settings) as journal:
+        rows = state_data.tasks(journal.tasks.all()) if journal else []
+    if as_json:
+        console.print_json({"tasks": rows})
+    elif rows:
+        from learnd.ui.views import text_report
+
+        console.show(text_report.tasks(rows))
+    else:
+        console.say(f"no task yet: copy folders of labelled images into {settings.tasks}")

@@ -1,0 +1,225 @@
+"""What is on the screen, as words: a pure function of facts, of what workers said last, and of a clock."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from learnd.control.dispatch.progress_file import JobProgress
+from learnd.control.files.lock import Holder
+from learnd.control.journal.journal import WorkerRow
+from learnd.identity import printable
+from learnd.messages.plugins import PluginInfo
+from learnd.ui.dashboard.facts import Facts, JournalRow, Moment
+from learnd.ui.views.wording import counted, first_line, one_line, size
+
+
+class Panel(StrEnum):
+    """In the order in which Tab goes through them."""
+
+    DEVICES = "devices"
+    RUNNING = "running"
+    WAITING = "waiting"
+    RESULTS = "results"
+    PROBLEMS = "problems"
+    PLUGINS = "plugins"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of a panel.  cells: text and the state that colours it; the last one takes what room there is.
+
+    key: tells it from the others of its panel; task: the task it is about; share: of a bar after the cells, in [0, 1].
+    """
+
+    key: str
+    cells: tuple[tuple[str, str], ...]
+    task: str | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything that is shown.  state: "running" | "paused" | "stopped"; totals: how many of each panel there are."""
+
+    state: str
+    since: str  # for how long, "" where it does not run
+    watching: str
+    knowledge: str
+    counts: tuple[tuple[str, int], ...]
+    panels: dict[Panel, tuple[Item, ...]]
+    totals: dict[Panel, int]
+    curve: tuple[Moment, ...]
+    told: tuple[float, ...] = ()
+    joins: int = 0
+
+
+NO_GAUGES: Mapping[str, str] = MappingProxyType({})
+EMPTY = Facts({}, (), (), (), (), (), (), (), (), {}, (), (), None, None, None)
+
+
+def board(
+    facts: Facts,
+    holder: Holder | None,
+    progress: Sequence[JobProgress],
+    tasks: str,
+    now: float,
+    gauges: Mapping[str, str] = NO_GAUGES,
+) -> Board:
+    """holder: the daemon that runs; tasks: the folder that it would watch; now: Unix seconds.
+
+    gauges: how busy and how full devices are, in words, by their names.
+    """
+    runs = holder is not None
+    watching = facts.watching or {"path": tasks, "backend": "not yet"}
+    said = {(one.worker, one.epoch): one for one in progress} if runs else {}
+    pace = statistics.median(facts.pace) if facts.pace else None
+    lasting = (*_quarantined(facts.plugins), *_restarting(facts, runs))
+    problems = (*lasting, *(_problem(row, now) for row in facts.problems))
+    waiting = (*(_queued(row, facts, now) for row in facts.queued), *map(_waiting, facts.waiting))
+    panels = {
+        Panel.DEVICES: tuple(_device(worker, runs, gauges) for worker in facts.workers),
+        Panel.RUNNING: tuple(_running(row, said, pace, now) for row in facts.running) if runs else (),
+        Panel.WAITING: waiting,
+        Panel.RESULTS: tuple(_result(row, now) for row in facts.results),
+        Panel.PROBLEMS: problems,
+        Panel.PLUGINS: tuple(_plugin(plugin, facts) for plugin in facts.plugins),
+    }
+    totals = {panel: len(items) for panel, items in panels.items()}
+    totals[Panel.WAITING] = max(len(waiting), facts.counts.get("waiting", 0) + facts.counts.get("queued", 0))
+    totals[Panel.RESULTS] = max(len(facts.results), facts.counts.get("learned", 0))
+    totals[Panel.PROBLEMS] = max(len(problems), facts.counts.get("failed", 0) + facts.counts.get("rejected", 0))
+    state = "stopped" if holder is None else "running" if facts.paused is None else "paused"
+    return Board(
+        state=state,
+        since=duration(now - holder.since) if holder is not None else "",
+        watching=f"{printable(watching['path'])} ({watching['backend']})",
+        knowledge=_knowledge(facts),
+        counts=tuple((name, count) for name, count in facts.counts.items() if count),
+        panels=panels,
+        totals=totals,
+        curve=facts.curve,
+        told=facts.told,
+        joins=facts.joins,
+    )
+
+
+def _knowledge(facts: Facts) -> str:
+    if not facts.curve:
+        return "nothing learnt yet"
+    now = facts.curve[-1]
+    known = f"{counted(now.classes, 'class', 'classes')} of {counted(now.tasks, 'task')}, {size(now.bytes)}"
+    return f"version {now.version}: {known}" + (f", {facts.backbone}" if facts.backbone else "")
+
+
+def _device(worker: WorkerRow, runs: bool, gauges: Mapping[str, str]) -> Item:
+    name, task, hello = worker.name, worker.task, worker.hello
+    ready = "idle" if worker.state == "ready" else worker.state
+    state = "stopped" if not runs else "busy" if task is not None else ready
+    held = f"process {hello.pid}, {hello.backbone}" if hello is not None and runs else ""
+    full = gauges.get(name) or gauges.get(name.partition(":")[0], "")  # of two workers on the CPU each is on the whole
+    said = ", ".join(part for part in (full, held) if part)
+    return Item(name, ((name, ""), (state, state), (printable(task or "") if runs else "", ""), (said, "dim")))
+
+
+def _running(row: JournalRow, said: dict[tuple[str, int], JobProgress], pace: float | None, now: float) -> Item:
+    at = said.get((row["worker"], row["epoch"]))
+    stage = f"{at.stage} {at.done}/{at.total}" if at is not None else "begins"
+    took = max(0.0, now - row["started"])
+    left = None if pace is None else pace * row["images"] - took
+    eta = "no estimate yet" if left is None else f"about {duration(left)} left" if left > 0 else "longer than usual"
+    share = at.done / at.total if at is not None and at.total else 0.0
+    name = printable(row["name"])
+    algorithm = printable(at.algorithm) if at is not None else ""
+    stage = stage if algorithm in stage else f"{stage} {algorithm}"
+    cells = ((name, ""), (row["worker"], "dim"), (duration(took), ""), (eta, "dim"), (one_line(stage), "running"))
+    return Item(name, cells, task=row["name"], share=min(1.0, share))
+
+
+def _queued(row: JournalRow, facts: Facts, now: float) -> Item:
+    wait = row["not_before"] - now
+    why = "paused" if facts.paused is not None else "waits for a free worker"
+    if wait > 0:
+        why = f"tried again in {duration(wait)}"
+    why += f" ({one_line(row['reason'])})" if row["reason"] else ""
+    return Item(row["name"], ((printable(row["name"]), ""), ("queued", "queued"), (why, "")), task=row["name"])
+
+
+def _waiting(row: JournalRow) -> Item:
+    why = one_line(row["reason"])
+    return Item(row["name"], ((printable(row["name"]), ""), ("waiting", "waiting"), (why, "")), task=row["name"])
+
+
+def _result(row: JournalRow, now: float) -> Item:
+    name = printable(row["name"]) + (f" (revision {row['revision']})" if row["revision"] > 1 else "")
+    accuracy = "not measured" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
+    interval = "" if row["ci_low"] is None else f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
+    cells = (
+        (name, ""),
+        ("learned", "learned"),
+        (accuracy, ""),
+        (interval, "dim"),
+        (f"{row['seconds'] or 0.0:.2f} s", ""),
+        (_cost(row), "dim"),
+        (f"{duration(now - row['updated'])} ago", "dim"),
+        (printable(row["algorithm"] or ""), ""),
+    )
+    return Item(f"{row['name']}/{row['revision']}", cells, task=row["name"])
+
+
+def _cost(row: JournalRow) -> str:
+    """What it did to the earlier tasks: of the images of theirs that were asked about again, those told wrong since."""
+    if not row["compared"]:
+        return ""
+    return f"cost others {row['flips']}" if row["flips"] else "cost none"
+
+
+def _problem(row: JournalRow, now: float) -> Item:
+    problems = json.loads(row["problems"])
+    remedy = f" -> {problems[0]['remedy']}" if problems else ""
+    name, ago = printable(row["name"]), f"{duration(now - row['updated'])} ago"
+    cells = ((name, ""), (row["state"], row["state"]), (ago, "dim"), (one_line(row["reason"] + remedy), ""))
+    return Item(row["name"], cells, task=row["name"])
+
+
+def _quarantined(plugins: Sequence[PluginInfo]) -> list[Item]:
+    bad = [plugin for plugin in plugins if plugin.state == "quarantined"]
+    return [_of_plugin(plugin.name, "quarantined", first_line(plugin.reason)) for plugin in bad]
+
+
+def _restarting(facts: Facts, runs: bool) -> list[Item]:
+    lost = [worker.name for worker in facts.workers if worker.state == "restarting" and runs]
+    return [_of_plugin(name, "restarting", "its worker was lost, and the next one waits a while") for name in lost]
+
+
+def _of_plugin(name: str, state: str, why: str) -> Item:
+    return Item(f"{state} {name}", ((printable(name), ""), (state, state), ("now", "dim"), (one_line(why), "")))
+
+
+def _plugin(plugin: PluginInfo, facts: Facts) -> Item:
+    strikes = sum(strike.count for strike in facts.strikes if strike.name == plugin.name)
+    wins = facts.wins.get(plugin.name, 0)
+    said = first_line(plugin.reason) if plugin.state != "ok" else plugin.summary
+    cells = (
+        (printable(plugin.name), ""),
+        (plugin.state, plugin.state),
+        (counted(wins, "win"), "" if wins else "dim"),
+        (counted(strikes, "strike") if strikes else "", "warning"),
+        (one_line(said), "dim"),
+    )
+    return Item(plugin.name, cells)
+
+
+def duration(seconds: float) -> str:
+    """As people say it: "12 s", "4 min", "3 h 05 min", "2 d 4 h"."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours = whole // 60, whole // 3600
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{hours} h {minutes % 60:02d} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

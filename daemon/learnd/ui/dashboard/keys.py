@@ -1,0 +1,155 @@
+"""What a key does: a pure function from what somebody sees and presses to what they see next and what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from learnd.ui.dashboard.board import Board, Item, Panel
+
+
+class Do(StrEnum):
+    QUIT = "quit"
+    DETAILS = "details"
+    LOG = "log"
+    SVG = "svg"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something to be done.  what: the task or the device it is about, "" where it is about none."""
+
+    do: Do
+    what: str = ""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A text over the panels; top: the first line of it that is shown."""
+
+    title: str
+    lines: tuple[str, ...]
+    top: int = 0
+
+
+@dataclass(frozen=True)
+class DashboardView:
+    """What somebody has made of the screen.  chosen: the key of the item that is selected, by panel.
+
+    typing: the filter is being typed; asked: what waits for a yes; message: the last thing that was said.
+    owner: the daemon ends with this dashboard, so to leave is asked about.
+    """
+
+    focus: Panel = Panel.RESULTS
+    chosen: Mapping[Panel, str] = field(default_factory=dict)
+    filter: str = ""
+    typing: bool = False
+    page: Overlay | None = None
+    asked: Action | None = None
+    message: str = ""
+    readonly: bool = False
+    owner: bool = False
+
+
+KEY_HELP = (
+    "q, Ctrl-C     leave; the daemon goes on, but that of learnd run stops",
+    "Tab, S-Tab    the next panel, the one before",
+    "up, down      select (also k, j, PgUp, PgDn, Home, End)",
+    "Enter         all about the selected task",
+    "/             show only tasks whose name contains ...; Esc shows all",
+    "r             retry the selected task (asks first)",
+    "p             pause: no new job begins, those in hand are finished;",
+    "              p again resumes, as does a daemon that starts anew (asks first)",
+    "l             the log of the selected device's worker, else what happened last",
+    "s             write what is on the screen into an SVG file",
+    "?             this page",
+    "Esc           close a page, drop the filter",
+)
+MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -10, "pgdn": 10, "home": -(10**9), "end": 10**9}
+_PANELS = list(Panel)
+
+
+def press(view: DashboardView, key: str, board: Board) -> tuple[DashboardView, Action | None]:
+    """key: a character, or "tab" "backtab" "enter" "esc" "up" "down" "pgup" "pgdn" "home" "end" "backspace"."""
+    view = replace(view, message="")
+    if view.asked is not None:
+        agreed = view.asked if key in ("y", "Y") else None
+        return replace(view, asked=None, message="" if agreed else "nothing was changed"), agreed
+    if view.typing:
+        return _type(view, key), None
+    if view.page is not None:
+        return _read(view, view.page, key)
+    return _command(view, key, board)
+
+
+def _type(view: DashboardView, key: str) -> DashboardView:
+    if key == "enter":
+        return replace(view, typing=False)
+    if key == "esc":
+        return replace(view, typing=False, filter="")
+    if key == "backspace":
+        return replace(view, filter=view.filter[:-1])
+    return replace(view, filter=view.filter + key) if len(key) == 1 and key.isprintable() else view
+
+
+def _read(view: DashboardView, page: Overlay, key: str) -> tuple[DashboardView, Action | None]:
+    if key in MOVES:
+        top = min(max(0, page.top + MOVES[key]), max(0, len(page.lines) - 1))
+        return replace(view, page=replace(page, top=top)), None
+    return (replace(view, page=None), None) if key in ("esc", "q", "enter", "?", "l") else (view, None)
+
+
+def _command(view: DashboardView, key: str, board: Board) -> tuple[DashboardView, Action | None]:
+    item = selected(view, board)
+    task = item.task if item is not None else None
+    if key == "q":
+        return (replace(view, asked=Action(Do.QUIT)), None) if view.owner else (view, Action(Do.QUIT))
+    if key == "?":
+        return replace(view, page=Overlay("help", KEY_HELP)), None
+    if key in ("tab", "backtab"):
+        at = _PANELS.index(view.focus) + (1 if key == "tab" else -1)
+        return replace(view, focus=_PANELS[at % len(_PANELS)]), None
+    if key in MOVES:
+        return _move(view, MOVES[key], board), None
+    if key == "/":
+        return replace(view, typing=True), None
+    if key == "esc":
+        return replace(view, filter=""), None
+    if key == "s":
+        return view, Action(Do.SVG)
+    if key == "l":
+        device = item.key if item is not None and view.focus == Panel.DEVICES else ""
+        return view, Action(Do.LOG, device)
+    if key == "enter":
+        return (view, Action(Do.DETAILS, task)) if task else (replace(view, message="no task is selected here"), None)
+    if key in ("p", "r") and view.readonly:
+        return replace(view, message="nothing can be changed here (--readonly)"), None
+    if key == "p":
+        return replace(view, asked=Action(Do.RESUME if board.state == "paused" else Do.PAUSE)), None
+    if key == "r":
+        asked = Action(Do.RETRY, task) if task else None
+        return replace(view, asked=asked, message="" if task else "no task is selected here"), None
+    return view, None
+
+
+def selected(view: DashboardView, board: Board) -> Item | None:
+    """The item that the cursor is on: where the chosen one is gone, the first; None in an empty panel."""
+    items = board.panels[view.focus]
+    return items[cursor(view, view.focus, board)] if items else None
+
+
+def cursor(view: DashboardView, panel: Panel, board: Board) -> int:
+    chosen = view.chosen.get(panel)
+    return next((at for at, item in enumerate(board.panels[panel]) if item.key == chosen), 0)
+
+
+def _move(view: DashboardView, by: int, board: Board) -> DashboardView:
+    items = board.panels[view.focus]
+    if not items:
+        return view
+    at = min(max(0, cursor(view, view.focus, board) + by), len(items) - 1)
+    return replace(view, chosen={**view.chosen, view.focus: items[at].key})

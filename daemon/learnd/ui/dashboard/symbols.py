@@ -1,0 +1,122 @@
+"""Signs, and lines that are as wide as they should be, whatever alphabet a name is in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from learnd.ui.views.wording import COLOURS
+
+
+@dataclass(frozen=True)
+class Looks:
+    """ascii: the terminal, or whoever sits at it, can show no other characters."""
+
+    ascii: bool = False
+
+    @property
+    def rule(self) -> str:
+        return "-" if self.ascii else "─"
+
+    @property
+    def more(self) -> str:
+        return "~" if self.ascii else "…"
+
+    @property
+    def cursor(self) -> str:
+        return ">" if self.ascii else "▸"
+
+    @property
+    def steps(self) -> str:
+        """Of a sparkline, from the lowest up."""
+        return "_.-=+*#@" if self.ascii else "▁▂▃▄▅▆▇█"
+
+    def sign(self, state: str) -> str:
+        """A sign beside the word of a state: nothing is said by colour alone."""
+        plain, drawn = _SIGNS.get(state, (" ", " "))
+        return plain if self.ascii else drawn
+
+    def plain(self, text: str) -> str:
+        return text.encode("ascii", "backslashreplace").decode() if self.ascii else text
+
+    def cut(self, text: str, width: int) -> str:
+        """Exactly so many cells: filled up with spaces, or cut with a mark."""
+        if cell_len(text) <= width:
+            return text + " " * (width - cell_len(text))
+        return set_cell_size(text, width - 1) + self.more if width > 1 else set_cell_size(text, max(0, width))
+
+    def bar(self, share: float, width: int) -> str:
+        full = round(share * width)
+        return ("#" if self.ascii else "█") * full + ("." if self.ascii else "░") * (width - full)
+
+    def sparkline(self, values: Sequence[float], width: int) -> str:
+        """The last values, one a cell, between their lowest and their highest."""
+        shown = values[-width:] if width > 0 else ()
+        low, high = min(shown, default=0.0), max(shown, default=0.0)
+        scale = (len(self.steps) - 1) / (high - low) if high > low else 0.0
+        return "".join(self.steps[round((value - low) * scale)] for value in shown)
+
+
+_SIGNS = {  # in ASCII, and else
+    "learned": ("+", "✓"),
+    "ok": ("+", "✓"),
+    "running": (">", "▸"),
+    "busy": (">", "▸"),
+    "idle": (".", "·"),
+    "queued": ("=", "≡"),
+    "waiting": ("~", "∙"),
+    "paused": ("|", "‖"),
+    "quarantined": ("!", "!"),
+    "restarting": ("!", "!"),
+    "rejected": ("x", "✗"),
+    "failed": ("x", "✗"),
+    "stopped": ("-", "-"),
+}
+_STYLES = {"busy": "cyan", "paused": "yellow", "restarting": "yellow", "stopped": "yellow", "dim": "dim"}
+
+
+def style(state: str) -> str:
+    return _STYLES.get(state) or COLOURS.get(state, "")
+
+
+def columns(rows: Sequence[Sequence[tuple[str, str]]], width: int, looks: Looks) -> list[Text]:
+    """Cells (text, state) as lines of this width.  The first column gives way, the last takes what is left.
+
+    Where there is no room for all, those in the middle that come last are left out.
+    """
+    if not rows:
+        return []
+    shown = [[(looks.plain(_signed(text, state, looks)), state) for text, state in row] for row in rows]
+    widths = [max(cell_len(row[at][0]) for row in shown) for at in range(len(shown[0]))]
+    widths[0] = min(widths[0], max(8, width // 3))
+    keep = list(range(len(widths)))
+    while len(keep) > 3 and sum(widths[at] + 2 for at in keep[:-1]) + 12 > width:
+        del keep[-2]
+    return [_line(row, keep, widths, width, looks) for row in shown]
+
+
+def _signed(text: str, state: str, looks: Looks) -> str:
+    return f"{looks.sign(state)} {text}" if text == state and state in _SIGNS else text
+
+
+def _line(row: Sequence[tuple[str, str]], keep: Sequence[int], widths: Sequence[int], width: int, looks: Looks) -> Text:
+    line, left = Text(no_wrap=True), width
+    for at in keep:
+        text, state = row[at]
+        room = left if at == keep[-1] else min(widths[at], left)
+        line.append(looks.cut(text, room), style(state))
+        left -= room
+        if at != keep[-1]:
+            gap = min(2, left)
+            line.append(" " * gap)
+            left -= gap
+    return line
+
+
+def only_ascii(stream: TextIO) -> bool:
+    """Whether what is written there cannot be UTF-8."""
+    return (stream.encoding or "").lower().replace("-", "") != "utf8"

@@ -1,0 +1,1 @@
+"""What `learnd doctor` looks at."""

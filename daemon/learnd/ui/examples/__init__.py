@@ -1,0 +1,1 @@
+"""Real example tasks: carried by a package, or fetched."""

@@ -1,0 +1,115 @@
+"""A worker for one question: started by a command, with or without a daemon, and gone with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import queue
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from learnd.control.dispatch.plugin_strikes import AT_IMPORT, Strikes
+from learnd.control.processes.child import GONE, Child, explain_exit
+from learnd.control.processes.start import devices, refuse_quarantined, start_worker
+from learnd.errors import LearndError, StateError
+from learnd.messages.convert import SCHEMA, from_json, to_json
+from learnd.messages.jobs import BackboneSpec, ConsolidateSpec, PredictSpec
+from learnd.messages.outcomes import Outcome
+from learnd.messages.plugins import PluginInfo
+from learnd.messages.worker import Hello
+from learnd.settings.keys import Settings
+from learnd.ui.views.console import ProgressReport
+from learnd.ui.views.state_data import journal_if_any
+
+WORKER_SILENCE_SECONDS = 60.0  # seconds without a word, though a worker beats every two
+
+
+class OneShot:
+    """A worker that has said hello.  room is a folder of its own that goes with it."""
+
+    def __init__(self, child: Child, inbox: queue.SimpleQueue[dict[str, Any]], room: Path) -> None:
+        self._child = child
+        self._inbox = inbox
+        self._importing: dict[str, str] | None = None  # the plugin that it said it imports next
+        self.room = room
+
+    def hear(self, wanted: str, seconds: float, progress: ProgressReport, *, patient: bool = False) -> Any:
+        """What it says under this key.  seconds: how long it may take; patient: how long it may be silent.
+
+        Raises LearndError where it says that it failed, ends or takes too long.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                message = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise LearndError(f"the worker did not answer within {seconds:g} s", where=self._child.name) from None
+            if wanted in message:
+                return message[wanted]
+            if "failed" in message:
+                raise LearndError(str(message["failed"]), remedy="learnd doctor looks closer")
+            if "unwritten" in message:  # there will be no answer
+                remedy = f"make room in {self.room.parent}, or name another folder: TMPDIR=DIR learnd predict ..."
+                raise LearndError(f"the answer cannot be written ({message['unwritten']})", remedy=remedy)
+            if GONE in message:
+                raise self._died(explain_exit(message[GONE]))
+            if "importing" in message:
+                self._importing = message["importing"]
+            if "progress" in message:
+                at = message["progress"]
+                progress(at["stage"], at["done"], at["total"])
+            if patient:
+                deadline = time.monotonic() + seconds
+
+    def _died(self, how: str) -> LearndError:
+        plugin = self._importing
+        if plugin is None:
+            return LearndError(f"the worker {how}\n{self._child.log_tail()}", remedy="learnd doctor looks closer")
+        what = f"the worker {how} while it imported the plugin {plugin['name']} ({plugin['source']})"
+        remedy = f"mend it, take it away, or set plugins.{plugin['name']}.enabled: false in config.yaml"
+        return LearndError(f"{what}\n{self._child.log_tail()}".rstrip(), remedy=remedy)
+
+    def do(self, spec: PredictSpec | ConsolidateSpec, progress: ProgressReport) -> Outcome:
+        """Do a job; spec.out lies in room, or where it is wanted."""
+        job = self.room / "job.json"
+        job.write_text(json.dumps({"schema": SCHEMA, **to_json(spec)}))
+        self._child.send({"run": str(job)})
+        result = Path(self.hear("done", WORKER_SILENCE_SECONDS, progress, patient=True))
+        return from_json(Outcome, json.loads(result.read_text()))
+
+
+@contextmanager
+def one_shot(settings: Settings, backbone: BackboneSpec, progress: ProgressReport) -> Iterator[tuple[OneShot, Hello]]:
+    """Start a worker on the first device, and end it afterwards.  It leaves nothing in the state.
+
+    Raises LearndError where it cannot start, and PluginError where plugins_strict is on and one is in quarantine.
+    """
+    inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:
+        room = Path(folder)
+        elsewhere = dataclasses.replace(settings, state=room)  # its log goes there
+        device = devices(settings)[0]
+        progress(f"loading {backbone.name} on {device}", 0, 0)
+        child = start_worker(
+            "worker", device, 0, backbone, elsewhere, lambda _child, message: inbox.put(message), _barred(settings)
+        )
+        try:
+            worker = OneShot(child, inbox, room)
+            hello = from_json(Hello, worker.hear("hello", settings.worker.start_seconds, progress))
+            refuse_quarantined(hello.plugins, settings)
+            yield worker, hello
+        finally:
+            child.kill()
+
+
+def _barred(settings: Settings) -> tuple[PluginInfo, ...]:
+    """What killed the daemon's workers would kill this one."""
+    try:
+        with journal_if_any(settings) as journal:
+            return Strikes(journal).barred(AT_IMPORT) if journal else ()
+    except StateError:  # a damaged journal is said by whoever needs it
+        return ()

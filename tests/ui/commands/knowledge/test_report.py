@@ -1,0 +1,141 @@
+"""`learnd report`: one page that needs nothing else, true to the state, and safe whatever things are called."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from learnd.control.journal.journal import JOURNAL, Journal
+from learnd.control.journal.surveys import Share, SurveyResult
+from learnd.metrics import Matrix
+from learnd.ui.commands.knowledge.report import THUMBS, thumbnails
+from learnd.ui.views import html_report
+from learnd.ui.views.confusion_matrix import SQUARE
+from tests.ui.conftest import Command
+from tests.ui.reported import DATA
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def parsed(text: str) -> ElementTree.Element:
+    """The page is well-formed XML as well, so a parser that forgives nothing can read it."""
+    return ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
+
+
+@pytest.fixture
+def written(learnd: Command, state: Path) -> str:
+    with closing(Journal(state / JOURNAL)) as journal:
+        share = Share(9, 10, "query")
+        ids = {name: one for one, _, name in journal.members()}
+        journal.surveys.record(journal.head, [SurveyResult(ids["birds"], "birds", "birds", share, share, "1" * 10)])
+    data = learnd("report", "--out", "page.html", "--json").json
+    assert data["tasks"] > 1
+    text = Path("page.html").read_text()
+    assert data["bytes"] == len(text.encode())
+    return text
+
+
+def test_the_page_tells_of_every_task_and_shows_what_was_learnt(written: str, learnd: Command) -> None:
+    words = "".join(parsed(written).itertext())
+    for row in learnd("tasks", "--json").json["tasks"]:
+        assert row["name"] in words
+        assert row["state"] in words
+    for heading in ("What learnd knows", "Accuracy, version by version", "Task by task", "What was tried", "Problems"):
+        assert heading in words
+    assert "0.900" in words  # the one task that was asked about
+
+
+def test_it_needs_nothing_from_elsewhere(written: str) -> None:
+    assert "<script" not in written
+    for address in re.findall(r"""(?:src|href)=["']([^"']*)""", written):
+        assert address.startswith(("data:", "#")), address
+    assert "url(" not in written
+    assert "@import" not in written
+
+
+def test_a_page_that_cannot_be_written_is_an_error_that_says_where(learnd: Command, state: Path) -> None:
+    said = learnd("report", "--out", "nowhere/page.html")
+    assert said.code != 0
+    assert "nowhere/page.html: cannot be written" in said.err
+
+
+def test_before_the_first_daemon_there_is_nothing_to_report(learnd: Command, home: Path) -> None:
+    assert learnd("report").code == 3
+
+
+def test_names_are_shown_and_never_obeyed() -> None:
+    evil = '<img src=x onerror="alert(1)">\x1b[31m'
+    data = {**DATA, "tasks": [{**DATA["tasks"][0], "name": evil}], "details": [{**DATA["details"][0], "name": evil}]}
+    text = html_report.page(data, *matrices(evil))
+    assert "<img src=x" not in text
+    assert "\x1b" not in text
+    assert evil.partition("\x1b")[0] in "".join(parsed(text).itertext())
+
+
+def test_of_many_tasks_the_page_says_which_it_tells_more_of() -> None:
+    text = html_report.page({**DATA, "tasks": DATA["tasks"] * 500}, *matrices())
+    assert "The 1 that changed last, of 500; learnd show TASK tells of any." in text
+
+
+def test_few_classes_are_a_square_and_many_a_list() -> None:
+    few = "".join(html_report.page(DATA, *matrices()))
+    assert 'class="n hit">3<' in few
+    assert 'class="n miss">1<' in few
+    names = [f"class {number}" for number in range(SQUARE + 1)]
+    learnt = {**DATA["details"][0]["report"], "classes": names, "asked": [4] * len(names)}
+    confusions = [{"class_name": "class 0", "told_as": "class 7", "images": 2}]
+    detail = {**DATA["details"][0], "report": {**learnt, "confusions": confusions}}
+    many = html_report.page({**DATA, "details": [detail]}, *matrices())
+    assert "hit" not in many.partition("</style>")[2]
+    assert "<td>class 0</td><td>class 7</td>" in many
+
+
+def test_a_thumbnail_is_a_small_picture_of_each_of_the_first_classes(state: Path, tmp_path: Path) -> None:
+    import io
+    import zipfile
+
+    from PIL import Image
+
+    with zipfile.ZipFile(tmp_path / "exemplars.zip", "w") as archive:
+        for number in range(THUMBS + 2):
+            buffer = io.BytesIO()
+            Image.new("L", (300, 200), 20 * number).save(buffer, "PNG")
+            archive.writestr(f"class {number}/{number}.png", buffer.getvalue())
+        archive.writestr("a sound/1.wav", b"RIFF")
+    found = thumbnails(tmp_path / "exemplars.zip")
+    assert len(found) == THUMBS - 1  # a sound is no picture
+    assert all(one["src"].startswith("data:image/webp;base64,") and len(one["src"]) < 2000 for one in found)
+    assert thumbnails(tmp_path / "absent.zip") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_browser_shows_it(written: str, tmp_path: Path) -> None:
+    assert BROWSER is not None
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    address = Path("page.html").absolute().as_uri()
+    shot = tmp_path / "page.png"
+    command += [f"--screenshot={shot}", "--window-size=1200,1600", address]
+    subprocess.run(command, check=True, capture_output=True, timeout=90)
+    from PIL import Image
+
+    with Image.open(shot) as image:
+        assert image.size == (1200, 1600)
+        assert len(image.convert("RGB").getcolors(1 << 24) or []) > 20  # text, cards and curves, and no blank page
+
+
+def matrices(name: str = "birds") -> tuple[Matrix, Matrix]:
+    values: tuple[tuple[float | None, ...], ...] = ((0.5,), (0.75,))
+    return Matrix((1, 2), (name,), values), Matrix((1, 2), (name,), values)
+
+
+def test_the_curve_is_that_of_the_matrix() -> None:
+    text = html_report.page(DATA, *matrices())
+    (points,) = set(re.findall(r'points="([^"]*)"', text))
+    assert len(points.split()) == 2

@@ -1,0 +1,91 @@
+"""The facts are those of the journal, however one came to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from learnd.control.journal.journal import Journal
+from learnd.control.journal.surveys import Share, SurveyResult
+from learnd.messages.outcomes import Related, Twin
+from learnd.ui.dashboard.facts import Facts, JournalReader
+from tests.control.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.journal.close()
+
+
+def afresh(home: Home) -> Facts:
+    journal = Journal(home.state / "journal.sqlite", readonly=True)
+    facts = JournalReader(journal).look()
+    journal.close()
+    return facts
+
+
+def test_whoever_was_there_all_along_sees_what_one_sees_who_comes_late(home: Home) -> None:
+    journal = Journal(home.state / "journal.sqlite", readonly=True)
+    reader = JournalReader(journal)
+    assert reader.look().curve == ()
+    for name in ("a", "b", "c"):
+        home.learn(name)
+        assert reader.look() == afresh(home)
+    home.learn("b", digest="d2")
+    home.lease("d")
+    assert reader.look() == afresh(home)
+    home.generations.roll_back(3)
+    facts = reader.look()
+    assert facts == afresh(home)
+    home.generations.forget("a")
+    assert reader.look() == afresh(home)
+    assert [row["name"] for row in facts.running] == ["d"]
+    assert [moment.tasks for moment in facts.curve] == [1, 2, 3, 3, 3]
+    journal.close()
+
+
+def test_only_names_that_contain_the_filter_are_there_whatever_is_in_it(home: Home) -> None:
+    for name in ("a%b", "axb", "50_"):
+        home.learn(name)
+    journal = Journal(home.state / "journal.sqlite", readonly=True)
+    reader = JournalReader(journal)
+    assert [row["name"] for row in reader.look(filter="%").results] == ["a%b"]
+    assert [row["name"] for row in reader.look(filter="_").results] == ["50_"]
+    assert len(reader.look(rows=1, filter="a").results) == 1
+    journal.close()
+
+
+def test_the_last_row_of_the_matrix_is_that_of_the_newest_survey(home: Home) -> None:
+    reader = JournalReader(home.journal)
+    assert reader.look().told == ()
+    for number, name in enumerate(("cats", "dogs")):
+        home.learn(name, f"new {number}")
+        head = home.journal.head
+        found = [SurveyResult(one, one, one, Share(1, 1, "query"), Share(head, 9, "query")) for one in ("cats", "dogs")]
+        assert home.journal.surveys.record(head, found)
+    assert reader.look().told == (home.journal.head / 9,) * 2
+
+
+def test_of_a_result_it_is_known_what_it_cost_the_tasks_before_it(home: Home) -> None:
+    home.learn("cats", "first")
+    ours = Share(9, 10, "query")
+    assert home.journal.surveys.record(1, [SurveyResult("cats", "first", "cats", ours, ours, "1" * 9 + "0")])
+    home.learn("dogs", "second")
+    now = Share(7, 10, "query")
+    cats = SurveyResult("cats", "first", "cats", ours, now, "1" * 7 + "000")
+    assert home.journal.surveys.record(2, [cats, SurveyResult("dogs", "second", "dogs", ours, ours)])
+    costs = {row["name"]: (row["flips"], row["compared"]) for row in afresh(home).results}
+    assert costs == {"cats": (None, None), "dogs": (2, 10)}
+
+
+def test_joins_that_are_suggested_are_counted(home: Home) -> None:
+    for number, name in enumerate(("cats", "dogs")):
+        home.learn(name, f"new {number}")
+    assert afresh(home).joins == 0
+    found = Related("cats", (), (Twin("a", "dogs", "b", 0.9),))
+    home.journal.history.relations.record(2, [found], {"cats": "cats", "dogs": "dogs"})
+    assert afresh(home).joins == 1

@@ -1,0 +1,55 @@
+"""How busy devices are is read where it can be, and left out where it cannot."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from learnd.ui.dashboard.gauges import Gauges, _processor
+
+
+class Nvml:
+    """Two GPUs, as nvidia-ml-py tells of them."""
+
+    NVMLError = RuntimeError
+    lost = False
+
+    def nvmlInit(self) -> None: ...
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, number: int) -> int:
+        return number
+
+    def nvmlDeviceGetMemoryInfo(self, handle: int) -> SimpleNamespace:
+        if self.lost:
+            raise RuntimeError("GPU is lost")
+        return SimpleNamespace(used=(handle + 1) * 10e9, total=80e9)
+
+    def nvmlDeviceGetUtilizationRates(self, handle: int) -> SimpleNamespace:
+        return SimpleNamespace(gpu=40 + handle)
+
+
+def test_gpus_are_told_of_through_nvml_and_a_lost_one_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = Nvml()
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    gauges = Gauges()
+    read = gauges.read()
+    assert (read["cuda:0"], read["cuda:1"]) == ("40 %, 10.0 of 80 GB", "41 %, 20.0 of 80 GB")
+    nvml.lost = True
+    assert set(gauges.read()) == {"cpu"}
+
+
+def test_without_nvml_there_is_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    (text,) = Gauges().read().values()
+    assert re.fullmatch(r"load \d+\.\d of \d+, \d+\.\d of \d+ GB", text)
+
+
+def test_where_the_kernel_says_nothing_of_memory_the_load_is_left(tmp_path: Path) -> None:
+    assert re.fullmatch(r"load \d+\.\d of \d+", _processor(tmp_path / "absent"))

@@ -1,0 +1,15 @@
+"""Every measured image is in the matrix once."""
+
+from __future__ import annotations
+
+from learnd.ui.views.confusion_matrix import square
+
+
+def test_what_was_told_right_is_what_is_left_of_a_class() -> None:
+    confusions = [
+        {"class_name": "ant", "told_as": "bee", "images": 2},
+        {"class_name": "ant", "told_as": "cat", "images": 1},
+        {"class_name": "cat", "told_as": "ant", "images": 4},
+    ]
+    report = {"classes": ["ant", "bee", "cat"], "asked": [5, 0, 4], "confusions": confusions}
+    assert square(report) == [[2, 2, 1], [0, 0, 0], [4, 0, 0]]
