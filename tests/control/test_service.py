@@ -382,7 +382,7 @@ def test_a_full_disk_under_the_journal_is_a_clear_end_and_the_next_daemon_goes_o
     [
         "learnd.control.files.lock.os.pwrite",
         "learnd.control.knowledge.generations.Generations.prepare",
-        "learnd.control.workers.subprocess.Popen",
+        "learnd.control.processes.child.subprocess.Popen",
         "learnd.control.dispatch.dispatcher.Dispatcher.tick",  # the backbone's export, above all
     ],
 )

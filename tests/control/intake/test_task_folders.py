@@ -165,8 +165,8 @@ def test_two_folders_of_one_name_do_not_take_turns(yard: Yard) -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("folders", "inspections"):
-        monkeypatch.setattr(f"learnd.control.{module}.time", clock)
+    for module in ("task_folders", "inspector_queue"):
+        monkeypatch.setattr(f"learnd.control.intake.{module}.time", clock)
     return clock
 
 
@@ -406,13 +406,13 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     full.touch()
     python.write_text(f"""#!{sys.executable}
 from pathlib import Path
-from learnd.control import intake, inspector
-inspect = intake.inspect
+from learnd.control.intake import inspection, inspector
+inspect = inspection.inspect
 def short_of_memory(*request):
     if Path({str(full)!r}).exists():
         raise MemoryError("no room for the pixels")
     return inspect(*request)
-intake.inspect = short_of_memory
+inspection.inspect = short_of_memory
 inspector.main()
 """)
     python.chmod(0o755)

@@ -152,7 +152,7 @@ def test_a_request_of_a_daemon_that_dies_is_done_by_the_command(home: Home, sett
 def test_a_daemon_that_does_not_listen_is_waited_for_only_so_long(
     home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(change_requests, "PATIENCE", 0.0)
+    monkeypatch.setattr(change_requests, "ANSWER_SECONDS", 0.0)
     with hold(home.state), pytest.raises(StateUnavailable, match="has not taken it up"):
         ask(settings, "forget", "cats")
     assert home.journal.requests.pending() == []  # so it does not come later, when nobody thinks of it

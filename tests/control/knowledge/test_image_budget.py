@@ -246,7 +246,7 @@ def test_on_a_full_disk_it_tries_again(tmp_path: Path, monkeypatch: pytest.Monke
     assert warning.startswith("warning: 5 images of cats")
     assert error.startswith("error: kept images are over memory.max_bytes, and cannot be removed now")
     assert looked_after.settled  # for now
-    monkeypatch.setattr(rooms, "NO_ROOM_SECONDS", 0.0)
+    monkeypatch.setattr(rooms, "RETRY_WRITE_SECONDS", 0.0)
     looked_after._retry_at = 0.0
     looked_after.tick()
     assert kept(home) == {"cats": {"a": 3}}

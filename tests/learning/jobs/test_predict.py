@@ -114,7 +114,7 @@ def test_all_images_unreadable(known: tuple[Bench, PredictSpec]) -> None:
 def test_many_images_are_answered_in_pieces(known: tuple[Bench, PredictSpec], monkeypatch: pytest.MonkeyPatch) -> None:
     worker, spec = known
     stages: list[tuple[int, int]] = []
-    monkeypatch.setattr(predictor, "CHUNK", 5)
+    monkeypatch.setattr(predictor, "IMAGES_PER_PASS", 5)
     outcome = predict(spec, worker, lambda stage, done, total: stages.append((done, total)))
     assert stages == [(0, 12), (5, 12), (10, 12)]
     assert [prediction.image for prediction in outcome.predictions] == list(spec.images)

@@ -132,5 +132,5 @@ def test_a_class_with_query_images_alone(folder: Path, tmp_path: Path) -> None:
 def test_many_files_are_read_in_pieces(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = learn_spec(folder, tmp_path / "out")
     whole = read(spec)
-    monkeypatch.setattr(reading, "CHUNK", 4)
+    monkeypatch.setattr(reading, "FILES_AT_A_TIME", 4)
     assert torch.equal(read(spec).support.images, whole.support.images)

@@ -74,7 +74,7 @@ def test_a_task_is_adapted_by_the_inner_loop_that_was_trained(learner: GradientL
 def test_more_images_than_fit_a_graph_are_learnt_as_if_they_did(monkeypatch: pytest.MonkeyPatch) -> None:
     support = tiny_support(NETWORK, 3, 6)
     whole = Maml().adapt(NETWORK, support, context())
-    monkeypatch.setattr(gradient_learner, "CHUNK", 5)
+    monkeypatch.setattr(gradient_learner, "IMAGES_PER_PASS", 5)
     parts = Maml().adapt(NETWORK, support, context())
     assert whole.keys() == parts.keys()
     assert all(torch.allclose(whole[name], parts[name], atol=1e-5) for name in whole)
@@ -128,7 +128,7 @@ def test_multi_step_counts_every_step() -> None:
 def test_without_a_number_of_blocks_a_large_network_adapts_its_last_ones(
     monkeypatch: pytest.MonkeyPatch, limit: int, blocks: set[str]
 ) -> None:
-    monkeypatch.setattr(gradient_learner, "ADAPTED", limit)
+    monkeypatch.setattr(gradient_learner, "MAX_ADAPTED_PARAMETERS", limit)
     names = Maml().adapted(NETWORK, {})
     assert {name.removeprefix(BACKBONE)[:2] for name in names} == blocks
 

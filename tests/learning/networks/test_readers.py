@@ -90,7 +90,7 @@ def test_a_task_of_them_is_read_and_its_exemplars_are_pictures(tmp_path: Path, m
         (tmp_path / "task" / name).mkdir(parents=True)
         for size in (3, 4):
             (tmp_path / "task" / name / f"{size}.dat").write_bytes(bytes([number]) * size)
-    monkeypatch.setattr("tests.learning.jobs.SUFFIXES", {".dat"})
+    monkeypatch.setattr("tests.learning.specs.SUFFIXES", {".dat"})
     spec = learn_spec(tmp_path / "task", tmp_path / "out")
     reading = read_task(spec, GLYPHS, 1, lambda *_: None, READERS)
     assert reading.support.images.shape == (4, 1, 28, 28)
