@@ -49,6 +49,7 @@ test: $(READY)
 
 lint: $(READY)
 	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m mypy plugins benchmarks
 
