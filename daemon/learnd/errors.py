@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 
 class LearndError(Exception):
-    """An error with a remedy.  The face prints it without a traceback and exits with ``exit_code``."""
+    """An error with a remedy.  The command line prints it without a traceback and exits with ``exit_code``."""
 
     exit_code = 1
 
@@ -37,6 +37,12 @@ class SettingsError(LearndError):
         self.each = tuple(each) or (self,)
 
 
+class UsageError(LearndError):
+    """A command was called in a way that makes no sense."""
+
+    exit_code = 2
+
+
 class StateError(LearndError):
     """The state is locked by another daemon, damaged, or was made with something else."""
 
@@ -62,7 +68,7 @@ class TaskError(LearndError):
 
 
 def exit_code_of(command: Callable[[], int]) -> int:
-    """What a command of a module of its own ends with; a LearndError is said on stderr, as the face says it."""
+    """Run a command and return its exit code; a LearndError is printed on stderr."""
     try:
         return command()
     except LearndError as error:

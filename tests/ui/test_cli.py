@@ -54,10 +54,10 @@ def test_every_command_of_a_command_shows_examples_of_itself(name: str, sub: str
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
-        (["plugins", "chekc", "mine.py"], "Did you mean 'check'?"),
-        (["config", "validat"], "Did you mean 'validate'?"),
-        (["completion", "bsh"], "Did you mean 'bash'?"),
-        (["tasks", "--jsn"], "Did you mean '--json'?"),
+        (["plugins", "chekc", "mine.py"], "did you mean 'check'?"),
+        (["config", "validat"], "did you mean 'validate'?"),
+        (["completion", "bsh"], "did you mean 'bash'?"),
+        (["tasks", "--jsn"], "did you mean '--json'?"),
         (["status", "--watch-backnd", "polling"], "--watch-backend"),
     ],
 )
@@ -81,7 +81,7 @@ def test_a_mistyped_command_is_recognised(learnd: Command) -> None:
     said = learnd("taks")
 
     assert said.code == 2
-    assert "Did you mean 'tasks'?" in said.err
+    assert "did you mean 'tasks'?" in said.err
 
 
 def test_a_setting_out_of_range_ends_with_2_and_a_remedy(learnd: Command) -> None:

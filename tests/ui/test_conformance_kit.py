@@ -103,7 +103,7 @@ def test_what_is_not_there_is_wrong_usage(learnd: Command, home: Path) -> None:
     assert learnd("plugins", "check", "nowhere.py").code == 2
     unknown = learnd("plugins", "check", "rigde")
     assert unknown.code == 2
-    assert "Did you mean 'ridge'?" in unknown.err
+    assert "did you mean 'ridge'?" in unknown.err
 
 
 def test_a_new_plugin_with_an_outer_loop_keeps_every_promise(learnd: Command, home: Path) -> None:

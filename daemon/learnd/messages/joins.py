@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from learnd.identity import nfc
 from learnd.messages.jobs import Member
 from learnd.messages.task import Join, Problem, TaskOptions
-from learnd.suggest import closest
+from learnd.suggest import did_you_mean
 
 Pair = tuple[str, str]  # a task by name, and a class of it
 
@@ -42,8 +42,7 @@ def problems_of(options: TaskOptions, task: str, classes: Collection[str], where
 
     for name, text in options.alias.items():
         if nfc(name) not in classes:
-            guess = closest(nfc(name), sorted(classes))
-            remedy = f"did you mean {guess!r}?" if guess else "name a class folder of this task"
+            remedy = did_you_mean(nfc(name), classes, "name a class folder of this task")
             wrong(f"alias: there is no class {name!r} here", remedy)
         target = pair_of(text)
         if target is None:

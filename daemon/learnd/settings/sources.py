@@ -22,7 +22,7 @@ from learnd.settings.schema import (
     unknown,
     walk,
 )
-from learnd.suggest import closest
+from learnd.suggest import did_you_mean
 
 PREFIX = "LEARND_"
 ONE_OR_NONE = {"1": "true", "0": "false"}  # as a switch is written in the environment, and nowhere else
@@ -62,8 +62,8 @@ def from_environment(root: SchemaNode, environ: Mapping[str, str], base: Path) -
             text = ONE_OR_NONE.get(environ[name], environ[name]) if slot.hint is bool else environ[name]
             yield from _from_text(slot, text, Document(name, base, lined=False), trail)
             continue
-        guess = closest(name, (PREFIX + "__".join(leaf).upper() for leaf in root.leaves()))
-        remedy = f"did you mean {guess}?" if guess else f"unset it: {PREFIX} is the prefix of settings"
+        known = (PREFIX + "__".join(leaf).upper() for leaf in root.leaves())
+        remedy = did_you_mean(name, known, f"unset it: {PREFIX} is the prefix of settings")
         yield SettingsError("no such setting", where=name, remedy=remedy)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ import click
 from click.shell_completion import shell_complete
 
 from learnd import __version__
-from learnd.errors import LearndError
+from learnd.errors import LearndError, UsageError
+from learnd.suggest import did_you_mean
 from learnd.ui.options import COMPLETE, Guessing, general_options
 
 
@@ -110,7 +111,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns its exit code.  What a person can mend is said without a traceback."""
+    """Run one command line and return its exit code.  A mistake that a person can correct has no traceback."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that is no UTF-8 must not end a command
@@ -127,23 +128,34 @@ def _code(arguments: list[str]) -> int:
             sys.stdout.flush()
         return code
     except click.ClickException as error:
-        return _complain(error.show, error.exit_code)
+        return _complain(_in_our_words(error))
     except LearndError as error:
-        said = f"error: {error}"
-        return _complain(lambda: click.echo(said, err=True), error.exit_code)
+        return _complain(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read our output has seen enough
         return 141
     except OSError as error:
-        said = f"error: {error.filename or 'the system'}: {error.strerror or error}"
-        return _complain(lambda: click.echo(said, err=True), 1)
+        return _complain(LearndError(error.strerror or str(error), where=str(error.filename or "the system")))
 
 
-def _complain(say: Callable[[], None], code: int) -> int:
-    with suppress(OSError):  # nobody reads stderr: the exit code says it still
-        say()
-    return code
+def _in_our_words(error: click.ClickException) -> LearndError:
+    """What click says of a command line, in the form of every other mistake."""
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    program = ctx.command_path if ctx is not None else "learnd"
+    remedy = f"see: {program} --help"
+    if isinstance(error, click.NoSuchOption):
+        what = f"there is no option {error.option_name}"
+        return UsageError(what, remedy=did_you_mean(error.option_name, error.possibilities or (), remedy))
+    what = error.format_message().rstrip(".")
+    return UsageError(what[:1].lower() + what[1:], remedy=remedy)
+
+
+def _complain(error: LearndError) -> int:
+    """Print the mistake on stderr and return its exit code."""
+    with suppress(OSError):  # if nobody reads stderr, the exit code still says it
+        click.echo(f"error: {error}", err=True)
+    return error.exit_code
 
 
 def _let_go() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
+
+from learnd.errors import UsageError
+from learnd.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from learnd.control.journal.journal import Journal
@@ -61,7 +64,8 @@ class Guessing(click.Group):
         """Raises UsageError for a name that is none of its commands."""
         name, known = args[0], self.list_commands(ctx)
         if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
-            raise click.UsageError(f"No such command {name!r}.{_meant(name, known)}", ctx)
+            otherwise = f"`{ctx.command_path} --help` lists them"
+            raise UsageError(f"there is no command {name!r}", remedy=did_you_mean(name, known, otherwise))
         return super().resolve_command(ctx, args)
 
 
@@ -73,18 +77,14 @@ class Word(click.Choice[str]):
     """One of some words; for another it says which was probably meant."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Raises BadParameter for a word that is none of them."""
+        """Raises UsageError for a word that is none of them."""
         try:
             return super().convert(value, param, ctx)
-        except click.BadParameter as error:
-            raise click.BadParameter(error.message + _meant(str(value), self.choices), ctx, param) from None
-
-
-def _meant(word: str, known: Iterable[str]) -> str:
-    from learnd.suggest import closest
-
-    guess = closest(word, known)
-    return f" Did you mean {guess!r}?" if guess else ""
+        except click.BadParameter:
+            where = param.get_error_hint(ctx) if param is not None else None  # type: ignore[arg-type]
+            raise UsageError(
+                f"there is no {value!r}", where=where, remedy=did_you_mean(str(value), self.choices)
+            ) from None
 
 
 def general_options() -> list[click.Parameter]:

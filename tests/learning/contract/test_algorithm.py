@@ -17,12 +17,11 @@ from learnd.learning.contract.algorithm import (
     HeadAlgorithm,
     Overdue,
     State,
-    build,
     check_logits,
     check_state,
-    options_of,
     seconds_for,
 )
+from learnd.learning.contract.options import build, options_of
 from learnd.messages.task import Task
 from tests.tiny import context, tiny_backbone, tiny_support
 
@@ -64,13 +63,13 @@ def test_options_survive_json() -> None:
     ("options", "says"),
     [
         ({"rat": 1.0}, "did you mean 'rate'"),
-        ({"zebra": 1.0}, "there is limit, loud"),
+        ({"zebra": 1.0}, "choose from: limit, loud"),
         ({"steps": 1.5}, "must be a whole number, not 1.5"),
         ({"steps": True}, "must be a whole number, not True"),
         ({"loud": 1}, "must be true or false"),
         ({"metric": "nere"}, "must be 'near' or 'far'"),
         ({"limit": "high"}, "must be a number or null"),
-        ({"sizes": [1, "two"]}, "must be a list of which each is a whole number"),
+        ({"sizes": [1, "two"]}, "[1] must be a whole number, not 'two'"),
         ({"rate": -1.0}, "rate must be positive"),
     ],
 )

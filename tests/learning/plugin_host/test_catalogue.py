@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import learnd_plugins
-from learnd.learning.contract.algorithm import options_of
 from learnd.learning.contract.hooks import CONTRACT
+from learnd.learning.contract.options import options_of
 from learnd.learning.plugin_host import discovery
 from learnd.learning.plugin_host.catalogue import Catalogue, load_catalogue
 from learnd.messages.plugins import Event, PluginInfo

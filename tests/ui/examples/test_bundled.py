@@ -8,13 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from PIL import Image
 
-from learnd.errors import LearndError
+from learnd.errors import LearndError, UsageError
 from learnd.ui.examples.bundled import EXAMPLES, write_example
-from learnd.ui.examples.collections import COLLECTIONS
+from learnd.ui.examples.downloadable import COLLECTIONS
 
 OFFLINE = [name for name in EXAMPLES if name not in COLLECTIONS]
 
@@ -78,7 +77,7 @@ def test_nothing_is_written_where_something_lies_already(taken: str, tmp_path: P
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(click.UsageError, match=r"no example 'cats'.*digits-0-4, digits-5-9, photos"):
+    with pytest.raises(UsageError, match=r"no example 'cats'\n.*digits-5-9, photos"):
         write_example("cats", tmp_path / "cats")
 
 

@@ -12,7 +12,7 @@ from learnd.errors import TaskError
 from learnd.messages.jobs import Member
 from learnd.messages.joins import Pair, answered_as, joined, pair_of
 from learnd.messages.task import Join
-from learnd.suggest import closest
+from learnd.suggest import did_you_mean
 
 
 class Aliasing:
@@ -60,13 +60,11 @@ class Aliasing:
     def _known(self, members: Mapping[str, Member], text: str) -> Pair:
         task, name = _pair(text)
         if task not in members:
-            guess = closest(task, sorted(members))
-            remedy = f"did you mean {guess!r}?" if guess else "learnd tasks lists them"
+            remedy = did_you_mean(task, members, "`learnd tasks` lists all tasks")
             raise TaskError(f"no task {task!r} has been learnt", where=text, remedy=remedy)
         classes = self._classes(members[task])
         if name not in classes:
-            guess = closest(name, classes)
-            remedy = f"did you mean {guess!r}?" if guess else f"its classes are {', '.join(classes)}"
+            remedy = did_you_mean(name, classes)
             raise TaskError(f"{task!r} has no class {name!r}", where=text, remedy=remedy)
         return task, name
 

@@ -24,8 +24,9 @@ from safetensors.torch import load_file, save_file
 
 from learnd.learning.conformance.check import Broken, alike, gap, learn
 from learnd.learning.conformance.specimen import gratings, small_backbone, support_of
-from learnd.learning.contract.algorithm import Algorithm, build, options_of
+from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.contract.checks import check_class
+from learnd.learning.contract.options import build, options_of
 from learnd.learning.jobs.adapt import classify
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.plugin_host.discovery import import_file

@@ -14,9 +14,10 @@ from torch import Tensor
 from learnd.learning.conformance.check import Broken, learn
 from learnd.learning.conformance.specimen import context, gratings, photographs, support_of, task_of
 from learnd.learning.conformance.world import World
-from learnd.learning.contract.algorithm import Algorithm, Bid, Overdue, Support, build, options_of
+from learnd.learning.contract.algorithm import Algorithm, Bid, Overdue, Support
 from learnd.learning.contract.checks import check_class
 from learnd.learning.contract.meta_learner import MetaLearner
+from learnd.learning.contract.options import build, options_of
 from learnd.learning.networks.backbone import Backbone
 from learnd.messages.task import Task
 

@@ -8,15 +8,12 @@ from which any other process with the same backbone can predict next month.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import time
-import types
-import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -172,80 +169,3 @@ def check_logits(logits: Any, images: int, ways: int, where: str) -> Tensor:
     if not bool(logits.isfinite().all()):
         raise PluginError("predict handed back logits that are not finite", where=where, remedy=remedy)
     return logits.detach()
-
-
-# --- options ------------------------------------------------------------------------------------------------
-
-
-def build(kind: type[Algorithm], options: Mapping[str, Any]) -> Algorithm:
-    """An algorithm with these options, the rest at their defaults.
-
-    Raises PluginError on an option it does not have, a value of the wrong type, or one that it refuses.
-    """
-    where = f"plugins.{kind.name}"
-    hints = typing.get_type_hints(kind)
-    known = [field.name for field in dataclasses.fields(typing.cast(Any, kind)) if field.init]
-    values: dict[str, Any] = {}
-    for key, value in options.items():
-        if key not in known:
-            raise PluginError(f"has no option {key!r}", where=where, remedy=did_you_mean(str(key), known))
-        fits, read = _read(hints[key], value)
-        if not fits:
-            wanted = _describe(hints[key])
-            what = f"must be {wanted}, not {value!r}"
-            raise PluginError(what, where=f"{where}.{key}", remedy=f"write {wanted}")
-        values[key] = read
-    try:
-        return kind(**values)
-    except Exception as error:
-        what = f"refuses {dict(options)!r}: {error}"
-        raise PluginError(what, where=where, remedy="mend the options") from error
-
-
-def options_of(algorithm: Algorithm) -> dict[str, Any]:
-    """Every option as plain JSON data: ``build(type(algorithm), options_of(algorithm)) == algorithm``."""
-    values = dataclasses.asdict(typing.cast(Any, algorithm))
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-
-
-def did_you_mean(word: str, known: list[str]) -> str:
-    """A remedy: the closest known word, or all of them."""
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"there is {', '.join(sorted(known))}" if known else "there is none"
-
-
-def _read(kind: Any, value: Any) -> tuple[bool, Any]:
-    """Whether a JSON value fits an option's type, and the value as the dataclass wants it."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
-        return True, value
-    if origin is Literal:
-        return value in arguments, value
-    if origin in (typing.Union, types.UnionType):
-        attempts = [_read(argument, value) for argument in arguments]
-        return next((attempt for attempt in attempts if attempt[0]), (False, value))
-    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        if not isinstance(value, list | tuple):
-            return False, value
-        items = [_read(arguments[0], item) for item in value]
-        return all(fits for fits, _ in items), tuple(item for _, item in items)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return True, float(value)
-    if kind in (int, float, str, bool, type(None)):
-        return type(value) is kind, value
-    return False, value
-
-
-def _describe(kind: Any) -> str:
-    """An option's type in words: "a whole number or null"."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-    if origin is Literal:
-        return " or ".join(repr(argument) for argument in arguments)
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(argument) for argument in arguments)
-    if origin is tuple and arguments:
-        return f"a list of which each is {_describe(arguments[0])}"
-    return "null" if kind is type(None) else words.get(kind, str(kind))

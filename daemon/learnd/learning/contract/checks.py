@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from learnd.errors import PluginError
-from learnd.learning.contract.algorithm import Algorithm, build, options_of
+from learnd.learning.contract.algorithm import Algorithm
+from learnd.learning.contract.options import build, options_of
 from learnd.learning.networks.readers import Reader
 from learnd.learning.networks.zoo import Builder
 from learnd.messages.task import EXTENSIONS

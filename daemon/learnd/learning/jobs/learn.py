@@ -14,7 +14,8 @@ from torch import Tensor
 
 from learnd.errors import LearndError, TaskError
 from learnd.identity import sha256_of
-from learnd.learning.contract.algorithm import Context, Support, options_of
+from learnd.learning.contract.algorithm import Context, Support
+from learnd.learning.contract.options import options_of
 from learnd.learning.jobs.adapt import Adapted, adapt_best
 from learnd.learning.jobs.adapter_choice import Choice, choose_adapter
 from learnd.learning.jobs.confusions import Marks, confusions, mistakes

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from learnd.identity import sha256_of
-from learnd.learning.contract.algorithm import options_of
+from learnd.learning.contract.options import options_of
 from learnd.learning.jobs.candidate_network import Candidate
 from learnd.learning.jobs.learn import wilson
 from learnd.learning.jobs.remembered_task import Features, Recalled, refit

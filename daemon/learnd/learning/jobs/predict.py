@@ -12,7 +12,8 @@ from torch import Tensor
 
 from learnd.errors import LearndError, PluginError, StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE
-from learnd.learning.contract.algorithm import Algorithm, State, build
+from learnd.learning.contract.algorithm import Algorithm, State
+from learnd.learning.contract.options import build
 from learnd.learning.jobs.adapt import classify
 from learnd.learning.jobs.workbench import Bench, Progress
 from learnd.learning.knowledge.classifier_cache import HeadKeeper

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from learnd.errors import PluginError, TaskError
-from learnd.learning.contract.algorithm import Algorithm, Bid, Context, Overdue, Support, did_you_mean
+from learnd.learning.contract.algorithm import Algorithm, Bid, Context, Overdue, Support
 from learnd.learning.jobs.cross_validation import Folds, Measurement, cross_validate, make_folds
 from learnd.learning.jobs.workbench import Progress
 from learnd.learning.networks.backbone import Backbone
@@ -22,6 +22,7 @@ from learnd.learning.plugin_faults import NO_MEMORY, accuse, explain, outcome_of
 from learnd.messages.jobs import RoutingSpec
 from learnd.messages.report import CandidateScore
 from learnd.messages.task import Task
+from learnd.suggest import did_you_mean
 
 TRIFLE = 0.01  # of the budget: what costs less to measure is measured, however good the others are
 LEFT_OUT = "was at work when an earlier attempt lost its worker"
@@ -97,7 +98,7 @@ def route(
     pin = task.options.algorithm
     if pin is not None and pin not in algorithms:
         what = f"there is no algorithm {pin!r}, which task.yaml asks for"
-        raise TaskError(what, where=task.name, remedy=did_you_mean(pin, list(algorithms)))
+        raise TaskError(what, where=task.name, remedy=did_you_mean(pin, algorithms))
     entered = list(_enter(task, algorithms, set(spec.without) - {pin}, ctx, progress))
     shortlisted = _shortlist(entered, pin, spec.shortlist)
     folds = make_folds(support, spec.folds, ctx)

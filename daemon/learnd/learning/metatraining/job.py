@@ -14,8 +14,8 @@ from torch import Tensor
 
 import learnd
 from learnd.errors import LearndError, SettingsError
-from learnd.learning.contract.algorithm import build, did_you_mean, options_of
 from learnd.learning.contract.meta_learner import BACKBONE, MetaLearner, for_backbone
+from learnd.learning.contract.options import build, options_of
 from learnd.learning.metatraining.corpus import read_corpus
 from learnd.learning.metatraining.loop import Run, Trained
 from learnd.learning.metatraining.objective import meta_train
@@ -28,6 +28,7 @@ from learnd.learning.plugin_host.catalogue import Catalogue, load_catalogue
 from learnd.messages.convert import to_json
 from learnd.plugin_files import UNFINISHED
 from learnd.settings.recipe import MetaTrainSpec
+from learnd.suggest import did_you_mean
 
 
 @dataclass(frozen=True)

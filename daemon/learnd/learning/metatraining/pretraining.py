@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learnd.errors import LearndError, SettingsError
-from learnd.learning.contract.algorithm import Context, Support, did_you_mean
+from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.contract.meta_learner import backbone_parameters, for_backbone
 from learnd.learning.metatraining import episodes
 from learnd.learning.metatraining.batching import precision, slope_of
@@ -30,6 +30,7 @@ from learnd.learning.networks.augmentation import augment
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
 from learnd.settings.recipe import Recipe
+from learnd.suggest import did_you_mean
 
 NAME = "pretrain"
 HEAD, SCALE = "head.weight", "head.log_scale"

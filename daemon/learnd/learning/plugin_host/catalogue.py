@@ -17,14 +17,16 @@ import pluggy
 
 from learnd.errors import LearndError, PluginError
 from learnd.learning.contract import hooks
-from learnd.learning.contract.algorithm import Algorithm, build, did_you_mean, options_of
+from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.contract.checks import CHECKS, check_class
+from learnd.learning.contract.options import build, options_of
 from learnd.learning.networks.readers import FileReader, Reader
 from learnd.learning.networks.zoo import Builder
 from learnd.learning.plugin_host import discovery
 from learnd.learning.plugin_host.discovery import PluginSource, find_plugins
 from learnd.messages.convert import legible
 from learnd.messages.plugins import Event, PluginInfo
+from learnd.suggest import did_you_mean
 
 Options = Mapping[str, Mapping[str, Any]]  # algorithm -> option -> value, as in config.yaml under `plugins`
 Barred = Mapping[tuple[str, str], PluginInfo]  # by name and source
@@ -101,7 +103,7 @@ def load_catalogue(
             importing(found.name, found.source)
             catalogue = _add_plugin(catalogue, manager, found, options, kept_away)
     for name in _nobodys(catalogue, options):
-        remedy = did_you_mean(name, list(catalogue.algorithms))
+        remedy = did_you_mean(name, catalogue.algorithms)
         error = PluginError("there is no algorithm of this name", where=f"plugins.{name}", remedy=remedy)
         catalogue = catalogue.adding(_quarantined(name, "config.yaml", error))
     return catalogue

@@ -16,10 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import click
-
-from learnd.errors import LearndError
-from learnd.ui.examples.collections import COLLECTIONS, classes_of
+from learnd.errors import LearndError, UsageError
+from learnd.suggest import did_you_mean
+from learnd.ui.examples.downloadable import COLLECTIONS, classes_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -71,7 +70,7 @@ def _source(name: str, root: Path) -> Callable[[], ImagesByClass]:
     if name.partition("/")[0] in COLLECTIONS:
         return partial(classes_of, name, root, IMAGES_PER_CLASS)
     if name not in sources:
-        raise click.UsageError(f"there is no example {name!r}.  Choose one of: {', '.join(EXAMPLES)}")
+        raise UsageError(f"there is no example {name!r}", remedy=did_you_mean(name, EXAMPLES))
     return sources[name]
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
 from learnd.control.files.lock import holder_of
 from learnd.control.intake.filesystem import backend_for
 from learnd.control.journal.class_joins import Alias
@@ -16,13 +14,14 @@ from learnd.control.journal.journal import JOURNAL, Journal, KnowledgeSize
 from learnd.control.journal.tasks import TaskRow
 from learnd.control.journal.versions import LEARNED, Held, Version
 from learnd.control.knowledge.generations import Generations
+from learnd.errors import UsageError
 from learnd.messages.convert import to_json, to_json_all
 from learnd.messages.jobs import EXEMPLARS, HELD_OUT
 from learnd.messages.joins import answered_as
 from learnd.messages.plugins import PluginInfo
 from learnd.messages.task import Join, TaskState
 from learnd.settings.keys import Settings
-from learnd.suggest import closest
+from learnd.suggest import did_you_mean
 
 Json = dict[str, Any]
 EVENTS = 50  # of a task that `show` lists
@@ -275,7 +274,4 @@ def known_task(journal: Journal | None, name: str) -> None:
     """Raises UsageError, with what was probably meant, where no task has this name."""
     names = {row.name for row in journal.tasks.all()} if journal else set()
     if name not in names:
-        guess = closest(name, sorted(names))
-        raise click.UsageError(
-            f"there is no task {name!r}. " + (f"Did you mean {guess!r}?" if guess else "learnd tasks lists them.")
-        )
+        raise UsageError(f"there is no task {name!r}", remedy=did_you_mean(name, names, "`learnd tasks` lists them"))

@@ -77,7 +77,7 @@ def test_an_example_that_there_is_not_is_wrong_usage(learnd: Command) -> None:
     said = learnd("examples", "phtos", "tasks")
 
     assert said.code == 2
-    assert "Choose one of: digits-0-4, digits-5-9, photos" in said.err
+    assert "did you mean 'photos'?" in said.err
 
 
 def test_an_example_is_not_put_over_anything(home: Path, learnd: Command) -> None:

@@ -60,7 +60,7 @@ def test_a_join_that_waits_says_so(learnd: Command, moths: Path) -> None:
 def test_half_a_wish_is_wrong_usage(given: tuple[str, ...], learnd: Command, moths: Path) -> None:
     said = learnd("alias", *given)
     assert said.code == 2
-    assert "name two classes" in said.err
+    assert "takes two classes" in said.err
 
 
 def test_before_anything_is_learnt_nothing_is_joined(learnd: Command, home: Path) -> None:

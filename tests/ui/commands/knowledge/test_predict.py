@@ -148,7 +148,7 @@ def test_a_mistyped_task_is_recognised(learnd: Command, state: Path) -> None:
     said = learnd("predict", "a.png", "--task", "brids")
 
     assert said.code == 2
-    assert "Did you mean 'birds'?" in said.err
+    assert "did you mean 'birds'?" in said.err
 
 
 def test_a_task_that_is_not_learnt_cannot_be_asked(learnd: Command, state: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_rollback_and_the_way_forward_again(learnd: Command, three: Path) -> N
 def test_to_forget_needs_a_word_of_consent(learnd: Command, three: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = learnd("forget", "moths")
     assert said.code == 2
-    assert "say --yes" in said.err
+    assert "add --yes" in said.err
     answers = iter(["n", "y"])
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _prompt: next(answers))
@@ -102,7 +102,7 @@ def test_its_copies_are_named(learnd: Command, three: Path) -> None:
 def test_a_mistyped_task_is_recognised_and_nothing_is_asked(learnd: Command, three: Path) -> None:
     said = learnd("forget", "moth", "--yes")
     assert said.code == 2
-    assert "Did you mean 'moths'?" in said.err
+    assert "did you mean 'moths'?" in said.err
 
 
 def test_a_version_that_is_not_there_is_said(learnd: Command, three: Path) -> None:

@@ -56,7 +56,7 @@ def test_an_unknown_plugin_is_wrong_usage(learnd: Command, state: Path) -> None:
     said = learnd("plugins", "info", "rigde")
 
     assert said.code == 2
-    assert "Did you mean 'ridge'?" in said.err
+    assert "did you mean 'ridge'?" in said.err
     assert learnd("plugins", "info").code == 2
     assert learnd("plugins", "list", "ridge").code == 2
 

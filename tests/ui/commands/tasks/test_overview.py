@@ -197,7 +197,7 @@ def test_a_mistyped_task_is_recognised(command: str, learnd: Command, state: Pat
     said = learnd(command, "brids")
 
     assert said.code == 2
-    assert "there is no task 'brids'. Did you mean 'birds'?" in said.err
+    assert "there is no task 'brids'\n  -> did you mean 'birds'?" in said.err
 
 
 def test_show_says_what_the_task_yaml_says_for_people(learnd: Command, home: Path) -> None:

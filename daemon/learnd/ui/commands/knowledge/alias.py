@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from learnd.errors import UsageError
 from learnd.identity import printable
 from learnd.ui.options import Command, CommandLine, complete_class, json_option, pass_asked
 from learnd.ui.views import console, state_data
@@ -33,7 +34,10 @@ def alias(asked: CommandLine, source: str | None, target: str | None, remove: st
       learnd alias --json | jq '.joins[] | select(.in_force | not)'
     """
     if (source is None) != (target is None) or (remove and source):
-        raise click.UsageError("name two classes, TASK/CLASS OTHER/CLASS, or one with --remove, or none")
+        raise UsageError(
+            "takes two classes, one class with --remove, or none",
+            remedy="for example: learnd alias garden/sparrow birds/house-sparrow",
+        )
     if source is not None or remove is not None:
         version = _change(asked, source, target, remove)
         if not as_json:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from learnd.errors import UsageError
 from learnd.identity import label
 from learnd.ui.commands.knowledge.change import request_change
 from learnd.ui.options import Command, CommandLine, complete_task, json_option, pass_asked
@@ -49,7 +50,7 @@ def forget(asked: CommandLine, task: str, yes: bool, as_json: bool) -> int:
 def _confirmed(name: str) -> bool:
     """Raises UsageError where there is nobody to ask."""
     if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask on whether you are sure: say --yes")
+        raise UsageError("cannot ask whether you are sure: there is no terminal", remedy="add --yes")
     try:
         return click.confirm(f"All that was learnt of {name} goes for good. Forget it?", err=True)
     except click.Abort:

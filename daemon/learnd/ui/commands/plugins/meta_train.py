@@ -19,7 +19,7 @@ import click
 
 from learnd.control.processes.child import GONE, Child, explain_exit
 from learnd.control.processes.start import devices
-from learnd.errors import LearndError
+from learnd.errors import LearndError, UsageError
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import BackboneSpec
 from learnd.settings.keys import Settings
@@ -128,8 +128,8 @@ def _each(flag: str, values: tuple[str, ...], roots: tuple[str, ...]) -> tuple[s
     if len(values) == 1:
         return values * len(roots)
     if len(values) != len(roots):
-        what = f"{flag} is given {len(values)} times for {len(roots)} --data: say it once for all, or once for each"
-        raise click.UsageError(what)
+        what = f"{flag} is given {len(values)} times for {len(roots)} --data"
+        raise UsageError(what, remedy="give it once for all, or once for each")
     return values
 
 

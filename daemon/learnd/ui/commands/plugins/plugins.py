@@ -13,13 +13,13 @@ import click
 
 from learnd.control.files.lock import holder_of
 from learnd.control.journal.leaderboard import Standing
-from learnd.errors import LearndError
+from learnd.errors import LearndError, UsageError
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import BackboneSpec
 from learnd.messages.plugins import CheckResult, PluginInfo
 from learnd.plugin_files import TEST, fingerprint, is_plugin
 from learnd.settings.keys import Settings
-from learnd.suggest import closest
+from learnd.suggest import did_you_mean
 from learnd.ui.options import Command, CommandGroup, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, state_data
 
@@ -45,7 +45,9 @@ def plugins(ctx: click.Context, as_json: bool) -> int:
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_plugins, as_json=as_json)
     elif as_json:
-        raise click.UsageError(f"learnd plugins {ctx.invoked_subcommand} --json, in this order")
+        raise UsageError(
+            "--json stands in the wrong place", remedy=f"write: learnd plugins {ctx.invoked_subcommand} --json"
+        )
     return 0
 
 
@@ -156,7 +158,9 @@ def new(asked: CommandLine, name: str, meta: bool) -> None:
     """
     word = name.isidentifier() and name.islower() and name.isascii() and not keyword.iskeyword(name)
     if not word or not is_plugin(f"{name}.py"):
-        raise click.UsageError(f"{name!r} is no name for a plugin. Take a lower-case word such as nearest_mean.")
+        raise UsageError(
+            f"{name!r} cannot be the name of a plugin", remedy="choose a lower-case word such as nearest_mean"
+        )
     class_name = "".join(part.capitalize() for part in name.split("_"))
     folder = asked.settings().plugins_dir
     file, test = folder / f"{name}.py", folder / f"{TEST}{name}.py"
@@ -179,10 +183,10 @@ def _target(target: str) -> str:
     if path.suffix != ".py" and path.name == target:
         return target
     if not path.is_file():
-        raise click.UsageError(f"there is no file {target}")
+        raise UsageError(f"there is no file {target}", remedy="check the path")
     if not is_plugin(path.name):
         named = f"the name of one ends with .py, begins with no . or _ or {TEST}, and is not conftest.py"
-        raise click.UsageError(f"{target} is no plugin: {named}")
+        raise UsageError(f"{target} is not a plugin: {named}")
     return str(path.absolute())
 
 
@@ -248,8 +252,5 @@ def _named(found: list[PluginInfo], name: str) -> PluginInfo:
     raise _unknown(name, [plugin.name for plugin in found])
 
 
-def _unknown(name: str, known: Iterable[str]) -> click.UsageError:
-    guess = closest(name, known)
-    return click.UsageError(
-        f"there is no plugin {name!r}. " + (f"Did you mean {guess!r}?" if guess else "learnd plugins lists them.")
-    )
+def _unknown(name: str, known: Iterable[str]) -> UsageError:
+    return UsageError(f"there is no plugin {name!r}", remedy=did_you_mean(name, known, "`learnd plugins` lists them"))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from learnd.errors import UsageError
 from learnd.ui.examples.bundled import EXAMPLES, write_example
 from learnd.ui.options import json_option
 from learnd.ui.views import console
@@ -40,7 +41,7 @@ def examples(name: str | None, folder: Path | None, held_out: Path | None, root:
     if name is None:
         _list_examples(as_json)
     elif folder is None:
-        raise click.UsageError(f"Where to?  For instance: learnd examples {name} tasks")
+        raise UsageError("the folder to write to is missing", remedy=f"for example: learnd examples {name} tasks")
     else:
         called = name.replace("/", "-")
         place, others = folder / called, held_out / called if held_out else None

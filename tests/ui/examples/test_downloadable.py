@@ -10,7 +10,7 @@ import pytest
 
 from learnd.control.intake.inspection import inspect
 from learnd.settings.keys import IntakeSettings
-from learnd.ui.examples import collections
+from learnd.ui.examples import downloadable
 from tests.data import requires_data, unpacked
 from tests.ui.conftest import Command
 
@@ -19,7 +19,7 @@ from tests.ui.conftest import Command
 def root(tmp_path: Path) -> Path:
     """As torchvision leaves them."""
     for name, folder in (("omniglot", "images_evaluation/"), ("eurosat", "")):
-        place = tmp_path / "root" / collections.COLLECTIONS[name].folder
+        place = tmp_path / "root" / downloadable.COLLECTIONS[name].folder
         place.parent.mkdir(parents=True)
         place.symlink_to(unpacked(name, folder))
     return tmp_path / "root"
@@ -58,7 +58,7 @@ def test_what_cannot_be_fetched_is_an_error_that_says_what_to_do(
         asked.append(command)
         return subprocess.CompletedProcess(command, 1, stderr="0%\nURLError: <no network>\n")
 
-    monkeypatch.setattr(collections.subprocess, "run", offline)
+    monkeypatch.setattr(downloadable.subprocess, "run", offline)
     said = learnd("examples", "eurosat", "tasks", "--root", "there")
     assert said.code != 0
     assert "eurosat cannot be fetched (URLError: <no network>)" in said.err

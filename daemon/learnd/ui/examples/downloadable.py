@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnd.errors import LearndError
-from learnd.suggest import closest
+from learnd.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -67,9 +67,7 @@ def _group(place: Path, wanted: str, name: str) -> str:
     if not groups:
         raise LearndError("is empty", where=str(place), remedy=_REMOVE)
     if wanted and wanted not in groups:
-        guess = closest(wanted, groups)
-        remedy = f"did you mean {guess!r}?" if guess else f"choose one of {', '.join(groups)}"
-        raise LearndError(f"there is no {name!r}", where=str(place), remedy=remedy)
+        raise LearndError(f"there is no {name!r}", where=str(place), remedy=did_you_mean(wanted, groups))
     return wanted or groups[0]
 
 
