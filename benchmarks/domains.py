@@ -34,9 +34,8 @@ from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import Backbone, load_backbone
 from learnd.learning.networks.images import load_batch
 from learnd.messages.jobs import BackboneSpec
+from learnd.messages.task import EXTENSIONS
 from tests.data import data_folder
-
-PICTURES = (".png", ".jpg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class DomainResult:
 def chosen_files(domain: BenchmarkDomain) -> tuple[list[str], dict[str, tuple[list[int], list[int]]]]:
     """The files to read, and of each class the numbers of those to learn from and to ask about."""
     with zipfile.ZipFile(data_folder() / domain.archive) as opened:
-        files = sorted(name for name in opened.namelist() if name.endswith(PICTURES))
+        files = sorted(name for name in opened.namelist() if name.endswith(EXTENSIONS))
     if domain.split is not None:
         asked_about = set(read_split(domain.split)["test"])
         files = [name for name in files if _class(name) in asked_about]

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from learnd.plugin import (
+    LOG_SCALE,
     Algorithm,
     Bid,
     Context,
@@ -30,7 +31,6 @@ from learnd.plugin import (
 
 COSINE_SCALES = torch.logspace(0, 2, 21)  # of the cosines
 DEFAULT_COSINE_SCALE = 10.0  # the scale where every class has one image
-LOG_SCALE = "log_scale"
 FORWARD, BACKWARD, READ = "forward", "backward", "read"  # the three LSTMs
 
 

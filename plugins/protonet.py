@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from learnd.plugin import (
+    LOG_SCALE,
     Algorithm,
     Bid,
     Context,
@@ -27,8 +28,6 @@ from learnd.plugin import (
     scale_without_each,
     seconds_for,
 )
-
-LOG_SCALE = "log_scale"  # of the squared distance, as a mean over the dimensions
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from learnd.plugin import (
     Context,
     Episodes,
     GradientLearner,
+    LabelledImages,
     Tensors,
     hookimpl,
     inner_loop,
@@ -52,9 +53,9 @@ class Reptile(GradientLearner):
         """1/2 |start - end|^2 with the end held fixed, whose gradient start - end is Reptile's update."""
 
         def distance(support: Tensor, labels: Tensor, query: Tensor, query_labels: Tensor) -> Tensor:
-            images = (torch.cat([support, query]), torch.cat([labels, query_labels]))
+            images = LabelledImages(torch.cat([support, query]), torch.cat([labels, query_labels]), episodes.ways)
             with torch.no_grad():
-                task = self.fitting(backbone, meta, images, episodes.ways, True, ctx)
+                task = self.fitting(backbone, meta, images, True, ctx)
                 end = inner_loop(task.start, meta, task.ask, self.steps, self.rule())
             start = self.adapted(backbone, meta)
             return torch.stack([(value - end[name]).square().sum() for name, value in start.items()]).sum() / 2

@@ -10,6 +10,7 @@ import pytest
 
 from learnd.errors import StateError, StateUnavailable
 from learnd.identity import digest_of_leaves, label, leaf_of, printable, sha256_of, task_id, vouch
+from learnd.messages.state_files import REPORT_FILE, STATISTICS_FILE
 
 
 def digest_of(pairs: Iterable[tuple[str, bytes]]) -> str:
@@ -82,7 +83,7 @@ def test_a_checksum_is_that_of_the_bytes(tmp_path: Path) -> None:
 
 
 def test_a_file_of_the_state_is_vouched_for_or_named(tmp_path: Path) -> None:
-    path = tmp_path / "statistics.safetensors"
+    path = tmp_path / STATISTICS_FILE
     path.write_bytes(b"what was learnt")
     committed = sha256_of(path)
     vouch(path, committed)
@@ -100,6 +101,6 @@ def test_a_missing_right_is_no_damage(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
     monkeypatch.setattr("learnd.identity.sha256_of", locked)  # a real lock keeps nobody out who runs this as root
     with pytest.raises(StateUnavailable, match="this user may not read it") as error:
-        vouch(tmp_path / "report.json", "")
+        vouch(tmp_path / REPORT_FILE, "")
     assert error.value.exit_code == 1
     assert "nothing is damaged" in (error.value.remedy or "")

@@ -30,9 +30,10 @@ from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import Backbone, load_backbone
 from learnd.learning.networks.tensor_file import write_tensors
 from learnd.messages.convert import to_json
-from learnd.messages.jobs import CLASSIFIER_FILE, BackboneSpec, HeadFile, Member
+from learnd.messages.jobs import BackboneSpec, HeadFile, Member
 from learnd.messages.outcomes import Outcome
 from learnd.messages.report import Report
+from learnd.messages.state_files import ADAPTED_FILE, CLASSIFIER_FILE, EXEMPLARS_FILE, REPORT_FILE, STATISTICS_FILE
 from tests.control.archives import packed
 from tests.control.candidates import REPORT
 from tests.control.home import Home
@@ -105,15 +106,15 @@ def learn_one(home: Home, name: str, generator: torch.Generator) -> tuple[float,
 
 def _candidate(out: Path, features: Tensor, labels: Tensor, report: Report) -> Outcome:
     known = class_statistics.statistics(features, labels, report.classes)
-    class_statistics.save(known, out / "statistics.safetensors", HASH)
-    write_tensors({"means": (known.sum / known.count[:, None]).float()}, out / "adapted.safetensors", {})
-    (out / "exemplars.zip").write_bytes(packed(dict.fromkeys(report.classes, SHOTS), size=300))  # of small drawings
-    (out / "report.json").write_text(json.dumps(to_json(report)))
+    class_statistics.save(known, out / STATISTICS_FILE, HASH)
+    write_tensors({"means": (known.sum / known.count[:, None]).float()}, out / ADAPTED_FILE, {})
+    (out / EXEMPLARS_FILE).write_bytes(packed(dict.fromkeys(report.classes, SHOTS), size=300))  # of small drawings
+    (out / REPORT_FILE).write_text(json.dumps(to_json(report)))
     return Outcome("done", report=report, files={file.name: sha256_of(file) for file in sorted(out.iterdir())})
 
 
 def _remembered(member: Member) -> tuple[tuple[str, int], class_statistics.Statistics]:
-    path = Path(member.folder) / "statistics.safetensors"
+    path = Path(member.folder) / STATISTICS_FILE
     return (member.id, member.revision), class_statistics.load(path, HASH, member.statistics)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from benchmarks.figures import Figure
+from learnd.messages.task import EXTENSIONS
 from tests.data import data_folder
 from tests.live import LiveDaemon
 
@@ -27,7 +28,6 @@ MIXED_SOURCES = (  # archive, how many tasks; of Omniglot a task is one alphabet
     ("eurosat/images.zip", 7),
     ("chula-rbc/images.zip", 6),
 )
-PICTURES = (".png", ".jpg", ".webp")
 
 
 def figures(tasks: int, steps: int, seed: int, home: Path | None = None) -> list[Figure]:
@@ -98,7 +98,7 @@ def write_tasks(folder: Path, count: int, seed: int) -> list[str]:
 def _tasks(archive: str, count: int, draw: random.Random) -> Iterator[tuple[str, list[list[str]]]]:
     """So many tasks of an archive: WAYS classes and IMAGES files of each; no two share an image."""
     with zipfile.ZipFile(data_folder() / archive) as opened:
-        files = sorted(name for name in opened.namelist() if name.endswith(PICTURES))
+        files = sorted(name for name in opened.namelist() if name.endswith(EXTENSIONS))
     groups: dict[str, dict[str, list[str]]] = {}
     for file in files:
         path = PurePosixPath(file)

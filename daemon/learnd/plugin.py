@@ -7,9 +7,9 @@ from learnd.learning.contract.algorithm import Algorithm, Bid, Context, HeadAlgo
 from learnd.learning.contract.hooks import hookimpl
 from learnd.learning.contract.meta_learner import Episodes, MetaLearner, over_tasks
 from learnd.learning.methods.calibration import DEFAULT_SCALE, held_out_losses, scale_without_each
-from learnd.learning.methods.gradient_learner import GradientLearner
+from learnd.learning.methods.gradient_learner import GradientLearner, LabelledImages
 from learnd.learning.methods.head_learner import HeadLearner
-from learnd.learning.methods.heads import BIAS, WEIGHT, class_means, linear, prototype_head
+from learnd.learning.methods.heads import BIAS, LOG_SCALE, WEIGHT, class_means, linear, prototype_head
 from learnd.learning.methods.inner_loop import RATE_PREFIX, Descent, Rule, inner_loop
 from learnd.learning.methods.subspace import principal
 from learnd.learning.networks.backbone import Backbone
@@ -25,6 +25,7 @@ __all__ = [
     "BIAS",
     "DEFAULT_SCALE",
     "GLYPHS",
+    "LOG_SCALE",
     "RATE_PREFIX",
     "WEIGHT",
     "Algorithm",
@@ -39,6 +40,7 @@ __all__ = [
     "GradientLearner",
     "HeadAlgorithm",
     "HeadLearner",
+    "LabelledImages",
     "MetaLearner",
     "Network",
     "PluginError",

@@ -11,6 +11,7 @@ from pathlib import Path
 from learnd.messages.convert import to_json
 from learnd.messages.outcomes import Outcome
 from learnd.messages.report import Report
+from learnd.messages.state_files import ADAPTED_FILE, EXEMPLARS_FILE, REPORT_FILE, STATISTICS_FILE
 from tests.control.archives import packed
 
 REPORT = Report(
@@ -62,10 +63,10 @@ def statistics(width: int = 3, total: float = 1.0) -> bytes:
 def candidate(out: Path, report: Report = REPORT, **files: bytes) -> Outcome:
     """A good candidate in out, but for the files given by name (dots as underscores)."""
     contents = {
-        "adapted.safetensors": safetensors({"mean": ("F32", (1,), struct.pack("<f", 1.0))}),
-        "statistics.safetensors": statistics(),
-        "exemplars.zip": packed({"a": 1}),
-        "report.json": json.dumps(to_json(report)).encode(),
+        ADAPTED_FILE: safetensors({"mean": ("F32", (1,), struct.pack("<f", 1.0))}),
+        STATISTICS_FILE: statistics(),
+        EXEMPLARS_FILE: packed({"a": 1}),
+        REPORT_FILE: json.dumps(to_json(report)).encode(),
     }
     contents |= {name.replace("_", "."): data for name, data in files.items()}
     out.mkdir(parents=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from learnd.control.dispatch.consolidation import Sleep, Slept
 from learnd.identity import sha256_of
 from learnd.messages.convert import to_json
-from learnd.messages.jobs import BACKBONE, CONSOLIDATION
 from learnd.messages.outcomes import Consolidation, Form, Outcome, Paired
+from learnd.messages.state_files import BACKBONE_FILE, CONSOLIDATION_FILE
 from learnd.settings.loading import load
 from tests.control.archives import packed
 from tests.control.candidates import candidate, named, safetensors
@@ -42,7 +42,7 @@ def consolidate(home: Home, seed: int, learners: tuple[str, ...] | None = None) 
     spec = sleep.spec(1)
     out = Path(spec.out)
     out.mkdir(parents=True)
-    (out / BACKBONE).write_bytes(network(seed))
+    (out / BACKBONE_FILE).write_bytes(network(seed))
     forms = []
     for member, revision in zip(spec.members, spec.becomes, strict=True):
         report = replace(named(member.name, revision), backbone_hash=f"{seed:064d}", derived_from=member.revision)
@@ -50,7 +50,7 @@ def consolidate(home: Home, seed: int, learners: tuple[str, ...] | None = None) 
         forms.append(Form(member.id, revision, files))
     known = learners if learners is not None else tuple(member.id for member in spec.members)
     judged = tuple(Paired(m.name, (False,), (True,), (False,), (True,)) for m in spec.members)
-    sums = f"{seed:064d}", sha256_of(out / BACKBONE)
+    sums = f"{seed:064d}", sha256_of(out / BACKBONE_FILE)
     made = Consolidation(spec.parent, *sums, known, tuple(forms), judged, 1, 1, 1, 1, 1.0)
-    (out / CONSOLIDATION).write_text(json.dumps(to_json(made)))
+    (out / CONSOLIDATION_FILE).write_text(json.dumps(to_json(made)))
     return sleep.settle(Outcome("done"), out)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from learnd.control.journal.journal import Journal
 from learnd.control.journal.queue import Lease
+from learnd.control.journal.tasks import Content
 from learnd.control.knowledge.generations import Generations
-from learnd.messages.convert import to_json
-from learnd.messages.task import TaskOptions
+from learnd.messages.jobs import JobSpec
+from learnd.messages.task import ImageFile, TaskOptions
 from tests.control.archives import packed
 from tests.control.candidates import candidate, named
 
@@ -24,11 +25,9 @@ class Home:
         self.generations.prepare()
 
     def lease(self, name: str, digest: str = "d1", options: TaskOptions | None = None) -> Lease:
-        files = [f"{name}-image.png"]
-        spec = {"folder": f"/tasks/{name}", "files": files, "options": to_json(options or TaskOptions())}
-        self.journal.jobs.accept(
-            name, name, fingerprint=digest, digest=digest, ways=2, images=10, priority=0, spec=spec
-        )
+        files = (ImageFile(f"{name}-image.png", "a"),)
+        spec = JobSpec(f"/tasks/{name}", files, options or TaskOptions())
+        self.journal.jobs.accept(name, name, Content(digest, digest, ways=2, images=10), spec)
         held = self.journal.jobs.lease("cpu:0")
         assert held is not None
         return held

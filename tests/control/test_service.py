@@ -23,6 +23,7 @@ from learnd.control.journal.tasks import TaskRow
 from learnd.control.knowledge.change_requests import ask
 from learnd.control.knowledge.image_budget import Budget
 from learnd.control.processes.child import Child, Inbox
+from learnd.control.processes.start import WorkerPlace
 from learnd.control.service import Bell, Service
 from learnd.errors import LearndError, StateError, StateUnavailable
 from learnd.messages.jobs import BackboneSpec
@@ -105,9 +106,7 @@ class House:
 
     def _start_worker(
         self,
-        name: str,
-        device: str,
-        index: int,
+        place: WorkerPlace,
         backbone: BackboneSpec,
         settings: Settings,
         inbox: Inbox,
@@ -118,7 +117,7 @@ class House:
             if "progress" in message:
                 self._do(message["progress"]["stage"])
 
-        return self.crew.start_worker(name, device, index, backbone, settings, heard, barred)
+        return self.crew.start_worker(place, backbone, settings, heard, barred)
 
     def _notice(self, level: str, text: str) -> None:
         self.notices.append((level, text))
@@ -228,9 +227,9 @@ def test_it_waits_for_nothing_while_kept_images_are_to_go(house: House) -> None:
         pause = tick(budget)
         return left.pop() if left else pause
 
-    def waited(service: Service, folders: Folders, dispatcher: Any, observers: Any, seconds: float) -> bool:
+    def waited(service: Service, parts: Any, seconds: float) -> bool:
         pauses.append(seconds)
-        return wait(service, folders, dispatcher, observers, seconds)
+        return wait(service, parts, seconds)
 
     house.patch.setattr(Budget, "tick", ticked)
     house.patch.setattr(Service, "_wait", waited)

@@ -15,7 +15,7 @@ from learnd.control.knowledge import candidate_gate
 from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.jobs.learn import learn
 from learnd.learning.jobs.predict import predict
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.messages.convert import to_json_all
 from learnd.messages.task import TaskOptions, TaskState
 from learnd_plugins.protonet import ProtoNet
@@ -23,8 +23,8 @@ from learnd_plugins.ridge import Ridge
 from learnd_plugins.slda import SLDA
 from tests.control.home import Home
 from tests.e2e.conftest import MakeTask
-from tests.learning.benches import bench
 from tests.learning.specs import learn_spec, predict_spec
+from tests.learning.worker_contexts import worker_context
 from tests.live import LiveDaemon
 
 ALGORITHMS: dict[str, Algorithm] = {"a": ProtoNet(), "b": Ridge(), "c": SLDA()}
@@ -34,10 +34,10 @@ CLOCK = ("seconds", "stages")  # of a report: how long it took that day
 class School(Home):
     """A state whose tasks are really learnt, in this process, each with an algorithm of its own."""
 
-    def __init__(self, state: Path, bench: Bench, lessons: Path) -> None:
+    def __init__(self, state: Path, worker: WorkerContext, lessons: Path) -> None:
         state.mkdir(parents=True)
         super().__init__(state)
-        self._bench = bench
+        self._bench = worker
         self._lessons = lessons
 
     def teach(self, name: str) -> None:
@@ -73,7 +73,7 @@ def test_learnt_in_any_order_and_then_forgotten_is_never_learnt_to_the_byte(
 ) -> None:
     lessons = [make_task(name, first=2 * number, shots=4) for number, name in enumerate("abc")]
     images = sorted((digits / "held-out").rglob("*.png"))[:6]
-    room = bench(tmp_path, *ALGORITHMS.values())
+    room = worker_context(tmp_path, *ALGORITHMS.values())
     never = School(tmp_path / "never", room, lessons[0].parent)
     for name in "ac":
         never.teach(name)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from learnd.learning.contract.meta_learner import MetaLearner
 from learnd.learning.jobs.candidate_network import IDENTITY, Candidate, Lesson
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.metatraining.loop import Run
 from learnd.learning.networks.backbone import Backbone, trained
 from learnd.learning.networks.images import Preprocess
 from learnd.learning.plugin_host.catalogue import Catalogue
-from tests.learning.benches import NearestMean
+from tests.learning.worker_contexts import NearestMean
 
 SIDE = 8
 CHANGED = frozenset({IDENTITY})  # by a planted candidate
@@ -44,8 +44,8 @@ def seeing(left: float, right: float) -> Backbone:
     return trained(empty, module)
 
 
-def bench_seeing(left: float, right: float) -> Bench:
-    return Bench(seeing(left, right), Catalogue({NearestMean.name: NearestMean()}))
+def worker_seeing(left: float, right: float) -> WorkerContext:
+    return WorkerContext(seeing(left, right), Catalogue({NearestMean.name: NearestMean()}))
 
 
 def planted(new: Backbone, lessons: list[Lesson]) -> object:

@@ -11,7 +11,7 @@ import pytest
 
 from learnd.learning.jobs.learn import learn
 from learnd.learning.jobs.predict import predict
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.networks.backbone import load_backbone
 from learnd.learning.plugin_host.catalogue import load_catalogue
 from learnd.messages.jobs import BackboneSpec, Member
@@ -31,7 +31,7 @@ def silent(*_: object) -> None: ...
 def test_tasks_under_two_adapters_and_under_none_are_told_apart_and_as_surely_as_they_should(
     tmp_path: Path,
 ) -> None:
-    bench = Bench(load_backbone(BackboneSpec("lite0-meta")), load_catalogue(None, {}))
+    worker = WorkerContext(load_backbone(BackboneSpec("lite0-meta")), load_catalogue(None, {}))
     questions: dict[str, list[Path]] = {
         "tibetan": omniglot_task(tmp_path / "tibetan", "Tibetan", ways=5, shots=8),
         "angelic": omniglot_task(tmp_path / "angelic", "Angelic", ways=5, shots=8),
@@ -42,13 +42,13 @@ def test_tasks_under_two_adapters_and_under_none_are_told_apart_and_as_surely_as
     adapters: dict[str, str] = {}
     for name in questions:
         spec = learn_spec(tmp_path / name, tmp_path / "out" / name, name=name)
-        outcome = learn(spec, bench, silent)
+        outcome = learn(spec, worker, silent)
         assert outcome.report is not None, outcome.reason
         adapters[name] = outcome.report.adapter
         members.append(member_of(spec))
     assert adapters == {"tibetan": "glyphs", "angelic": "glyphs", "things": "thumbnails", "land": "identity"}
     for name, paths in questions.items():
-        told = predict(predict_spec(_some(paths), members, tmp_path), bench, silent).predictions
+        told = predict(predict_spec(_some(paths), members, tmp_path), worker, silent).predictions
         from_here = sum(one.top[0].task == name for one in told) / len(told)
         right = sum(_right(name, one) for one in told) / len(told)
         sure = sum(one.top[0].probability for one in told) / len(told)

@@ -150,7 +150,7 @@ def test_an_adapter_is_trained_there(tmp_path: Path) -> None:
     classes = replace(stripes(), images=torch.nn.functional.interpolate(stripes().images.float(), 128).to(torch.uint8))
     plan = Plan(size=32, stages=2, features=48, rank=2)
     recipe = replace(RECIPE, steps=2, ways=(4,), queries=2, validate_every=2, validation_episodes=2, validation_ways=3)
-    adapter, trained = train_adapter("d", trunk, classes, classes, plan, recipe, Run())
+    adapter, trained = train_adapter("d", trunk, (classes, classes), plan, recipe, Run())
     assert trained.finished
     assert all(bool(value.isfinite().all()) for value in adapter.tensors.values())
     assert load_backbone(BackboneSpec("lite0-meta", str(path)), GPU).adapters  # those that it has work there as well

@@ -9,7 +9,7 @@ import pytest
 
 import learnd_plugins
 from learnd.learning.conformance import checks_for
-from learnd.learning.jobs.router import route
+from learnd.learning.jobs.router import Contest, route
 from learnd.learning.plugin_host.catalogue import load_catalogue
 from tests.tiny import context, routing, striped, tiny_backbone, tiny_support, tiny_task
 
@@ -38,7 +38,7 @@ def test_an_example_of_the_manual_learns_a_task_and_keeps_the_contract(name: str
     backbone = tiny_backbone()
     support = tiny_support(backbone, noise=20)
     task = tiny_task(support, algorithm=name)
-    chosen = route(task, backbone, support, catalogue.algorithms, routing(), context(), lambda *_: None)
+    chosen = route(task, backbone, support, Contest(catalogue.algorithms, routing(), lambda *_: None), context())
     assert chosen.algorithm == name
     algorithm = catalogue.algorithms[name]
     state = algorithm.adapt(backbone, support, context())

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from learnd.learning.contract.algorithm import Support
-from learnd.learning.jobs.router import route
+from learnd.learning.jobs.router import Contest, route
 from learnd.learning.networks.backbone import load_backbone
 from learnd.learning.networks.images import load_batch
 from learnd.learning.plugin_host.catalogue import load_catalogue
@@ -35,7 +35,7 @@ def test_five_characters_are_learnt_from_five_drawings_each(tmp_path: Path) -> N
     task = Task("tengwar", "tengwar", 1, tuple(names), (5,) * 5, 0, TaskOptions(), *numbers)
     algorithms = load_catalogue(None, {}).algorithms
     everyone = routing(good_enough=2.0, shortlist=100)
-    chosen = route(task, backbone, support, algorithms, everyone, context(), lambda *_: None)
+    chosen = route(task, backbone, support, Contest(algorithms, everyone, lambda *_: None), context())
     assert chosen.measured is not None
     assert chosen.measured.accuracy >= 0.9
     assert {c.outcome for c in chosen.candidates} == {"chosen", "measured"}

@@ -180,7 +180,7 @@ def test_mistakes_of_all_sources_are_said_at_once() -> None:
         (
             "LEARND_WATCH__QUIET_SECOND",
             "1",
-            "LEARND_WATCH__QUIET_SECOND: no such setting\n  -> did you mean LEARND_WATCH__QUIET_SECONDS?",
+            "LEARND_WATCH__QUIET_SECOND: no such setting\n  -> did you mean 'LEARND_WATCH__QUIET_SECONDS'?",
         ),
         ("LEARND_HOME", "/x", "LEARND_HOME: no such setting\n  -> unset it"),
         ("LEARND_WATCH", "polling", "LEARND_WATCH: watch must be a section of keys and values"),

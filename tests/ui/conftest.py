@@ -12,9 +12,11 @@ import pytest
 
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.control.journal.queue import Lease
+from learnd.control.journal.tasks import Content
 from learnd.control.knowledge.generations import Generations
 from learnd.identity import task_id
 from learnd.messages.convert import to_json
+from learnd.messages.jobs import JobSpec
 from learnd.messages.plugins import PluginInfo
 from learnd.messages.report import CandidateScore, Report
 from learnd.messages.task import Problem, TaskState
@@ -97,13 +99,11 @@ def fill(journal: Journal, folder: Path) -> None:
 
 
 def mark(journal: Journal, name: str, verdict: TaskState, reason: str, **more: Any) -> None:
-    journal.tasks.judge(task_id(name), name, verdict, reason, fingerprint="f", **more)
+    journal.tasks.decline(task_id(name), name, verdict, reason, Content("f", **more))
 
 
 def queue(journal: Journal, name: str, digest: str = "") -> None:
-    journal.jobs.accept(
-        task_id(name), name, fingerprint="f", digest=digest or name, ways=5, images=75, priority=0, spec={"options": {}}
-    )
+    journal.jobs.accept(task_id(name), name, Content("f", digest or name, ways=5, images=75), JobSpec(name))
 
 
 def lease(journal: Journal) -> Lease:

@@ -68,6 +68,19 @@ class Bell:
         return rung
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What the loop drives."""
+
+    journal: Journal
+    folders: Folders
+    dispatcher: Dispatcher
+    undoing: Undoing
+    budget: Budget
+    observers: Observers
+    watcher: Watcher
+
+
 class Service:
     """`Service(settings, notice).run()` is the daemon.
 
@@ -104,22 +117,27 @@ class Service:
         generations.backbone(settings.backbone)  # or say at once that this state was made with another
         folders = Folders(settings, journal, self._hear, self._notice)
         dispatcher = Dispatcher(settings, journal, generations, self._hear, folders.look, self._notice)
-        undoing = Undoing(journal, generations)
-        budget = Budget(journal, generations.tasks, settings.memory.max_bytes, self._notice)
-        observers = Observers(settings, journal, self._hear, self._notice)
-        watcher = Watcher(settings.tasks, settings.watch, self._bell, self._notice)
+        parts = _Parts(
+            journal,
+            folders,
+            dispatcher,
+            Undoing(journal, generations),
+            Budget(journal, generations.tasks, settings.memory.max_bytes, self._notice),
+            Observers(settings, journal, self._hear, self._notice),
+            Watcher(settings.tasks, settings.watch, self._bell, self._notice),
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda found, _frame: self._inbox.put(_Stop(found)))
         try:
             folders.start()
             dispatcher.start()
-            watcher.start()
-            self._loop(journal, undoing, budget, folders, dispatcher, watcher, observers, once)
+            parts.watcher.start()
+            self._loop(parts, once)
         finally:
-            watcher.stop()
+            parts.watcher.stop()
             dispatcher.stop()
             folders.stop()
-            observers.stop()
+            parts.observers.stop()
         return 1 if once and self._fell_short(journal) else 0
 
     def _fell_short(self, journal: Journal) -> bool:
@@ -139,17 +157,9 @@ class Service:
         """Called on a child's reader thread."""
         self._inbox.put(_Said(child, message))
 
-    def _loop(
-        self,
-        journal: Journal,
-        undoing: Undoing,
-        budget: Budget,
-        folders: Folders,
-        dispatcher: Dispatcher,
-        watcher: Watcher,
-        observers: Observers,
-        once: bool,
-    ) -> None:
+    def _loop(self, parts: _Parts, once: bool) -> None:
+        journal, folders, dispatcher = parts.journal, parts.folders, parts.dispatcher
+        budget, watcher, observers = parts.budget, parts.watcher, parts.observers
         rescan_at, seen, backend = 0.0, journal.db.data_version(), ""
         while True:
             if watcher.backend != backend:
@@ -158,7 +168,7 @@ class Service:
             now = time.monotonic()
             version = journal.db.data_version()
             if now >= rescan_at or version != seen:
-                undoing.serve(self._notice)
+                parts.undoing.serve(self._notice)
                 watcher.check()
                 folders.look_everywhere()
                 took = time.monotonic() - now
@@ -170,11 +180,12 @@ class Service:
             idle = settled and journal.jobs.next_due() is None
             if once and idle and self._inbox.empty() and journal.db.data_version() == seen:
                 return
-            if self._wait(folders, dispatcher, observers, max(0.0, pause)):
+            if self._wait(parts, max(0.0, pause)):
                 return
 
-    def _wait(self, folders: Folders, dispatcher: Dispatcher, observers: Observers, seconds: float) -> bool:
+    def _wait(self, parts: _Parts, seconds: float) -> bool:
         """Handle what comes within so many seconds; True when it is time to stop."""
+        folders, dispatcher, observers = parts.folders, parts.dispatcher, parts.observers
         try:
             item = self._inbox.get(timeout=seconds)
         except queue.Empty:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 
 SCHEMA = 1  # of every JSON document that leaves a process
 
+Json = dict[str, Any]  # an object of plain JSON data
 T = TypeVar("T")
 
 
@@ -161,4 +162,4 @@ def described(kind: Any) -> str:
         return f"a list, each item {described(arguments[0])}"
     if origin is dict:
         return f"an object, each value {described(arguments[1])}"
-    return f"an object with the fields of {kind.__name__}" if dataclasses.is_dataclass(kind) else str(kind)
+    return f"an object with the fields of {kind.__name__}" if isinstance(kind, type) else str(kind)

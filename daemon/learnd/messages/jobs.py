@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from learnd.messages.task import ImageFile, Join, TaskOptions
 
@@ -32,6 +32,19 @@ class RoutingSpec:
     shortlist: int
     good_enough: float
     without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """What is to be learnt, as the queue keeps it.  folder is absolute; files are relative to it.
+
+    culprits: the algorithms that were at work when workers were lost to this job.
+    """
+
+    folder: str
+    files: tuple[ImageFile, ...] = ()
+    options: TaskOptions = field(default_factory=TaskOptions)
+    culprits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,9 +84,6 @@ class Member:
     joins: tuple[Join, ...] = ()
 
 
-CLASSIFIER_FILE = "head.safetensors"  # in the out of a survey job, and in the state
-
-
 @dataclass(frozen=True)
 class HeadFile:
     """A head that was fitted before: the file, and its sha256 as it was written."""
@@ -96,12 +106,6 @@ class PredictSpec:
     out: str
     head: HeadFile | None = None
     kind: str = "predict"
-
-
-EXEMPLARS, HELD_OUT = "exemplars.zip", "heldout.zip"  # among the files of a revision
-
-
-BACKBONE, CONSOLIDATION = "backbone.safetensors", "consolidation.json"  # in the out of a consolidate job
 
 
 @dataclass(frozen=True)

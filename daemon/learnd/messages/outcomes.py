@@ -97,6 +97,9 @@ class Related:
     twins: tuple[Twin, ...]
 
 
+PROBABILITY_DIGITS = 6  # of a probability that leaves a process
+
+
 @dataclass(frozen=True)
 class Guess:
     """One class an image may be of."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from learnd.control.dispatch.plugin_strikes import AT_IMPORT, Strikes
 from learnd.control.processes.child import GONE, Child, explain_exit
-from learnd.control.processes.start import devices, refuse_quarantined, start_worker
+from learnd.control.processes.start import WorkerPlace, devices, refuse_quarantined, start_worker
 from learnd.errors import LearndError, StateError
 from learnd.messages.convert import SCHEMA, from_json, to_json
 from learnd.messages.jobs import BackboneSpec, ConsolidateSpec, PredictSpec
@@ -92,11 +92,9 @@ def one_shot(settings: Settings, backbone: BackboneSpec, progress: ProgressRepor
     with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:
         room = Path(folder)
         elsewhere = dataclasses.replace(settings, state=room)  # its log goes there
-        device = devices(settings)[0]
-        progress(f"loading {backbone.name} on {device}", 0, 0)
-        child = start_worker(
-            "worker", device, 0, backbone, elsewhere, lambda _child, message: inbox.put(message), _barred(settings)
-        )
+        place = WorkerPlace("worker", devices(settings)[0])
+        progress(f"loading {backbone.name} on {place.device}", 0, 0)
+        child = start_worker(place, backbone, elsewhere, lambda _child, message: inbox.put(message), _barred(settings))
         try:
             worker = OneShot(child, inbox, room)
             hello = from_json(Hello, worker.hear("hello", settings.worker.start_seconds, progress))

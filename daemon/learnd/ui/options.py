@@ -81,7 +81,7 @@ class Word(click.Choice[str]):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
-            where = param.get_error_hint(ctx) if param is not None else None  # type: ignore[arg-type]
+            where = param.get_error_hint(ctx) if param is not None else None
             raise UsageError(
                 f"there is no {value!r}", where=where, remedy=did_you_mean(str(value), self.choices)
             ) from None

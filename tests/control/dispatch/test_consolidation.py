@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from learnd.control.dispatch.worker_slot import WorkerSlot
+from learnd.control.journal.tasks import Content
 from learnd.control.knowledge.change_requests import Undoing
 from learnd.errors import StateError, TaskError
+from learnd.messages.jobs import JobSpec
+from learnd.messages.state_files import ADAPTED_FILE, EXEMPLARS_FILE, REPORT_FILE, STATISTICS_FILE
 from tests.control.consolidations import consolidate, found, keeper
 from tests.control.home import Home
 
@@ -94,7 +97,7 @@ def test_networks_that_no_kept_version_needs_are_removed(tmp_path: Path) -> None
 
 
 def _files(task: str, revision: int) -> set[str]:
-    names = ("adapted.safetensors", "statistics.safetensors", "exemplars.zip", "report.json")
+    names = (ADAPTED_FILE, STATISTICS_FILE, EXEMPLARS_FILE, REPORT_FILE)
     return {f"{task}/{revision}/{name}" for name in names}
 
 
@@ -112,8 +115,8 @@ def test_a_job_that_is_due_wakes_it_where_no_other_worker_is_free(home: Home) ->
     sleep = keeper(home)
     asleep = WorkerSlot("cpu:0", "cpu", 0, ready=True, out=sleep.folder / "out")
     (sleep.folder / "out").mkdir(parents=True)
-    spec = {"folder": "/tasks/birds", "files": []}
-    home.journal.jobs.accept("birds", "birds", fingerprint="f", digest="d9", ways=2, images=4, priority=0, spec=spec)
+    content = Content("f", "d9", ways=2, images=4)
+    home.journal.jobs.accept("birds", "birds", content, JobSpec("/tasks/birds"))
     sleep.look([asleep, WorkerSlot("cpu:1", "cpu", 1, ready=True)])
     assert not sleep.stop.exists()
     sleep.look([asleep])

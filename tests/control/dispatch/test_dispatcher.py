@@ -22,16 +22,18 @@ from learnd.control.dispatch.progress_file import JobProgress, posted
 from learnd.control.dispatch.worker_pool import SILENCE_SECONDS
 from learnd.control.dispatch.worker_slot import SECOND_LOOK, WorkerSlot
 from learnd.control.journal.journal import Journal
-from learnd.control.journal.tasks import TaskRow
+from learnd.control.journal.tasks import Content, TaskRow
 from learnd.control.knowledge.generations import Generations
 from learnd.control.processes.child import GONE, Child, Inbox
+from learnd.control.processes.start import WorkerPlace
 from learnd.errors import LearndError, PluginError, StateError
 from learnd.messages.convert import from_json, to_json
-from learnd.messages.jobs import BackboneSpec, HeadFile, LearnSpec
+from learnd.messages.jobs import BackboneSpec, HeadFile, JobSpec, LearnSpec
 from learnd.messages.outcomes import Surveyed
 from learnd.messages.plugins import PluginInfo
 from learnd.messages.report import CandidateScore
-from learnd.messages.task import ImageFile, Problem, TaskOptions, TaskState
+from learnd.messages.state_files import BACKBONE_FILE
+from learnd.messages.task import ImageFile, Problem, TaskState
 from learnd.settings.keys import Settings
 from learnd.settings.loading import load
 from tests.control.candidates import candidate, named
@@ -96,7 +98,7 @@ class Crew:
         self.first_words: list[dict[str, Any]] = []  # of the next ones to start; then a plain hello
         self.started: list[tuple[str, BackboneSpec]] = []
         self.barred: list[tuple[PluginInfo, ...]] = []  # with each start
-        self.leaves("export", {"status": "done"}, {"backbone.safetensors": b"weights"})
+        self.leaves("export", {"status": "done"}, {BACKBONE_FILE: b"weights"})
 
     def will(self, job: str, then: str, at: str = "") -> None:
         """then: "done" | "die" | "hang", at the call of an algorithm; where that one is left out, it is done."""
@@ -131,22 +133,20 @@ class Crew:
 
     def start_worker(
         self,
-        name: str,
-        device: str,
-        index: int,
+        place: WorkerPlace,
         backbone: BackboneSpec,
         settings: Settings,
         inbox: Inbox,
         barred: tuple[PluginInfo, ...],
     ) -> Child:
         self.barred.append(barred)
-        words = self.first_words.pop(0) if self.first_words else hello(device)
+        words = self.first_words.pop(0) if self.first_words else hello(place.device)
         if "hello" in words:
             kept = [one for one in words["hello"]["plugins"] if one["name"] not in {plugin.name for plugin in barred}]
             words = {"hello": {**words["hello"], "plugins": kept}}
-        self.started.append((name, backbone))
+        self.started.append((place.name, backbone))
         command = [sys.executable, "-I", "-S", "-c", WORKER, json.dumps(words), str(self.plans)]
-        return Child(name, command, settings.state / "logs" / f"{name}.log", inbox)
+        return Child(place.name, command, settings.state / "logs" / f"{place.name}.log", inbox)
 
 
 class Clock:
@@ -190,9 +190,8 @@ class Yard:
         )
 
     def queue(self, name: str, digest: str = "00000007") -> None:
-        files = [to_json(ImageFile("a/0.png", "a")), to_json(ImageFile("b/0.png", "b"))]
-        spec = {"folder": f"/tasks/{name}", "files": files, "options": to_json(TaskOptions())}
-        self.journal.jobs.accept(name, name, fingerprint=digest, digest=digest, ways=2, images=2, priority=0, spec=spec)
+        spec = JobSpec(f"/tasks/{name}", (ImageFile("a/0.png", "a"), ImageFile("b/0.png", "b")))
+        self.journal.jobs.accept(name, name, Content(digest, digest, ways=2, images=2), spec)
 
     def until(self, wanted: Callable[[], bool]) -> None:
         """Turn until it holds."""
@@ -935,7 +934,7 @@ def test_what_the_next_daemon_does_is_the_same(make_yard: MakeYard) -> None:
     yard.dispatcher.stop()
     lease = yard.journal.jobs.lease("cpu:0")
     assert lease is not None
-    assert (lease.attempts, lease.spec["culprits"]) == (1, ["wild"])
+    assert (lease.attempts, lease.spec.culprits) == (1, ("wild",))
 
 
 def test_the_third_time_it_is_kept_from_every_worker(make_yard: MakeYard) -> None:

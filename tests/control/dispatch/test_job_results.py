@@ -8,8 +8,11 @@ import pytest
 
 from learnd.control.dispatch.job_results import Results
 from learnd.control.journal.queue import Lease
+from learnd.control.journal.tasks import Content
 from learnd.errors import StateError
+from learnd.messages.jobs import JobSpec
 from learnd.messages.outcomes import Outcome
+from learnd.messages.state_files import BACKBONE_FILE
 from learnd.messages.task import Problem, TaskState
 from learnd.settings.loading import load
 from tests.control.candidates import candidate, named
@@ -33,10 +36,8 @@ class Desk(Home):
         )
 
     def lease(self, name: str, digest: str = "d1") -> Lease:
-        spec = {"folder": f"/tasks/{name} ", "files": [], "options": {}}  # a name that ends in a blank is a name too
-        self.journal.jobs.accept(
-            name, name, fingerprint=digest, digest=digest, ways=2, images=10, priority=0, spec=spec
-        )
+        spec = JobSpec(f"/tasks/{name} ")  # a name that ends in a blank is a name too
+        self.journal.jobs.accept(name, name, Content(digest, digest, ways=2, images=10), spec)
         return self.lease_again()
 
     def lease_again(self) -> Lease:
@@ -196,7 +197,7 @@ def test_a_backbone_that_finds_no_room_is_asked_for_again(desk: Desk, tmp_path: 
 
 
 def test_an_exported_backbone_becomes_the_states_own(desk: Desk, tmp_path: Path) -> None:
-    (tmp_path / "backbone.safetensors").write_bytes(b"weights")
+    (tmp_path / BACKBONE_FILE).write_bytes(b"weights")
     desk.results.keep_backbone(Outcome("done"), tmp_path, "b" * 64)
     kept = desk.generations.backbone("conv4")
     assert kept.hash == "b" * 64

@@ -10,8 +10,9 @@ import pytest
 from learnd.control.dispatch.survey_schedule import Surveying, sample
 from learnd.control.journal.surveys import Share
 from learnd.identity import sha256_of
-from learnd.messages.jobs import CLASSIFIER_FILE, Member, TaskToSurvey
+from learnd.messages.jobs import Member, TaskToSurvey
 from learnd.messages.outcomes import Outcome, Surveyed
+from learnd.messages.state_files import CLASSIFIER_FILE, MANIFEST_FILE, REPORT_FILE
 from tests.control.home import Home
 
 
@@ -96,12 +97,12 @@ def test_a_damaged_manifest_or_report_is_told_and_stops_nothing(home: Home) -> N
     done = Survey(home)
     assert done.surveying.spec(done.work) is not None
     done.surveying.came(1, done.well(), done.work)
-    assert "report.json" in done.notices[0][1]
+    assert REPORT_FILE in done.notices[0][1]
     for manifest in home.state.glob("generations/*/manifest.json"):
         manifest.write_text("{}")
     again = Survey(home)
     assert again.surveying.spec(again.work) is None
-    assert "manifest.json" in again.notices[0][1]
+    assert MANIFEST_FILE in again.notices[0][1]
     assert not again.surveying.due()
 
 

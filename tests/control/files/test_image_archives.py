@@ -20,6 +20,7 @@ from learnd.control.files.image_archives import (
     vouch_for,
 )
 from learnd.errors import StateError
+from learnd.messages.state_files import EXEMPLARS_FILE
 from tests.control.archives import counted, packed
 
 
@@ -109,7 +110,7 @@ def test_what_is_left_of_an_archive_is_known_again(archives: list[Path], tmp_pat
 
 
 def test_the_order_of_evictions_leaves_no_trace(archives: list[Path], tmp_path: Path) -> None:
-    twin = tmp_path / "exemplars.zip"
+    twin = tmp_path / EXEMPLARS_FILE
     twin.write_bytes(archives[0].read_bytes())
     trim(archives[0], 2)
     for most in (5, 4, 2):
@@ -118,7 +119,7 @@ def test_the_order_of_evictions_leaves_no_trace(archives: list[Path], tmp_path: 
 
 
 def test_an_image_that_is_not_what_its_name_says_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "exemplars.zip"
+    path = tmp_path / EXEMPLARS_FILE
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("x/0123.png", b"anything")
     with pytest.raises(StateError, match=r"x/0123\.png is not the image that was kept"):
@@ -126,7 +127,7 @@ def test_an_image_that_is_not_what_its_name_says_is_named(tmp_path: Path) -> Non
 
 
 def test_an_image_of_no_class_is_named(tmp_path: Path) -> None:
-    path, data = tmp_path / "exemplars.zip", b"anything"
+    path, data = tmp_path / EXEMPLARS_FILE, b"anything"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{hashlib.sha256(data).hexdigest()}.png", data)
     with pytest.raises(StateError, match="is not the image that was kept"):
@@ -141,7 +142,7 @@ def test_what_is_missing_is_named_and_more_is_no_fault(archives: list[Path]) -> 
 
 @pytest.mark.parametrize("content", [None, b"", b"no zip"])
 def test_a_damaged_archive_is_named(content: bytes | None, tmp_path: Path) -> None:
-    path = tmp_path / "exemplars.zip"
+    path = tmp_path / EXEMPLARS_FILE
     if content is not None:
         path.write_bytes(content)
     for look in (lambda path: vouch_for(path, {}), lambda path: trim(path, 1), sizes_of):

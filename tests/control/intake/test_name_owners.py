@@ -9,7 +9,9 @@ import pytest
 
 from learnd.control.intake.name_owners import Owners
 from learnd.control.journal.journal import Journal
+from learnd.control.journal.tasks import Content
 from learnd.identity import task_id
+from learnd.messages.jobs import JobSpec
 
 # One name, four ways: letters and marks apart, with the marks of the s in either order; half composed; composed.
 APART, SWAPPED, HALF, COMPOSED = "s\u0323\u0307e\u0301", "s\u0307\u0323e\u0301", "\u1e63\u0307\u00e9", "\u1e69\u00e9"
@@ -36,9 +38,8 @@ class Place:
             (self.root / name).mkdir()
 
     def learn(self, name: str) -> None:
-        spec = {"folder": str(self.root / name), "files": [], "options": {}}
-        jobs = self.journal.jobs
-        jobs.accept(task_id(name), name, fingerprint="f", digest="d", ways=2, images=4, priority=0, spec=spec)
+        content = Content("f", "d", ways=2, images=4)
+        self.journal.jobs.accept(task_id(name), name, content, JobSpec(str(self.root / name)))
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_what_no_kept_version_needs_is_let_go(tmp_path: Path) -> None:
     ("kind", "classes", "said"),
     [
         ("alias", ("dogs/a", "cat/a"), "no task 'cat' has been learnt.*did you mean 'cats'"),
-        ("alias", ("dogs/c", "cats/a"), "'dogs' has no class 'c'.*its classes are a, b"),
+        ("alias", ("dogs/c", "cats/a"), "'dogs' has no class 'c'.*choose from: a, b"),
         ("alias", ("dogs", "cats/a"), "'dogs' does not name a class.*TASK/CLASS"),
         ("alias", ("dogs/a", "dogs/a"), "cannot be joined to itself"),
         ("alias", ("cats/b", "dogs/b"), "dogs/b is answered as it already"),

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from learnd.control.journal.journal import Journal
+from learnd.control.journal.tasks import Content
 from learnd.errors import StateError, StateUnavailable, TaskError
+from learnd.messages.jobs import JobSpec
 from learnd.messages.task import TaskState
 from learnd.messages.worker import Hello
 from tests.control.rights import Unprivileged
@@ -120,7 +122,7 @@ def test_a_worker_is_seen_with_the_task_it_works_on(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.sqlite", create=True)
     hello = Hello("cpu", 7, "conv4", "b" * 64, (), {"torch": "2"})
     journal.set_worker("cpu:0", "ready", hello)
-    journal.jobs.accept("cats", "cats", fingerprint="f", digest="d", ways=2, images=4, priority=0, spec={})
+    journal.jobs.accept("cats", "cats", Content("f", "d", ways=2, images=4), JobSpec("cats"))
     assert [(w.state, w.task) for w in journal.workers()] == [("ready", None)]
     journal.jobs.lease("cpu:0")
     assert [(w.state, w.task, w.hello) for w in journal.workers()] == [("ready", "cats", hello)]
@@ -128,9 +130,9 @@ def test_a_worker_is_seen_with_the_task_it_works_on(tmp_path: Path) -> None:
 
 def test_a_waiting_folder_that_returns_to_what_is_known_leaves_no_row(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.sqlite", create=True)
-    journal.jobs.accept("cats", "cats", fingerprint="f1", digest="d", ways=2, images=4, priority=0, spec={})
+    journal.jobs.accept("cats", "cats", Content("f1", "d", ways=2, images=4), JobSpec("cats"))
     journal.jobs.lease("cpu:0")
-    journal.tasks.judge("cats", "cats", TaskState.WAITING, "growing", fingerprint="f2")
+    journal.tasks.decline("cats", "cats", TaskState.WAITING, "growing", Content("f2"))
     assert [row.revision for row in journal.tasks.revisions("cats")] == [1, 2]
     journal.tasks.unchanged("cats", "f3")
     assert [(row.revision, row.fingerprint) for row in journal.tasks.revisions("cats")] == [(1, "f3")]
@@ -140,7 +142,7 @@ def test_skip_and_retry_of_what_cannot_be_say_so(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.sqlite", create=True)
     with pytest.raises(TaskError, match="no task 'cats'"):
         journal.tasks.skip("cats")
-    journal.jobs.accept("cats", "cats", fingerprint="f1", digest="d", ways=2, images=4, priority=0, spec={})
+    journal.jobs.accept("cats", "cats", Content("f1", "d", ways=2, images=4), JobSpec("cats"))
     with pytest.raises(TaskError, match="'cats' is queued and cannot be retried"):
         journal.tasks.retry("cats")
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from learnd.control.journal.journal import Journal
 from learnd.control.journal.queue import Lease
+from learnd.control.journal.tasks import Content
 from learnd.control.journal.versions import Generation, Held, StaleEpoch, Step
+from learnd.messages.jobs import JobSpec
 from learnd.messages.report import Report
-from learnd.messages.task import Problem, TaskState
+from learnd.messages.task import Problem, TaskOptions, TaskState
 
 
 @pytest.fixture
@@ -20,10 +21,8 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def accept(journal: Journal, name: str, digest: str = "d1", priority: int = 0) -> int:
-    spec: dict[str, Any] = {"folder": f"/tasks/{name}", "files": [], "options": {}}
-    return journal.jobs.accept(
-        name, name, fingerprint=f"f-{digest}", digest=digest, ways=2, images=10, priority=priority, spec=spec
-    )
+    spec = JobSpec(f"/tasks/{name}", options=TaskOptions(priority=priority))
+    return journal.jobs.accept(name, name, Content(f"f-{digest}", digest, ways=2, images=10), spec)
 
 
 def lease(journal: Journal) -> Lease:
@@ -201,7 +200,7 @@ def test_retry_opens_the_row_so_that_the_next_scan_judges_it_again(journal: Jour
 
 def test_when_a_task_changes_its_former_duplicates_are_judged_again(journal: Journal) -> None:
     accept(journal, "cats", "d1")
-    journal.tasks.judge("copy", "copy", TaskState.DUPLICATE, "same as cats", fingerprint="f", digest="d1")
+    journal.tasks.decline("copy", "copy", TaskState.DUPLICATE, "same as cats", Content("f", "d1"))
     assert journal.tasks.twin("d1", "copy") == "cats"
     accept(journal, "cats", "d2")
     assert journal.tasks.revisions("copy")[0].fingerprint == ""
@@ -211,7 +210,7 @@ def test_when_a_task_changes_its_former_duplicates_are_judged_again(journal: Jou
 def test_a_retried_job_for_older_content_never_follows_the_newer(journal: Journal) -> None:
     accept(journal, "cats", "d1")
     journal.jobs.put_back(lease(journal), "died", "the worker died")
-    journal.tasks.judge("cats", "cats", TaskState.WAITING, "growing", fingerprint="f2")
+    journal.tasks.decline("cats", "cats", TaskState.WAITING, "growing", Content("f2"))
     assert accept(journal, "cats", "d2") == 2
     finish(journal, lease(journal))
     assert journal.jobs.lease("cpu:0") is None
@@ -232,7 +231,7 @@ def test_an_older_revision_that_ends_after_a_newer_one_is_refused(journal: Journ
 def test_a_duplicate_of_what_is_not_learned_after_all_is_judged_again(journal: Journal, end: str) -> None:
     accept(journal, "cats", "d1")
     held = lease(journal)
-    journal.tasks.judge("copy", "copy", TaskState.DUPLICATE, "same as cats", fingerprint="f", digest="d1")
+    journal.tasks.decline("copy", "copy", TaskState.DUPLICATE, "same as cats", Content("f", "d1"))
     if end == "reopen":
         journal.jobs.reopen(held, "renamed")
     elif end == "give_up":

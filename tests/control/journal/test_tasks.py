@@ -9,9 +9,10 @@ import pytest
 
 from learnd.control.journal.journal import Journal
 from learnd.control.journal.queue import Lease
-from learnd.control.journal.tasks import RETRIABLE, SKIPPABLE, TaskBook
+from learnd.control.journal.tasks import RETRIABLE, SKIPPABLE, Content, TaskBook
 from learnd.control.journal.versions import Step
 from learnd.errors import TaskError
+from learnd.messages.jobs import JobSpec
 from learnd.messages.task import Problem, Severity, TaskState
 
 PROBLEM = Problem("one-class", ".", "has one class", "add another")
@@ -31,11 +32,11 @@ def book(journal: Journal) -> TaskBook:
 
 
 def judge(book: TaskBook, name: str, state: TaskState, reason: str = "", digest: str = "") -> None:
-    book.judge(name, name, state, reason, fingerprint=f"f-{reason}", digest=digest)
+    book.decline(name, name, state, reason, Content(f"f-{reason}", digest))
 
 
 def accept(journal: Journal, name: str, digest: str = "d1") -> None:
-    journal.jobs.accept(name, name, fingerprint="f", digest=digest, ways=2, images=4, priority=0, spec={})
+    journal.jobs.accept(name, name, Content("f", digest, ways=2, images=4), JobSpec(name))
 
 
 def lease(journal: Journal) -> Lease:
@@ -71,7 +72,7 @@ def events(journal: Journal) -> list[tuple[str, str]]:
 
 def test_a_later_verdict_takes_the_place_of_an_earlier_one(journal: Journal, book: TaskBook) -> None:
     judge(book, "cats", TaskState.WAITING, "still growing")
-    book.judge("cats", "cats", TaskState.REJECTED, "one class", fingerprint="g", problems=(PROBLEM, WARNING), images=3)
+    book.decline("cats", "cats", TaskState.REJECTED, "one class", Content("g", images=3, problems=(PROBLEM, WARNING)))
     (row,) = book.all()
     assert (row.revision, row.state, row.reason, row.fingerprint) == (1, TaskState.REJECTED, "one class", "g")
     assert (row.problems, row.images) == ((PROBLEM, WARNING), 3)
@@ -219,7 +220,7 @@ def test_a_wish_is_about_the_newest_revision(journal: Journal, book: TaskBook) -
 
 def test_whose_verdict_was_taken_back_is_found_without_a_look_at_those_that_wait(journal: Journal) -> None:
     for name in ("cats", "dogs"):
-        journal.tasks.judge(name, name, TaskState.REJECTED, "empty", fingerprint="f")
+        journal.tasks.decline(name, name, TaskState.REJECTED, "empty", Content("f"))
     assert journal.tasks.unjudged() == []
     journal.tasks.retry("dogs")
     assert journal.tasks.unjudged() == ["dogs"]

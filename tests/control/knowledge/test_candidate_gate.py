@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from learnd.control.knowledge import candidate_gate
+from learnd.messages.state_files import EXEMPLARS_FILE, STATISTICS_FILE
 from tests.control.candidates import REPORT, candidate, doubles, safetensors, statistics
 
 
@@ -20,14 +21,14 @@ def test_a_good_candidate_passes(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_what_the_worker_wrote_is_refused(tmp_path: Path) -> None:
     outcome = candidate(tmp_path / "out")
-    (tmp_path / "out" / "exemplars.zip").write_bytes(b"other")
+    (tmp_path / "out" / EXEMPLARS_FILE).write_bytes(b"other")
     with pytest.raises(candidate_gate.Refused, match=r"exemplars\.zip"):
         candidate_gate.check(tmp_path / "out", outcome)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     outcome = candidate(tmp_path / "out")
-    files = {name: digest for name, digest in outcome.files.items() if name != "statistics.safetensors"}
+    files = {name: digest for name, digest in outcome.files.items() if name != STATISTICS_FILE}
     with pytest.raises(candidate_gate.Refused, match=r"statistics\.safetensors"):
         candidate_gate.check(tmp_path / "out", replace(outcome, files=files))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from learnd.control.files.lock import hold
+from learnd.control.journal.tasks import Content
 from learnd.control.knowledge import change_requests
 from learnd.control.knowledge.change_requests import Undoing, ask
 from learnd.errors import StateError, StateUnavailable, TaskError
@@ -58,9 +59,8 @@ def test_to_do_it_again_changes_nothing_more(home: Home) -> None:
 
 
 def test_the_folders_of_the_same_content_are_named_and_left_alone(home: Home) -> None:
-    home.journal.tasks.judge(
-        "copy", "copy", TaskState.DUPLICATE, "the same content as dogs", fingerprint="f", digest="d2"
-    )
+    same = "the same content as dogs"
+    home.journal.tasks.decline("copy", "copy", TaskState.DUPLICATE, same, Content("f", "d2"))
     assert undo(home).do("forget", "dogs").duplicates == ("copy",)
     (row,) = home.journal.tasks.revisions("copy")
     assert (row.state, row.fingerprint) == (TaskState.DUPLICATE, "f")

@@ -10,6 +10,7 @@ import pytest
 from learnd.control.journal.versions import StaleEpoch
 from learnd.errors import StateError, StateUnavailable
 from learnd.identity import sha256_of
+from learnd.messages.state_files import ADAPTED_FILE, EXEMPLARS_FILE, MANIFEST_FILE, REPORT_FILE, STATISTICS_FILE
 from tests.control.home import Home
 
 
@@ -22,14 +23,14 @@ def test_a_commit_is_an_immutable_generation_with_checksums(home: Home) -> None:
     assert [home.learn("cats"), home.learn("dogs")] == [1, 2]
     assert home.generations.verify() == 8
     (folder,) = home.generations.generations.glob("2-*")
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
     assert manifest["parent"] == 1
     assert manifest["parent_sha256"] == home.journal.manifest(1)
     assert set(manifest["added"]["dogs/1"]) == {
-        "adapted.safetensors",
-        "statistics.safetensors",
-        "exemplars.zip",
-        "report.json",
+        ADAPTED_FILE,
+        STATISTICS_FILE,
+        EXEMPLARS_FILE,
+        REPORT_FILE,
     }
 
 
@@ -37,8 +38,8 @@ def test_a_new_revision_takes_the_place_of_the_old_one_whose_files_stay(home: Ho
     home.learn("cats", "d1")
     home.learn("cats", "d2")
     (folder,) = home.generations.generations.glob("2-*")
-    assert json.loads((folder / "manifest.json").read_text())["removed"] == ["cats/1"]
-    assert (home.generations.tasks / "cats" / "1" / "report.json").is_file()
+    assert json.loads((folder / MANIFEST_FILE).read_text())["removed"] == ["cats/1"]
+    assert (home.generations.tasks / "cats" / "1" / REPORT_FILE).is_file()
 
 
 def test_after_a_kill_before_the_transaction_the_state_is_the_old_one(
@@ -100,8 +101,8 @@ def test_members_come_with_what_vouches_for_their_files(home: Home) -> None:
     cats, dogs = home.generations.members()
     assert (cats.name, cats.revision, dogs.name) == ("cats", 2, "dogs")
     for member in (cats, dogs):
-        assert member.statistics == sha256_of(Path(member.folder, "statistics.safetensors"))
-        assert member.adapted == sha256_of(Path(member.folder, "adapted.safetensors"))
+        assert member.statistics == sha256_of(Path(member.folder, STATISTICS_FILE))
+        assert member.adapted == sha256_of(Path(member.folder, ADAPTED_FILE))
     assert home.generations.committed("cats", 1).keys() == home.generations.committed("cats", 2).keys()
     assert home.generations.committed("cats", 3) == {}
 
@@ -155,7 +156,7 @@ def test_a_rollback_is_a_generation_whose_manifest_says_what_it_changed(home: Ho
     home.learn("cats", "d2")
     home.generations.roll_back(1)
     (folder,) = home.generations.generations.glob("3-*")
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = json.loads((folder / MANIFEST_FILE).read_text())
     assert (manifest["added"], manifest["restored"], manifest["removed"]) == ({}, ["cats/1"], ["cats/2"])
     assert manifest["parent_sha256"] == home.journal.manifest(2)
 

@@ -13,6 +13,7 @@ from learnd.control.knowledge import image_budget as rooms
 from learnd.control.knowledge.image_budget import Budget
 from learnd.errors import StateError, StateUnavailable
 from learnd.identity import vouch
+from learnd.messages.state_files import EXEMPLARS_FILE
 from tests.control.archives import counted, packed
 from tests.control.consolidations import consolidate, found
 from tests.control.home import Home
@@ -168,11 +169,11 @@ def test_a_damaged_archive_is_named_and_the_others_are_looked_after(tmp_path: Pa
     home, told = Home(tmp_path), Told()
     learn(home, "cats")
     learn(home, "owls")
-    (home.generations.tasks / "cats" / "1" / "exemplars.zip").write_bytes(b"no zip" * 500)
+    (home.generations.tasks / "cats" / "1" / EXEMPLARS_FILE).write_bytes(b"no zip" * 500)
     budget(home, 1000, told).tick()
     assert told.lines[0].startswith("error: kept images that cannot be looked after")
     assert "cats/1/exemplars.zip" in told.lines[0]
-    assert counted(home.generations.tasks / "owls" / "1" / "exemplars.zip") == {"d": 3}
+    assert counted(home.generations.tasks / "owls" / "1" / EXEMPLARS_FILE) == {"d": 3}
 
 
 def test_what_two_revisions_share_is_counted_once_and_stays_shared(
@@ -282,7 +283,7 @@ def test_images_that_are_missing_are_named(most: int, tmp_path: Path) -> None:
     budget(home, most).tick()
     assert home.generations.verify() == 4
     for fewer in ({"a": 2}, {}):
-        (home.generations.tasks / "cats" / "1" / "exemplars.zip").write_bytes(packed(fewer))
+        (home.generations.tasks / "cats" / "1" / EXEMPLARS_FILE).write_bytes(packed(fewer))
         with pytest.raises(StateError, match=r"cats/1/exemplars\.zip"):
             home.generations.verify()
 

@@ -15,8 +15,8 @@ from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import export, load_backbone, with_adapters
 from learnd.messages.jobs import BackboneSpec
 from learnd_plugins.protonet import ProtoNet
-from tests.learning.benches import adaptable_bench, bench
 from tests.learning.drawn import random_whole_adapter
+from tests.learning.worker_contexts import adaptable_worker, worker_context
 
 
 def lesson(name: str, channels: int, side: int, shots: int = 3, adapter: str = IDENTITY) -> Lesson:
@@ -29,7 +29,7 @@ def lesson(name: str, channels: int, side: int, shots: int = 3, adapter: str = I
 
 
 def test_a_network_without_adapters_is_trained_as_a_whole_and_the_same_each_time(tmp_path: Path) -> None:
-    old = bench(tmp_path).backbone
+    old = worker_context(tmp_path).backbone
     lessons = [lesson("a", 1, 28), lesson("bb", 1, 28)]
     first, again = (train_candidate(old, ProtoNet(), lessons, 2, 1, Run()) for _ in range(2))
     assert first.backbone.hash == again.backbone.hash != old.hash
@@ -37,7 +37,7 @@ def test_a_network_without_adapters_is_trained_as_a_whole_and_the_same_each_time
 
 
 def test_what_comes_out_is_found_again_in_its_file(tmp_path: Path) -> None:
-    made = train_candidate(bench(tmp_path).backbone, ProtoNet(), [lesson("a", 1, 28)], 1, 1, Run())
+    made = train_candidate(worker_context(tmp_path).backbone, ProtoNet(), [lesson("a", 1, 28)], 1, 1, Run())
     export(made.backbone, tmp_path / "new.safetensors")
     loaded = load_backbone(BackboneSpec("conv4", str(tmp_path / "new.safetensors"), made.backbone.hash))
     images = lesson("c", 1, 28).images
@@ -46,18 +46,18 @@ def test_what_comes_out_is_found_again_in_its_file(tmp_path: Path) -> None:
 
 def test_classes_of_one_image_are_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="two images may be learnt from"):
-        train_candidate(bench(tmp_path).backbone, ProtoNet(), [lesson("a", 1, 28, shots=1)], 1, 1, Run())
+        train_candidate(worker_context(tmp_path).backbone, ProtoNet(), [lesson("a", 1, 28, shots=1)], 1, 1, Run())
 
 
 def test_without_protonet_it_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="protonet, which is not loaded"):
-        train_candidate(bench(tmp_path).backbone, None, [lesson("a", 1, 28)], 1, 1, Run())
+        train_candidate(worker_context(tmp_path).backbone, None, [lesson("a", 1, 28)], 1, 1, Run())
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_of_adapters_only_those_in_use_are_trained_and_the_trunk_says_the_same(tmp_path: Path) -> None:
-    old = adaptable_bench(tmp_path, radius=2.0).backbone
+    old = adaptable_worker(tmp_path, radius=2.0).backbone
     plain, glyphs = lesson("a", 3, 128), lesson("bb", 3, 128, adapter="drawn")
     made = train_candidate(old, None, [plain, glyphs], 1, 1, Run())
     assert (made.learners, made.changed) == (("bb",), {"drawn"})
@@ -75,7 +75,7 @@ def test_of_adapters_only_those_in_use_are_trained_and_the_trunk_says_the_same(t
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_an_adapter_of_the_whole_trunk_is_trained_in_colour_from_where_it_is(tmp_path: Path) -> None:
-    trunk = adaptable_bench(tmp_path, radius=2.0).backbone
+    trunk = adaptable_worker(tmp_path, radius=2.0).backbone
     old = with_adapters(trunk, [random_whole_adapter(trunk.module, radius=2.0)])
     used = lesson("a", 3, 128, adapter="whole")
     made = train_candidate(old, None, [used], 1, 1, Run())

@@ -14,27 +14,28 @@ from safetensors.torch import load_file
 
 from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.jobs.learn import learn, wilson
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.knowledge import class_statistics
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.outcomes import Outcome
 from learnd.messages.plugins import PluginInfo
 from learnd.messages.report import Report
+from learnd.messages.state_files import ADAPTED_FILE, EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE, REPORT_FILE, STATISTICS_FILE
 from learnd.messages.task import TaskOptions
-from tests.learning.benches import Fragile, NearestMean, adaptable_bench, bench
 from tests.learning.drawn import stripes_task
 from tests.learning.specs import learn_spec
+from tests.learning.worker_contexts import Fragile, NearestMean, adaptable_worker, worker_context
 
-STATISTICS = "statistics.safetensors"
-FILES = {"adapted.safetensors", STATISTICS, "exemplars.zip", "report.json"}
+STATISTICS = STATISTICS_FILE
+FILES = {ADAPTED_FILE, STATISTICS, EXEMPLARS_FILE, REPORT_FILE}
 
 
 def silent(stage: str, done: int, total: int, algorithm: str = "", /) -> None: ...
 
 
-def learnt(tmp_path: Path, *algorithms: Algorithm, options: TaskOptions | None = None) -> tuple[Outcome, Bench]:
-    """Stripes learnt by some algorithms, and the bench they were learnt on."""
-    worker = bench(tmp_path, *algorithms)
+def learnt(tmp_path: Path, *algorithms: Algorithm, options: TaskOptions | None = None) -> tuple[Outcome, WorkerContext]:
+    """Stripes learnt by some algorithms, and the worker they were learnt on."""
+    worker = worker_context(tmp_path, *algorithms)
     folder = stripes_task(tmp_path / "task", shots=5, ways=3)
     return learn(learn_spec(folder, tmp_path / "out", options), worker, silent), worker
 
@@ -62,7 +63,7 @@ def test_the_report_says_what_was_done(tmp_path: Path) -> None:
     assert [candidate.outcome for candidate in report.candidates] == ["chosen"]
     assert set(report.stages) == {"read", "embed", "choose", "route", "adapt", "evaluate", "save"}
     assert sum(report.stages.values()) <= report.seconds
-    assert from_json(Report, json.loads((tmp_path / "out" / "report.json").read_text())) == report
+    assert from_json(Report, json.loads((tmp_path / "out" / REPORT_FILE).read_text())) == report
 
 
 def test_without_a_query_the_accuracy_is_cross_validated(tmp_path: Path) -> None:
@@ -80,15 +81,15 @@ def test_held_out_images_are_measured_with_and_never_learnt(tmp_path: Path) -> N
     assert (report.images, report.queries, report.measured_on, report.measured_images) == (12, 3, "query", 3)
     known = class_statistics.load(tmp_path / "out" / STATISTICS, worker.backbone.hash, outcome.files[STATISTICS])
     assert known.count.tolist() == [4, 4, 4]
-    with zipfile.ZipFile(tmp_path / "out" / "exemplars.zip") as archive:
+    with zipfile.ZipFile(tmp_path / "out" / EXEMPLARS_FILE) as archive:
         assert len(archive.namelist()) == 12
-    with zipfile.ZipFile(tmp_path / "out" / "heldout.zip") as archive:
+    with zipfile.ZipFile(tmp_path / "out" / HELD_OUT_IMAGES_FILE) as archive:
         assert [name.split("/")[0] for name in archive.namelist()] == ["at 0", "at 120", "at 60"]
 
 
 def test_the_adapted_state_says_how_to_use_it(tmp_path: Path) -> None:
     _, worker = learnt(tmp_path, NearestMean(sharpness=2.0))
-    with safe_open(tmp_path / "out" / "adapted.safetensors", framework="pt") as opened:
+    with safe_open(tmp_path / "out" / ADAPTED_FILE, framework="pt") as opened:
         note = opened.metadata()
         assert opened.get_tensor("means").shape == (3, 256)
     assert note["algorithm"] == "nearest_mean"
@@ -99,14 +100,14 @@ def test_the_adapted_state_says_how_to_use_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("radius", "adapter"), [(2.0, "drawn"), (0.0, "identity")])
 def test_a_task_uses_the_adapter_that_its_support_calls_for(radius: float, adapter: str, tmp_path: Path) -> None:
-    worker = adaptable_bench(tmp_path, radius)
+    worker = adaptable_worker(tmp_path, radius)
     outcome = learn(learn_spec(stripes_task(tmp_path / "task", shots=1), tmp_path / "out"), worker, silent)
     report = report_of(outcome)
     assert report.adapter == adapter
     assert [(score.adapter, score.near) for score in report.adapters] == [("identity", 0.0), ("drawn", radius / 2)]
-    assert from_json(Report, json.loads((tmp_path / "out" / "report.json").read_text())) == report
+    assert from_json(Report, json.loads((tmp_path / "out" / REPORT_FILE).read_text())) == report
     known = class_statistics.load(tmp_path / "out" / STATISTICS, worker.backbone.hash, outcome.files[STATISTICS])
-    with safe_open(tmp_path / "out" / "adapted.safetensors", framework="pt") as opened:
+    with safe_open(tmp_path / "out" / ADAPTED_FILE, framework="pt") as opened:
         assert opened.metadata()["adapter"] == adapter
         width = opened.get_tensor("means").shape[1]
     assert width == worker.backbone.adapted(adapter).features
@@ -115,15 +116,15 @@ def test_a_task_uses_the_adapter_that_its_support_calls_for(radius: float, adapt
 
 
 def test_the_same_job_gives_the_same_knowledge_bit_for_bit(tmp_path: Path) -> None:
-    worker = bench(tmp_path)
+    worker = worker_context(tmp_path)
     folder = stripes_task(tmp_path / "task")
     outs = [tmp_path / name for name in ("one", "two")]
     for out in outs:
         assert learn(learn_spec(folder, out), worker, silent).status == "done"
-    for name in ("adapted.safetensors", "statistics.safetensors"):
+    for name in (ADAPTED_FILE, STATISTICS_FILE):
         first, second = (load_file(out / name) for out in outs)
         assert all(first[key].equal(second[key]) for key in first)
-    assert len({(out / "exemplars.zip").read_bytes() for out in outs}) == 1
+    assert len({(out / EXEMPLARS_FILE).read_bytes() for out in outs}) == 1
 
 
 @pytest.mark.usefixtures("deaf_to_ctrl_c")
@@ -163,7 +164,7 @@ def test_an_algorithm_that_there_is_not(tmp_path: Path) -> None:
 
 
 def test_an_algorithm_that_is_quarantined_is_called_that(tmp_path: Path) -> None:
-    worker = bench(tmp_path)
+    worker = worker_context(tmp_path)
     wild = PluginInfo("wild", "wild.py", "quarantined", "was at work when a worker was lost\n  trace")
     spec = learn_spec(stripes_task(tmp_path / "task"), tmp_path / "out", TaskOptions(algorithm="wild"))
     outcome = learn(spec, replace(worker, catalogue=worker.catalogue.adding(wild)), silent)
@@ -175,7 +176,7 @@ def test_a_folder_that_changed_is_said_so(tmp_path: Path) -> None:
     folder = stripes_task(tmp_path / "task")
     spec = learn_spec(folder, tmp_path / "out")
     (folder / "at 0" / "0.png").unlink()
-    assert learn(spec, bench(tmp_path), silent).status == "changed"
+    assert learn(spec, worker_context(tmp_path), silent).status == "changed"
 
 
 def test_an_outcome_survives_json(tmp_path: Path) -> None:

@@ -11,22 +11,23 @@ from torch import nn
 from learnd.learning.jobs import predict as predictor
 from learnd.learning.jobs.learn import learn
 from learnd.learning.jobs.predict import predict
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.networks.backbone import Backbone
 from learnd.messages.jobs import PredictSpec
 from learnd.messages.outcomes import Outcome
-from tests.learning.benches import NearestMean, adaptable_bench, bench
+from learnd.messages.state_files import ADAPTED_FILE, STATISTICS_FILE
 from tests.learning.drawn import draw_stripes, random_conv4, stripes_task
 from tests.learning.specs import learn_spec, member_of, predict_spec
+from tests.learning.worker_contexts import NearestMean, adaptable_worker, worker_context
 
 
 def silent(stage: str, done: int, total: int, algorithm: str = "", /) -> None: ...
 
 
 @pytest.fixture
-def known(tmp_path: Path) -> tuple[Bench, PredictSpec]:
+def known(tmp_path: Path) -> tuple[WorkerContext, PredictSpec]:
     """Two tasks that are known, "wide" and "fine", with the same class names; and new images of "wide"."""
-    worker = bench(tmp_path)
+    worker = worker_context(tmp_path)
     members = []
     for number, name in enumerate(("wide", "fine")):
         folder = stripes_task(tmp_path / name, shots=8, first_seed=1000 * number)
@@ -44,7 +45,7 @@ def right(outcome: Outcome) -> float:
 
 
 @pytest.mark.parametrize("task", [None, "wide", "wide-0"])
-def test_the_right_class_is_told(task: str | None, known: tuple[Bench, PredictSpec]) -> None:
+def test_the_right_class_is_told(task: str | None, known: tuple[WorkerContext, PredictSpec]) -> None:
     worker, spec = known
     outcome = predict(dataclasses.replace(spec, task=task), worker, silent)
     assert outcome.status == "done"
@@ -54,7 +55,7 @@ def test_the_right_class_is_told(task: str | None, known: tuple[Bench, PredictSp
 
 @pytest.mark.parametrize("task", [None, "letters"])
 def test_a_task_under_an_adapter_is_asked_under_it(task: str | None, tmp_path: Path) -> None:
-    worker = adaptable_bench(tmp_path, radius=2.0)
+    worker = adaptable_worker(tmp_path, radius=2.0)
     spec = learn_spec(stripes_task(tmp_path / "task", shots=6), tmp_path / "out")
     report = learn(spec, worker, silent).report
     assert report is not None
@@ -76,7 +77,7 @@ def random_adapted(backbone: Backbone) -> nn.Module:
     return module
 
 
-def test_guesses_are_sorted_and_probable(known: tuple[Bench, PredictSpec]) -> None:
+def test_guesses_are_sorted_and_probable(known: tuple[WorkerContext, PredictSpec]) -> None:
     worker, spec = known
     for prediction in predict(dataclasses.replace(spec, top=6), worker, silent).predictions:
         values = [guess.probability for guess in prediction.top]
@@ -85,7 +86,7 @@ def test_guesses_are_sorted_and_probable(known: tuple[Bench, PredictSpec]) -> No
         assert {guess.task for guess in prediction.top} == {"wide", "fine"}
 
 
-def test_top_is_no_longer_than_there_are_classes(known: tuple[Bench, PredictSpec]) -> None:
+def test_top_is_no_longer_than_there_are_classes(known: tuple[WorkerContext, PredictSpec]) -> None:
     worker, spec = known
     scoped = predict(dataclasses.replace(spec, top=99, task="fine"), worker, silent)
     assert {len(prediction.top) for prediction in scoped.predictions} == {3}
@@ -93,7 +94,7 @@ def test_top_is_no_longer_than_there_are_classes(known: tuple[Bench, PredictSpec
 
 
 def test_an_image_that_cannot_be_read_does_not_stop_the_others(
-    known: tuple[Bench, PredictSpec], tmp_path: Path
+    known: tuple[WorkerContext, PredictSpec], tmp_path: Path
 ) -> None:
     worker, spec = known
     (tmp_path / "bad.png").write_bytes(b"no image")
@@ -104,14 +105,16 @@ def test_an_image_that_cannot_be_read_does_not_stop_the_others(
     assert "No such file" in (outcome.predictions[0].error or "")
 
 
-def test_all_images_unreadable(known: tuple[Bench, PredictSpec]) -> None:
+def test_all_images_unreadable(known: tuple[WorkerContext, PredictSpec]) -> None:
     worker, spec = known
     outcome = predict(dataclasses.replace(spec, images=("/none/a.png",)), worker, silent)
     assert outcome.status == "done"
     assert outcome.predictions[0].error
 
 
-def test_many_images_are_answered_in_pieces(known: tuple[Bench, PredictSpec], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_answered_in_pieces(
+    known: tuple[WorkerContext, PredictSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker, spec = known
     stages: list[tuple[int, int]] = []
     monkeypatch.setattr(predictor, "IMAGES_PER_PASS", 5)
@@ -120,13 +123,13 @@ def test_many_images_are_answered_in_pieces(known: tuple[Bench, PredictSpec], mo
     assert [prediction.image for prediction in outcome.predictions] == list(spec.images)
 
 
-def test_the_answer_does_not_depend_on_the_order_of_the_tasks(known: tuple[Bench, PredictSpec]) -> None:
+def test_the_answer_does_not_depend_on_the_order_of_the_tasks(known: tuple[WorkerContext, PredictSpec]) -> None:
     worker, spec = known
     turned = dataclasses.replace(spec, members=spec.members[::-1])
     assert predict(turned, worker, silent) == predict(spec, worker, silent)
 
 
-def test_a_stranger_is_unknown(known: tuple[Bench, PredictSpec], tmp_path: Path) -> None:
+def test_a_stranger_is_unknown(known: tuple[WorkerContext, PredictSpec], tmp_path: Path) -> None:
     worker, spec = known
     from PIL import Image
 
@@ -136,15 +139,17 @@ def test_a_stranger_is_unknown(known: tuple[Bench, PredictSpec], tmp_path: Path)
     assert not all(prediction.unknown for prediction in predict(spec, worker, silent).predictions)
 
 
-def test_a_task_uses_the_options_that_it_was_learnt_with(known: tuple[Bench, PredictSpec], tmp_path: Path) -> None:
+def test_a_task_uses_the_options_that_it_was_learnt_with(
+    known: tuple[WorkerContext, PredictSpec], tmp_path: Path
+) -> None:
     worker, spec = known
     scoped = dataclasses.replace(spec, task="wide")
-    changed = bench(tmp_path, NearestMean(sharpness=100.0))
+    changed = worker_context(tmp_path, NearestMean(sharpness=100.0))
     assert predict(scoped, changed, silent) == predict(scoped, worker, silent)
 
 
 def test_a_plugin_that_is_gone_is_named_and_the_unified_answer_needs_none(
-    known: tuple[Bench, PredictSpec],
+    known: tuple[WorkerContext, PredictSpec],
 ) -> None:
     worker, spec = known
     bare = dataclasses.replace(worker, catalogue=dataclasses.replace(worker.catalogue, algorithms={}))
@@ -154,11 +159,11 @@ def test_a_plugin_that_is_gone_is_named_and_the_unified_answer_needs_none(
     assert predict(spec, bare, silent).status == "done"
 
 
-def test_another_backbone_is_refused_with_both_hashes(known: tuple[Bench, PredictSpec], tmp_path: Path) -> None:
+def test_another_backbone_is_refused_with_both_hashes(known: tuple[WorkerContext, PredictSpec], tmp_path: Path) -> None:
     worker, spec = known
     (tmp_path / "other").mkdir()
     random_conv4(tmp_path / "other" / "conv4.safetensors", seed=1)
-    other = bench(tmp_path / "other")
+    other = worker_context(tmp_path / "other")
     for task in (None, "wide"):
         outcome = predict(dataclasses.replace(spec, task=task), other, silent)
         assert outcome.status == "damaged"
@@ -166,10 +171,10 @@ def test_another_backbone_is_refused_with_both_hashes(known: tuple[Bench, Predic
         assert other.backbone.hash in outcome.reason
 
 
-@pytest.mark.parametrize("name", ["statistics.safetensors", "adapted.safetensors"])
+@pytest.mark.parametrize("name", [STATISTICS_FILE, ADAPTED_FILE])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
 def test_a_damaged_state_is_named_and_never_answered_from(
-    damage: str, name: str, known: tuple[Bench, PredictSpec]
+    damage: str, name: str, known: tuple[WorkerContext, PredictSpec]
 ) -> None:
     worker, spec = known
     path = Path(spec.members[0].folder, name)
@@ -183,13 +188,13 @@ def test_a_damaged_state_is_named_and_never_answered_from(
     assert str(path) in outcome.reason
 
 
-def test_a_task_that_was_never_learnt(known: tuple[Bench, PredictSpec]) -> None:
+def test_a_task_that_was_never_learnt(known: tuple[WorkerContext, PredictSpec]) -> None:
     worker, spec = known
     assert "no task 'narrow'" in predict(dataclasses.replace(spec, task="narrow"), worker, silent).reason
 
 
 def test_before_anything_was_learnt(tmp_path: Path) -> None:
     draw_stripes(tmp_path / "a.png", 0, 0)
-    outcome = predict(predict_spec([tmp_path / "a.png"], [], tmp_path), bench(tmp_path), silent)
+    outcome = predict(predict_spec([tmp_path / "a.png"], [], tmp_path), worker_context(tmp_path), silent)
     assert outcome.status == "failed"
     assert "nothing has been learnt yet" in outcome.reason

@@ -14,7 +14,7 @@ from torch import Tensor
 from learnd.errors import PluginError, TaskError
 from learnd.learning.contract.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, Support
 from learnd.learning.jobs.cross_validation import make_folds
-from learnd.learning.jobs.router import LEFT_OUT, Route, fall_back, route
+from learnd.learning.jobs.router import LEFT_OUT, Contest, Route, fall_back, route
 from learnd.messages.jobs import RoutingSpec
 from learnd.messages.report import CandidateScore
 from learnd.messages.task import Task
@@ -74,7 +74,7 @@ def go(
     algorithms: Mapping[str, Algorithm], spec: RoutingSpec | None = None, pin: str | None = None, seed: int = 0
 ) -> Route:
     task = tiny_task(EASY, pin)
-    return route(task, BACKBONE, EASY, algorithms, spec or routing(), context(seed), lambda *_: None)
+    return route(task, BACKBONE, EASY, Contest(algorithms, spec or routing(), lambda *_: None), context(seed))
 
 
 def scores(result: Route) -> dict[str, CandidateScore]:
@@ -169,7 +169,7 @@ def test_what_task_yaml_asks_for_is_tried_to_the_last() -> None:
 def test_one_shot_cannot_be_measured_so_the_highest_bid_wins() -> None:
     support = tiny_support(BACKBONE, shots=1)
     algorithms = {"low": Mean(0.3), "high": Mean(0.8, seconds=1.0), "too dear": Mean(0.9, seconds=30.0)}
-    result = route(tiny_task(support), BACKBONE, support, algorithms, routing(), context(), lambda *_: None)
+    result = route(tiny_task(support), BACKBONE, support, Contest(algorithms, routing(), lambda *_: None), context())
     assert result.ranking == ("high", "low", "too dear")
     assert result.measured is None
     assert [c.outcome for c in result.candidates] == ["over budget", "chosen", "not shortlisted"]
@@ -262,7 +262,7 @@ def test_with_nobody_left_every_reason_is_told() -> None:
 
 def test_the_clock_is_the_last_resort() -> None:
     ctx = replace(context(), deadline=time.monotonic() - 1)
-    result = route(tiny_task(EASY), BACKBONE, EASY, {"slow": Mean()}, routing(), ctx, lambda *_: None)
+    result = route(tiny_task(EASY), BACKBONE, EASY, Contest({"slow": Mean()}, routing(), lambda *_: None), ctx)
     assert result.candidates[0].reason.startswith("ran out of time")
     assert result.measured is None
 
@@ -349,7 +349,7 @@ def test_learning_noise_by_heart_is_not_accuracy() -> None:
     labels = torch.arange(4).repeat_interleave(30)
     noisy = Support(images, BACKBONE.embed(images), labels, 4)
     task = tiny_task(noisy)
-    measured = route(task, BACKBONE, noisy, {"a": Nearest()}, routing(), context(), lambda *_: None).measured
+    measured = route(task, BACKBONE, noisy, Contest({"a": Nearest()}, routing(), lambda *_: None), context()).measured
     assert measured is not None
     assert measured.accuracy < 0.45  # chance is 0.25; with a copy left in the support it would be 1
 
@@ -357,6 +357,6 @@ def test_learning_noise_by_heart_is_not_accuracy() -> None:
 def test_progress_names_the_algorithm_that_is_called_next() -> None:
     told: list[tuple[Any, ...]] = []
     algorithms = {"a": Mean(), "b": Mean(seconds=0.1)}
-    route(tiny_task(EASY), BACKBONE, EASY, algorithms, routing(), context(), lambda *step: told.append(step))
+    route(tiny_task(EASY), BACKBONE, EASY, Contest(algorithms, routing(), lambda *step: told.append(step)), context())
     bids = [("bid of a", 0, 2, "a"), ("bid of b", 1, 2, "b")]
     assert told == [*bids, ("route a", 0, 2, "a"), ("route b", 1, 2, "b"), ("route", 2, 2)]

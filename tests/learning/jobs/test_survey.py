@@ -13,20 +13,21 @@ from learnd.identity import sha256_of
 from learnd.learning.jobs.learn import learn
 from learnd.learning.jobs.predict import predict
 from learnd.learning.jobs.survey import QUESTIONS, ask_held_out, leave_one_out, survey
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.knowledge import class_statistics, held_out
 from learnd.learning.knowledge.class_statistics import statistics
 from learnd.learning.knowledge.classifier_cache import HeadKeeper
 from learnd.learning.knowledge.classifier_file import load_head
 from learnd.learning.knowledge.grouped_classifier import GroupedHead, grouped_head
-from learnd.learning.knowledge.held_out import HELDOUT, HeldOut
-from learnd.messages.jobs import CLASSIFIER_FILE, HeadFile, LearnSpec, Member, SurveySpec, TaskToSurvey
+from learnd.learning.knowledge.held_out import HeldOut
+from learnd.messages.jobs import HeadFile, LearnSpec, Member, SurveySpec, TaskToSurvey
 from learnd.messages.outcomes import Outcome
+from learnd.messages.state_files import CLASSIFIER_FILE, HELD_OUT_FEATURES_FILE, STATISTICS_FILE
 from learnd.messages.task import Join
-from tests.learning.benches import adaptable_bench, bench
 from tests.learning.drawn import draw_stripes
 from tests.learning.knowledge.test_grouped_classifier import World
 from tests.learning.specs import learn_spec, member_of, predict_spec
+from tests.learning.worker_contexts import adaptable_worker, worker_context
 
 SHOTS, ASKED = 4, 3
 ANGLES = {"left": (0, 20, 40), "right": (10, 30, 50)}  # so alike that not all are told
@@ -39,7 +40,7 @@ class School:
     """Two tasks of three classes, learnt: "left" has held-out images, "right" has none."""
 
     def __init__(self, folder: Path) -> None:
-        self.bench: Bench = bench(folder)
+        self.worker: WorkerContext = worker_context(folder)
         self.out = folder / "survey"
         self.out.mkdir()
         self.questions: list[Path] = []
@@ -53,7 +54,7 @@ class School:
                     draw_stripes(path, angle, 50 + seed + 100 * angle)
                     self.questions.append(path)
             self.specs[name] = learn_spec(folder / name, folder / f"{name}-out", name=name)
-            assert learn(self.specs[name], self.bench, silent).status == "done"
+            assert learn(self.specs[name], self.worker, silent).status == "done"
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -61,11 +62,11 @@ class School:
 
     def spec(self) -> SurveySpec:
         left, right = self.members
-        held = sha256_of(Path(left.folder) / HELDOUT)
+        held = sha256_of(Path(left.folder) / HELD_OUT_FEATURES_FILE)
         return SurveySpec(2, self.members, (TaskToSurvey(left.id, held), TaskToSurvey(right.id, None)), str(self.out))
 
     def survey(self, spec: SurveySpec) -> Outcome:
-        return survey(spec, self.bench, silent, lambda: False)
+        return survey(spec, self.worker, silent, lambda: False)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> School:
 def test_held_out_images_are_told_as_predict_tells_them(school: School) -> None:
     left, right = school.survey(school.spec()).surveyed
     questions = sorted(school.questions)
-    told = predict(predict_spec(questions, list(school.members), Path()), school.bench, silent).predictions
+    told = predict(predict_spec(questions, list(school.members), Path()), school.worker, silent).predictions
     right_ones = [(one.top[0].task, one.top[0].class_name) == ("left", Path(one.image).parent.name) for one in told]
     assert left.told == "".join("01"[one] for one in right_ones)
     assert (left.measured_on, right.measured_on) == ("query", "leave-one-out")
@@ -86,9 +87,9 @@ def test_held_out_images_are_told_as_predict_tells_them(school: School) -> None:
 def test_the_head_is_left_ready_made_and_answers_the_same_to_the_bit(school: School) -> None:
     outcome = school.survey(school.spec())
     file = HeadFile(str(school.out / CLASSIFIER_FILE), outcome.files[CLASSIFIER_FILE])
-    assert load_head(file, school.members, school.bench.backbone.hash) is not None
+    assert load_head(file, school.members, school.worker.backbone.hash) is not None
     questions = predict_spec(sorted(school.questions), list(school.members), Path())
-    answers = [predict(spec, school.bench, silent).predictions for spec in (questions, replace(questions, head=file))]
+    answers = [predict(spec, school.worker, silent).predictions for spec in (questions, replace(questions, head=file))]
     assert answers[0] == answers[1]
 
 
@@ -96,30 +97,30 @@ def test_a_task_answers_by_itself_the_same_whatever_is_learnt_beside_it(school: 
     """So the task-scoped column of the matrix need not be measured again while the revision is the same."""
     alone = predict_spec(school.questions, list(school.members[:1]), Path(), task="left")
     among = predict_spec(school.questions, list(school.members), Path(), task="left")
-    answers = [predict(spec, school.bench, silent).predictions for spec in (alone, among)]
+    answers = [predict(spec, school.worker, silent).predictions for spec in (alone, among)]
     assert answers[0] == answers[1]
 
 
 def test_the_features_that_are_kept_are_those_that_the_backbone_gives(school: School) -> None:
     left = school.members[0]
-    path = Path(left.folder) / HELDOUT
-    held = held_out.load(path, school.bench.backbone.hash, sha256_of(path))
+    path = Path(left.folder) / HELD_OUT_FEATURES_FILE
+    held = held_out.load(path, school.worker.backbone.hash, sha256_of(path))
     assert held.classes == ("a", "b", "c")
     assert held.labels.tolist() == [0] * ASKED + [1] * ASKED + [2] * ASKED
     assert {name: value.dtype for name, value in held.features.items()} == {"identity": torch.float32}
-    assert not (Path(school.members[1].folder) / HELDOUT).exists()
+    assert not (Path(school.members[1].folder) / HELD_OUT_FEATURES_FILE).exists()
 
 
 @pytest.mark.slow
 def test_under_an_adapter_both_kinds_of_features_are_kept_and_told_as_predict_tells_them(
     school: School, tmp_path: Path
 ) -> None:
-    lite = adaptable_bench(tmp_path, radius=2.0)  # every image looks like the adapter's domain
+    lite = adaptable_worker(tmp_path, radius=2.0)  # every image looks like the adapter's domain
     spec = replace(school.specs["left"], out=str(tmp_path / "out"))
     Path(spec.out).mkdir()
     assert learn(spec, lite, silent).status == "done"
     member = member_of(spec)
-    path = Path(spec.out) / HELDOUT
+    path = Path(spec.out) / HELD_OUT_FEATURES_FILE
     held = held_out.load(path, lite.backbone.hash, sha256_of(path))
     assert set(held.features) == {"identity", "drawn"}
     asked = SurveySpec(1, (member,), (TaskToSurvey(member.id, sha256_of(path)),), str(tmp_path))
@@ -130,7 +131,7 @@ def test_under_an_adapter_both_kinds_of_features_are_kept_and_told_as_predict_te
 
 def test_it_makes_way_before_every_step(school: School) -> None:
     asked = iter([False, False, False, False, True])  # at first, two members, the head, the first question
-    outcome = survey(school.spec(), school.bench, silent, lambda: next(asked))
+    outcome = survey(school.spec(), school.worker, silent, lambda: next(asked))
     assert (outcome.status, outcome.surveyed) == ("dropped", ())
 
 
@@ -138,7 +139,7 @@ def test_a_damaged_file_is_named_and_nothing_is_said_of_the_others(school: Schoo
     left, right = school.spec().asked
     outcome = school.survey(replace(school.spec(), asked=(replace(left, heldout="0" * 64), right)))
     assert outcome.status == "damaged"
-    assert HELDOUT in outcome.reason
+    assert HELD_OUT_FEATURES_FILE in outcome.reason
 
 
 def test_a_task_under_an_adapter_is_left_out_in_the_adapters_features() -> None:
@@ -190,11 +191,9 @@ def test_of_very_many_images_an_even_part_is_asked() -> None:
 
 
 def test_a_class_of_one_image_cannot_be_left_out(school: School) -> None:
-    head = HeadKeeper().head_of(school.members, school.bench.backbone)
+    head = HeadKeeper().head_of(school.members, school.worker.backbone)
     member = school.members[1]
-    own = class_statistics.load(
-        Path(member.folder) / "statistics.safetensors", school.bench.backbone.hash, member.statistics
-    )
+    own = class_statistics.load(Path(member.folder) / STATISTICS_FILE, school.worker.backbone.hash, member.statistics)
     lonely = replace(own, count=own.count.clone().fill_(1))
     assert len(leave_one_out(head, "right", lonely)) == 0
 

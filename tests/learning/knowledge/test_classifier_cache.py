@@ -17,8 +17,9 @@ from learnd.learning.knowledge.classifier_cache import HeadKeeper
 from learnd.learning.knowledge.classifier_file import key_of, load_head, save_head
 from learnd.learning.knowledge.grouped_classifier import GroupedHead
 from learnd.messages.jobs import HeadFile, Member
+from learnd.messages.state_files import STATISTICS_FILE
 from learnd.messages.task import Join
-from tests.learning.benches import bench
+from tests.learning.worker_contexts import worker_context
 
 WIDTH = 16
 
@@ -28,7 +29,7 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.backbone = bench(folder).backbone
+        self.backbone = worker_context(folder).backbone
         self.read: list[str] = []
 
     def put(self, number: int, revision: int = 1) -> Member:
@@ -44,8 +45,8 @@ class Shelf:
             known = replace(known, adapted=adapted)
         place = self.folder / f"task-{number}" / str(revision)
         place.mkdir(parents=True)
-        class_statistics.save(known, place / "statistics.safetensors", self.backbone.hash)
-        digest = sha256_of(place / "statistics.safetensors")
+        class_statistics.save(known, place / STATISTICS_FILE, self.backbone.hash)
+        digest = sha256_of(place / STATISTICS_FILE)
         return Member(f"task-{number}", f"task {number}", revision, str(place), digest, "")
 
     def fresh(self, members: list[Member]) -> GroupedHead:
@@ -97,7 +98,7 @@ def test_what_interrupts_it_leaves_it_as_it_was(shelf: Shelf) -> None:
     members = [shelf.put(number) for number in range(6)]
     keeper = HeadKeeper()
     keeper.head_of(tuple(members[:4]), shelf.backbone)
-    Path(members[5].folder, "statistics.safetensors").write_bytes(b"rot")
+    Path(members[5].folder, STATISTICS_FILE).write_bytes(b"rot")
     with pytest.raises(StateError, match="task-5"):
         keeper.head_of(tuple(members), shelf.backbone)
     assert same(keeper.head_of(tuple(members[:5]), shelf.backbone), shelf.fresh(members[:5]))

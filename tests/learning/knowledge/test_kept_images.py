@@ -10,6 +10,7 @@ import pytest
 
 from learnd.errors import StateError
 from learnd.learning.knowledge.kept_images import Kept, divide, kept_images
+from learnd.messages.state_files import EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE
 
 
 def kept(name: str, count: int, held_out: bool = False, first: int = 0) -> list[Kept]:
@@ -40,7 +41,7 @@ def test_a_copy_of_what_is_learnt_from_judges_nothing() -> None:
 
 
 def test_what_lies_in_the_archives_is_found_by_class_and_content(tmp_path: Path) -> None:
-    for name in ("exemplars.zip", "heldout.zip"):
+    for name in (EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr(f"a/{hashlib.sha256(name.encode()).hexdigest()}.png", name)
     found = kept_images(tmp_path)
@@ -51,13 +52,13 @@ def test_what_lies_in_the_archives_is_found_by_class_and_content(tmp_path: Path)
 
 
 def test_an_image_that_is_not_what_its_name_says_is_named(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "exemplars.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / EXEMPLARS_FILE, "w") as archive:
         archive.writestr("a/0123.png", b"another")
     with pytest.raises(StateError, match=r"exemplars\.zip: a/0123\.png is not the image that was kept"):
         kept_images(tmp_path)
 
 
 def test_a_damaged_archive_is_an_error_that_names_it(tmp_path: Path) -> None:
-    (tmp_path / "exemplars.zip").write_bytes(b"no zip")
+    (tmp_path / EXEMPLARS_FILE).write_bytes(b"no zip")
     with pytest.raises(StateError, match=r"exemplars\.zip"):
         kept_images(tmp_path)

@@ -108,7 +108,7 @@ def test_the_adapter_is_the_network_that_was_trained(trunk: Backbone, classes: I
 
 def test_one_of_the_whole_trunk_is_trained_in_colour(trunk: Backbone, classes: ImageClasses) -> None:
     coloured = replace(classes, images=classes.images * torch.tensor([1, 0, 1], dtype=torch.uint8).view(1, 3, 1, 1))
-    adapter, trained = train_adapter("a", trunk, coloured, classes.take([]), WHOLE, SMALL, Run())
+    adapter, trained = train_adapter("a", trunk, (coloured, classes.take([])), WHOLE, SMALL, Run())
     assert (adapter.size, adapter.stages, adapter.features, trained.best) == (32, 7, None, None)
     assert adapter.near(trunk.embed(coloured.images)).float().mean() > 0.9
     network = adapt_trunk(trunk.module, 128, adapter).eval()
@@ -127,7 +127,7 @@ def test_an_adapter_that_is_there_is_trained_further_as_one_of_its_kind() -> Non
 def test_classes_that_validate_say_how_good_it_is(trunk: Backbone, classes: ImageClasses) -> None:
     events: list[Figures | ValidationScore] = []
     training, validation = hold_back(classes, PLAN.held_back)
-    adapter, trained = train_adapter("a", trunk, training, validation, PLAN, SMALL, Run(watch=events.append))
+    adapter, trained = train_adapter("a", trunk, (training, validation), PLAN, SMALL, Run(watch=events.append))
     scores = [event for event in events if isinstance(event, ValidationScore)]
     assert trained.best == scores[-1]
     assert 0.3 < scores[-1].accuracy <= 1.0

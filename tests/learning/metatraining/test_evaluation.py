@@ -23,7 +23,7 @@ from learnd.learning.metatraining.evaluation import (
     score_of,
 )
 from learnd.learning.networks.backbone import Backbone, fresh_backbone
-from tests.learning.benches import NearestMean
+from tests.learning.worker_contexts import NearestMean
 from tests.tiny import striped, tiny_backbone
 
 BACKBONE = tiny_backbone()

@@ -22,6 +22,7 @@ from learnd.messages.convert import from_json, to_json
 from learnd.messages.jobs import BackboneSpec, ExportSpec, LearnSpec, PredictSpec, SurveySpec, TaskToSurvey
 from learnd.messages.outcomes import Outcome
 from learnd.messages.plugins import PluginInfo
+from learnd.messages.state_files import ADAPTED_FILE, BACKBONE_FILE, EXEMPLARS_FILE, REPORT_FILE
 from learnd.messages.task import TaskOptions
 from tests.data import omniglot_task, requires_data
 from tests.learning.drawn import random_conv4, stripes_task
@@ -157,10 +158,10 @@ def test_a_working_life(folder: Path) -> None:
     assert len(asked.predictions) == len(images)
 
     exported = worker.run(ExportSpec(out=str(folder / "export")))
-    assert set(exported.files) == {"backbone.safetensors"}
+    assert set(exported.files) == {BACKBONE_FILE}
     assert worker.close() == 0
 
-    own = BackboneSpec("conv4", str(folder / "export" / "backbone.safetensors"), hello["backbone_hash"])
+    own = BackboneSpec("conv4", str(folder / "export" / BACKBONE_FILE), hello["backbone_hash"])
     successor = Worker(folder, own)
     assert successor.hear("hello")["backbone_hash"] == hello["backbone_hash"]
     again = successor.run(predict_spec(images, [member_of(spec)], folder / "answer"))
@@ -172,7 +173,7 @@ def test_a_defect_breaks_the_job_and_not_the_worker(folder: Path) -> None:
     worker = Worker(folder, spec_of(folder))
     worker.hear("hello")
     spec = learn_spec(stripes_task(folder / "task"), folder / "out")
-    (folder / "out" / "adapted.safetensors").mkdir()  # the state cannot be written
+    (folder / "out" / ADAPTED_FILE).mkdir()  # the state cannot be written
     outcome = worker.run(spec)
     assert outcome.status == "broken"
     assert "Error" in outcome.reason
@@ -206,7 +207,7 @@ def test_a_plugin_that_raises_what_no_plugin_should_does_not_end_the_worker(fold
     worker.close()
 
 
-@pytest.mark.parametrize("file", ["report.json", "exemplars.zip"])
+@pytest.mark.parametrize("file", [REPORT_FILE, EXEMPLARS_FILE])
 def test_a_full_disk_is_not_the_tasks_fault(folder: Path, file: str) -> None:
     worker = Worker(folder, spec_of(folder))
     worker.hear("hello")

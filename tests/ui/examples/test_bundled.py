@@ -77,7 +77,7 @@ def test_nothing_is_written_where_something_lies_already(taken: str, tmp_path: P
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no example 'cats'\n.*digits-5-9, photos"):
+    with pytest.raises(UsageError, match=r"no example 'cats'\n.*digits-5-9, eurosat, omniglot, photos"):
         write_example("cats", tmp_path / "cats")
 
 

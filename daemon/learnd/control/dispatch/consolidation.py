@@ -25,9 +25,10 @@ from learnd.control.knowledge.generations import Generations
 from learnd.errors import TaskError
 from learnd.identity import sha256_of
 from learnd.messages.convert import from_json, to_json
-from learnd.messages.jobs import BACKBONE, CONSOLIDATION, ConsolidateSpec, Member
+from learnd.messages.jobs import ConsolidateSpec, Member
 from learnd.messages.outcomes import Consolidation, Outcome
 from learnd.messages.report import Report
+from learnd.messages.state_files import BACKBONE_FILE, CONSOLIDATION_FILE, REPORT_FILE
 from learnd.settings.keys import Settings
 
 _GLANCE = 0.2  # seconds between two looks for an answer
@@ -124,7 +125,7 @@ class Sleep:
         if outcome.status != "done":
             return self.failed(outcome.reason)
         try:
-            made = from_json(Consolidation, json.loads((out / CONSOLIDATION).read_text()))
+            made = from_json(Consolidation, json.loads((out / CONSOLIDATION_FILE).read_text()))
             self._check(made, out)
             return self._decide(made, judge(made, self._limits()), out)
         except (candidate_gate.Refused, StaleEpoch, OSError, ValueError, KeyError, TypeError) as error:
@@ -144,11 +145,11 @@ class Sleep:
 
     def _check(self, made: Consolidation, out: Path) -> None:
         """Raises gate.Refused where a file is not what it should be, or not every task is there anew."""
-        if sha256_of(out / BACKBONE) != made.backbone_sha256:
-            raise candidate_gate.Refused("the file is not what the worker said it wrote", where=BACKBONE)
-        candidate_gate.require_finite(out / BACKBONE)
+        if sha256_of(out / BACKBONE_FILE) != made.backbone_sha256:
+            raise candidate_gate.Refused("the file is not what the worker said it wrote", where=BACKBONE_FILE)
+        candidate_gate.require_finite(out / BACKBONE_FILE)
         for form in made.forms:
-            report = from_json(Report, json.loads((out / form.folder / "report.json").read_text()))
+            report = from_json(Report, json.loads((out / form.folder / REPORT_FILE).read_text()))
             candidate_gate.check(out / form.folder, Outcome("done", report=report, files=form.files))
         if {form.id for form in made.forms} != set(self._journal.history.held_by(made.parent)):
             raise StaleEpoch("the tasks are no longer those that the candidate was made from")

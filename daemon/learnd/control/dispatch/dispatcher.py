@@ -27,7 +27,6 @@ from learnd.errors import LearndError, StateError
 from learnd.messages.convert import SCHEMA, from_json, legible, to_json
 from learnd.messages.jobs import ConsolidateSpec, ExportSpec, LearnSpec, RoutingSpec, SurveySpec
 from learnd.messages.outcomes import Outcome
-from learnd.messages.task import ImageFile, TaskOptions
 from learnd.messages.worker import Hello, Loaded
 from learnd.settings.keys import Settings
 
@@ -228,10 +227,10 @@ class Dispatcher:
             id=lease.id,
             name=lease.name,
             revision=lease.revision,
-            folder=lease.spec["folder"],
-            files=tuple(from_json(ImageFile, item) for item in lease.spec["files"]),
+            folder=lease.spec.folder,
+            files=lease.spec.files,
             digest=lease.digest,
-            options=from_json(TaskOptions, lease.spec["options"]),
+            options=lease.spec.options,
             routing=RoutingSpec(
                 routing.budget_seconds,
                 routing.folds,
@@ -247,7 +246,7 @@ class Dispatcher:
     def _left_out(self, lease: Lease) -> tuple[str, ...]:
         """The last attempt does without the algorithms that were at work when workers were lost to this job."""
         last = lease.attempts + 1 >= self._settings.worker.attempts
-        return tuple(sorted(set(lease.spec.get("culprits", ())))) if last else ()
+        return tuple(sorted(set(lease.spec.culprits))) if last else ()
 
     # --- what workers say -----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from learnd.control.knowledge import candidate_gate
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import StateError
 from learnd.messages.outcomes import Outcome
+from learnd.messages.state_files import BACKBONE_FILE
 from learnd.settings.keys import Settings
 
 NO_ROOM_SECONDS = 30.0  # between attempts while the state's disk takes nothing
@@ -46,7 +47,7 @@ class Results:
     def _settle(self, lease: Lease, outcome: Outcome, out: Path) -> None:
         if outcome.status == "changed":
             self._journal.jobs.reopen(lease, outcome.reason)
-            self._look(Path(lease.spec["folder"]).name)
+            self._look(Path(lease.spec.folder).name)
         elif outcome.status == "rejected":
             self._journal.jobs.give_up(lease, "rejected", outcome.reason, problems=outcome.problems)
             self._notice("warning", f"{lease.name} is rejected: {outcome.reason}")
@@ -110,7 +111,7 @@ class Results:
 
         False where the disk has no room for it yet.  Raises StateError where it cannot be had at all.
         """
-        exported = out / "backbone.safetensors"
+        exported = out / BACKBONE_FILE
         why = outcome.reason
         if outcome.status == "done" and exported.is_file():
             try:

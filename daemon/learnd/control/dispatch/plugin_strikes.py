@@ -54,7 +54,9 @@ class Strikes:
         self._journal = journal
 
     def all(self) -> list[Strike]:
-        return [from_json(Strike, item) for item in json.loads(self._journal.db.get("plugin_strikes") or "[]")]
+        items = json.loads(self._journal.db.get("plugin_strikes") or "[]")
+        # `standing` was once true or false: such a strike counts as one.
+        return [from_json(Strike, {**item, "standing": int(item["standing"])}) for item in items]
 
     def add(self, name: str, source: str, reason: str, role: str = AT_IMPORT) -> None:
         """One more strike against a plugin, and an event that says so."""

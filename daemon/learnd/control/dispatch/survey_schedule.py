@@ -14,10 +14,9 @@ from learnd.control.journal.journal import Journal
 from learnd.control.journal.surveys import Share, SurveyResult
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import LearndError
-from learnd.messages.jobs import CLASSIFIER_FILE, Member, SurveySpec, TaskToSurvey
+from learnd.messages.jobs import Member, SurveySpec, TaskToSurvey
 from learnd.messages.outcomes import Outcome, Surveyed
-
-HELDOUT = "heldout.safetensors"
+from learnd.messages.state_files import CLASSIFIER_FILE, HELD_OUT_FEATURES_FILE
 
 
 class Surveying:
@@ -44,7 +43,10 @@ class Surveying:
         try:
             members = self._generations.members()
             self._asked = {member.id: member for member in sample(members, self._limit)}
-            asked = [TaskToSurvey(member.id, self._files(member).get(HELDOUT)) for member in self._asked.values()]
+            asked = [
+                TaskToSurvey(member.id, self._files(member).get(HELD_OUT_FEATURES_FILE))
+                for member in self._asked.values()
+            ]
         except LearndError as error:
             self._notice("warning", f"version {head} cannot be surveyed: {error}")
             return None

@@ -14,7 +14,7 @@ from learnd.control.dispatch.worker_slot import SECOND_LOOK, WorkerSlot, slot_na
 from learnd.control.journal.journal import Journal
 from learnd.control.knowledge.generations import Generations
 from learnd.control.processes.child import Inbox
-from learnd.control.processes.start import devices, refuse_quarantined, start_worker
+from learnd.control.processes.start import WorkerPlace, devices, refuse_quarantined, start_worker
 from learnd.errors import LearndError
 from learnd.messages.convert import to_json_all
 from learnd.messages.plugins import PluginInfo
@@ -75,7 +75,9 @@ class WorkerPool:
         slot.files = fingerprint(self._settings.plugins_dir)  # before it looks: what changes meanwhile is seen later
         backbone, barred = self._generations.backbone(self._settings.backbone), self._barred()
         try:
-            slot.child = start_worker(slot.name, slot.device, slot.index, backbone, self._settings, self._inbox, barred)
+            slot.child = start_worker(
+                WorkerPlace(slot.name, slot.device, slot.index), backbone, self._settings, self._inbox, barred
+            )
         except OSError as error:  # no memory, no processes left, no room for the log
             self._delay(slot, f"it cannot be started: {error}")
             return

@@ -20,9 +20,9 @@ from pathlib import Path, PurePosixPath
 from learnd.control.files.durable import write_durably
 from learnd.errors import StateError
 from learnd.identity import RESTORE
-from learnd.messages.jobs import EXEMPLARS, HELD_OUT
+from learnd.messages.state_files import EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE
 
-ARCHIVES = (EXEMPLARS, HELD_OUT)
+ARCHIVES = (EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE)
 # Bytes of a zip: an image's name stands in it twice, each time with a header; and what ends it.
 HEADERS, END = 30 + 46, 22
 ALL = 1_000_000_000  # images of a class: no limit
@@ -38,7 +38,7 @@ class Quota:
     held_out: int
 
     def of(self, name: str) -> int:
-        return self.exemplars if name == EXEMPLARS else self.held_out
+        return self.exemplars if name == EXEMPLARS_FILE else self.held_out
 
     def tighter(self) -> Iterator[Quota]:
         """All that keep less, each one image a class less than the one before; the last keeps nothing."""

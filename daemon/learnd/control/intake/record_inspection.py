@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from learnd.control.intake.inspection import Inspection
 from learnd.control.journal.journal import Journal
+from learnd.control.journal.tasks import Content
 from learnd.identity import label, task_id
-from learnd.messages.convert import to_json
+from learnd.messages.jobs import JobSpec
 from learnd.messages.task import Problem, Severity, TaskState
 
 
@@ -22,15 +24,8 @@ class Verdicts:
 
     def reject(self, name: str, problems: tuple[Problem, ...], fingerprint: str, images: int) -> None:
         reason = first_error(problems)
-        self._journal.tasks.judge(
-            task_id(name),
-            label(name),
-            TaskState.REJECTED,
-            reason,
-            fingerprint=fingerprint,
-            problems=problems,
-            images=images,
-        )
+        content = Content(fingerprint, images=images, problems=problems)
+        self._journal.tasks.decline(task_id(name), label(name), TaskState.REJECTED, reason, content)
         self._notice("warning", f"{label(name)} is rejected: {reason}")
 
     def accept(self, name: str, inspection: Inspection) -> None:
@@ -41,36 +36,20 @@ class Verdicts:
             tasks.unchanged(identity, inspection.fingerprint)
             return
         twin = tasks.twin(inspection.digest, identity)
-        images = len(inspection.files)
-        if twin is not None:
-            same = f"the same content as {twin}"
-            seen = inspection.fingerprint
-            tasks.judge(
-                identity,
-                label(name),
-                TaskState.DUPLICATE,
-                same,
-                fingerprint=seen,
-                digest=inspection.digest,
-                images=images,
-            )
-            self._notice("info", f"{label(name)} is a duplicate: {same}")
-            return
-        self._journal.jobs.accept(
-            identity,
-            label(name),
+        content = Content(
             fingerprint=inspection.fingerprint,
             digest=inspection.digest,
+            images=len(inspection.files),
             ways=len({file.class_name for file in inspection.files}),
-            images=images,
-            priority=inspection.options.priority,
-            spec={
-                "folder": str(self._root / name),
-                "files": [to_json(file) for file in inspection.files],
-                "options": to_json(inspection.options),
-            },
             problems=inspection.problems,
         )
+        if twin is not None:
+            same = f"the same content as {twin}"
+            tasks.decline(identity, label(name), TaskState.DUPLICATE, same, replace(content, ways=0, problems=()))
+            self._notice("info", f"{label(name)} is a duplicate: {same}")
+            return
+        spec = JobSpec(str(self._root / name), inspection.files, inspection.options)
+        self._journal.jobs.accept(identity, label(name), content, spec)
 
 
 def first_error(problems: tuple[Problem, ...]) -> str:

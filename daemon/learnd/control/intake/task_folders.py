@@ -19,7 +19,7 @@ from learnd.control.intake.readiness import Ready, Sighting, judge
 from learnd.control.intake.record_inspection import Verdicts, first_error
 from learnd.control.intake.scan import scan, task_folders
 from learnd.control.journal.journal import Journal
-from learnd.control.journal.tasks import OPEN, TaskRow
+from learnd.control.journal.tasks import OPEN, Content, TaskRow
 from learnd.control.processes.child import Child, Inbox
 from learnd.identity import label, task_id
 from learnd.messages.task import Problem, TaskState
@@ -143,8 +143,8 @@ class Folders:
             self._say_waiting(name, reason, fingerprint, images)
 
     def _say_waiting(self, name: str, reason: str, fingerprint: str, images: int) -> None:
-        state = TaskState.WAITING
-        self._journal.tasks.judge(task_id(name), label(name), state, reason, fingerprint=fingerprint, images=images)
+        content = Content(fingerprint, images=images)
+        self._journal.tasks.decline(task_id(name), label(name), TaskState.WAITING, reason, content)
 
     def tick(self) -> float:
         """Look where it is time to.  Returns seconds until the next time."""

@@ -15,7 +15,7 @@ from learnd.control.journal.database import Database
 from learnd.control.journal.kept_images import Archives
 from learnd.control.journal.leaderboard import Leaderboard
 from learnd.control.journal.similar_tasks import SimilarTasks
-from learnd.control.journal.tasks import TaskBook
+from learnd.control.journal.tasks import Content, TaskBook
 from learnd.control.journal.versions import BackboneRecord, Decision, Generation, Held, StaleEpoch, Step, Version
 from learnd.errors import TaskError
 from learnd.messages.task import TaskState
@@ -295,7 +295,7 @@ class History:
                 revision, why = self._book.next_revision(held.id), f"{name} is forgotten, and with it its network"
                 self._book.mark_state(held.id, self._source(held.id, held.revision), TaskState.FORGOTTEN, why)
                 self._db.run("UPDATE tasks SET fingerprint = '' WHERE id = ? AND state = 'forgotten'", held.id)
-                self._book.mark(held.id, revision, held.name, TaskState.WAITING, "", "", "")
+                self._book.mark(held.id, revision, held.name, TaskState.WAITING)
                 self._book.mark_open(held.id, revision, f"{why}: it is learnt anew")
         return [f"{row['task_id']}/{row['revision']}" for row in stood if row["task_id"] != task_id]
 
@@ -345,7 +345,8 @@ class History:
         digest = next((row.digest for row in reversed(rows) if row.digest), "")
         why = "forgotten as asked; `learnd retry` learns it again"
         self._db.run("DELETE FROM tasks WHERE id = ?", task_id)
-        self._book.mark(task_id, rows[-1].revision, name, TaskState.FORGOTTEN, why, rows[-1].fingerprint, digest)
+        content = Content(rows[-1].fingerprint, digest)
+        self._book.mark(task_id, rows[-1].revision, name, TaskState.FORGOTTEN, why, content)
         self._db.run(
             "UPDATE tasks SET reason = ? WHERE state = 'duplicate' AND digest = ? AND digest != ''",
             *(f"the same content as {name}, which is forgotten; `learnd retry` learns it", digest),

@@ -8,18 +8,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from learnd.control.journal.database import Database
 from learnd.control.journal.history import History
-from learnd.control.journal.tasks import TaskBook
+from learnd.control.journal.tasks import Content, TaskBook
 from learnd.control.journal.versions import LEARNED, Generation, StaleEpoch, Step
-from learnd.messages.convert import from_json
+from learnd.messages.convert import from_json, to_json
+from learnd.messages.jobs import JobSpec
 from learnd.messages.joins import joins_of
 from learnd.messages.report import Report
-from learnd.messages.task import Problem, TaskOptions, TaskState
+from learnd.messages.task import Problem, TaskState
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Lease:
     revision: int
     digest: str
     attempts: int
-    spec: dict[str, Any]
+    spec: JobSpec
 
 
 class Jobs:
@@ -44,27 +44,15 @@ class Jobs:
         self._book = book
         self._history = history
 
-    def accept(
-        self,
-        task_id: str,
-        name: str,
-        *,
-        fingerprint: str,
-        digest: str,
-        ways: int,
-        images: int,
-        priority: int,
-        spec: dict[str, Any],
-        problems: Sequence[Problem] = (),
-    ) -> int:
-        """Queue a job for new content and return its revision.  A job for older content goes."""
+    def accept(self, task_id: str, name: str, content: Content, spec: JobSpec) -> int:
+        """Queue a job for new content and return its revision.  A job for older content is cancelled."""
         with self._db.transaction():
             newest = self._book.newest(task_id)
             # Twins of the content that this task no longer has deserve another look.
             self._db.run(
                 "UPDATE tasks SET fingerprint = '' WHERE state = 'duplicate' AND id != ?1 AND digest IN "
                 "(SELECT digest FROM tasks WHERE id = ?1 AND digest != ?2)",
-                *(task_id, digest),
+                *(task_id, content.digest),
             )
             revision = self._book.open_revision(task_id)
             if newest is not None and newest.state == TaskState.QUEUED:
@@ -77,12 +65,12 @@ class Jobs:
                 "DELETE FROM tasks WHERE id = ? AND revision < ? AND state IN ('queued', 'running')",
                 *(task_id, revision),
             )
-            self._book.mark(task_id, revision, name, TaskState.QUEUED, "", fingerprint, digest, problems, images, ways)
+            self._book.mark(task_id, revision, name, TaskState.QUEUED, content=content)
             self._db.run(
                 "INSERT INTO jobs (task_id, revision, state, priority, spec) VALUES (?, ?, 'queued', ?, ?)",
-                *(task_id, revision, priority, json.dumps(spec)),
+                *(task_id, revision, spec.options.priority, json.dumps(to_json(spec))),
             )
-            self._db.note("queued", f"revision {revision}: {ways} classes, {images} images", name)
+            self._db.note("queued", f"revision {revision}: {content.ways} classes, {content.images} images", name)
         return revision
 
     def folder(self, task_id: str) -> str | None:
@@ -124,7 +112,7 @@ class Jobs:
             revision=row["revision"],
             digest=row["digest"],
             attempts=row["attempts"],
-            spec=json.loads(row["spec"]),
+            spec=from_json(JobSpec, json.loads(row["spec"])),
         )
 
     def next_due(self) -> float | None:
@@ -153,8 +141,8 @@ class Jobs:
         number = generation.number
         with self._db.transaction():
             self._history.advance(generation, LEARNED + lease.name, step)
-            options = from_json(TaskOptions, lease.spec["options"])
-            self._history.joins.mark_learnt(lease.id, lease.revision, joins_of(options, report.classes))
+            joins = joins_of(lease.spec.options, report.classes)
+            self._history.joins.mark_learnt(lease.id, lease.revision, joins)
             self._history.leaderboard.mark_learnt(lease.id, lease.revision, report.candidates)
             self._end(lease, "done", "done", None)
             self._book.mark_state(lease.id, lease.revision, TaskState.LEARNED, "")
@@ -199,7 +187,7 @@ class Jobs:
     ) -> None:
         """Queue a job again after delay seconds; counts says whether this attempt is held against it.
 
-        culprit: the algorithm at work when its worker was lost; it joins the job's "culprits".
+        culprit: the algorithm at work when its worker was lost; it joins the culprits of the job.
         """
         with self._db.transaction():
             self._end(lease, "queued", outcome, reason)
@@ -208,8 +196,8 @@ class Jobs:
                 *(time.time() + delay, int(counts), lease.job),
             )
             if culprit is not None:
-                spec = {**lease.spec, "culprits": [*lease.spec.get("culprits", []), culprit]}
-                self._db.run("UPDATE jobs SET spec = ? WHERE id = ?", json.dumps(spec), lease.job)
+                spec = replace(lease.spec, culprits=(*lease.spec.culprits, culprit))
+                self._db.run("UPDATE jobs SET spec = ? WHERE id = ?", json.dumps(to_json(spec)), lease.job)
             self._book.mark_state(lease.id, lease.revision, TaskState.QUEUED, reason)
             self._db.note("requeued", reason, lease.name)
 

@@ -44,6 +44,24 @@ class TaskRow:
     updated: float
 
 
+@dataclass(frozen=True)
+class Content:
+    """What was found in a task's folder; empty values for what is not known.
+
+    fingerprint: of paths, sizes and dates.  digest: of the bytes of all images.  images, ways: how many images and
+    classes.  problems: every one, errors and warnings.
+    """
+
+    fingerprint: str = ""
+    digest: str = ""
+    images: int = 0
+    ways: int = 0
+    problems: tuple[Problem, ...] = ()
+
+
+UNKNOWN = Content()
+
+
 class TaskBook:
     """The `tasks` table.  Methods that start with `mark` expect to run inside a transaction of the caller."""
 
@@ -124,22 +142,10 @@ class TaskBook:
         )
         return None if row is None else str(row["name"])
 
-    def judge(
-        self,
-        task_id: str,
-        name: str,
-        state: TaskState,
-        reason: str,
-        *,
-        fingerprint: str,
-        digest: str = "",
-        problems: Sequence[Problem] = (),
-        images: int = 0,
-    ) -> None:
-        """Record a verdict on a folder that is not (yet) accepted: waiting, rejected or duplicate."""
+    def decline(self, task_id: str, name: str, state: TaskState, reason: str, content: Content) -> None:
+        """Record why a folder is not accepted (yet): it is waiting, rejected or a duplicate."""
         with self._db.transaction():
-            revision = self.open_revision(task_id)
-            self.mark(task_id, revision, name, state, reason, fingerprint, digest, problems, images)
+            self.mark(task_id, self.open_revision(task_id), name, state, reason, content)
             if state != TaskState.WAITING:
                 self._db.note(state, reason, name)
 
@@ -182,15 +188,11 @@ class TaskBook:
         revision: int,
         name: str,
         state: TaskState,
-        reason: str,
-        fingerprint: str,
-        digest: str,
-        problems: Sequence[Problem] = (),
-        images: int = 0,
-        ways: int = 0,
+        reason: str = "",
+        content: Content = UNKNOWN,
     ) -> None:
-        """Insert a row, or overwrite the verdict in it."""
-        listed = json.dumps(to_json_all(problems))
+        """Insert a row, or overwrite its state and content."""
+        listed, known = json.dumps(to_json_all(content.problems)), (content.fingerprint, content.digest)
         self._db.run(
             "INSERT INTO tasks "
             "(id, revision, name, state, reason, problems, fingerprint, digest, images, ways, updated) "
@@ -198,7 +200,7 @@ class TaskBook:
             "state = excluded.state, reason = excluded.reason, detail = '', problems = excluded.problems, "
             "fingerprint = excluded.fingerprint, digest = excluded.digest, images = excluded.images, "
             "ways = excluded.ways, updated = excluded.updated",
-            *(task_id, revision, name, state, reason, listed, fingerprint, digest, images, ways, time.time()),
+            *(task_id, revision, name, state, reason, listed, *known, content.images, content.ways, time.time()),
         )
 
     def mark_state(self, task_id: str, revision: int, state: TaskState, reason: str, detail: str = "") -> None:
@@ -242,7 +244,7 @@ class TaskBook:
             if row.state == TaskState.FORGOTTEN:  # an older version may hold it still: its number stays its own
                 self._db.run("UPDATE tasks SET fingerprint = '' WHERE id = ? AND state = 'forgotten'", row.id)
                 revision = self.next_revision(row.id)
-                self.mark(row.id, revision, row.name, TaskState.WAITING, "", "", "")
+                self.mark(row.id, revision, row.name, TaskState.WAITING)
             self.mark_open(row.id, revision, "to be tried again")
             self._db.note("retry", "asked for by a person", name)
         return row

@@ -17,8 +17,8 @@ from learnd.errors import LearndError, StateError
 from learnd.identity import sha256_of
 from learnd.messages.outcomes import Outcome
 from learnd.messages.report import Report
+from learnd.messages.state_files import ADAPTED_FILE, REPORT_FILE, REQUIRED_FILES, STATISTICS_FILE
 
-REQUIRED = ("adapted.safetensors", "statistics.safetensors", "exemplars.zip", "report.json")
 _HEADER_LIMIT = 100_000_000
 _FLOATS = {"F32": "f", "F64": "d"}
 _WIDTHS = {
@@ -48,7 +48,7 @@ def check(out: Path, outcome: Outcome) -> Report:
     report = outcome.report
     if report is None:
         raise Refused("the worker gave no report")
-    for name in REQUIRED:
+    for name in REQUIRED_FILES:
         if name not in outcome.files:
             raise Refused("the candidate lacks a file", where=name)
     for name, digest in outcome.files.items():
@@ -62,9 +62,9 @@ def check(out: Path, outcome: Outcome) -> Report:
             raise Refused(error.what, where=name) from error
     for value in (report.accuracy, *(report.accuracy_ci or ())):
         if value is not None and not 0.0 <= value <= 1.0:
-            raise Refused(f"an accuracy of {value} is impossible", where="report.json")
-    require_finite(out / "adapted.safetensors")
-    _check_statistics(require_finite(out / "statistics.safetensors"), len(report.classes))
+            raise Refused(f"an accuracy of {value} is impossible", where=REPORT_FILE)
+    require_finite(out / ADAPTED_FILE)
+    _check_statistics(require_finite(out / STATISTICS_FILE), len(report.classes))
     return report
 
 
@@ -74,10 +74,10 @@ def _check_statistics(tensors: dict[str, TensorInfo], ways: int) -> None:
     expected = {"count": (ways,), "sum": (ways, width)}
     for name, shape in expected.items():
         if shapes.get(name) != shape:
-            raise Refused(f"{name} has shape {shapes.get(name)}, not {shape}", where="statistics.safetensors")
+            raise Refused(f"{name} has shape {shapes.get(name)}, not {shape}", where=STATISTICS_FILE)
     within = shapes.get("within", ())
     if len(within) != 2 or within[1] != width:
-        raise Refused(f"within has shape {within}, not (rows, {width})", where="statistics.safetensors")
+        raise Refused(f"within has shape {within}, not (rows, {width})", where=STATISTICS_FILE)
 
 
 def read_header(data: bytes, where: str) -> tuple[dict[str, TensorInfo], int]:

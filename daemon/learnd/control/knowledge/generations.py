@@ -26,9 +26,17 @@ from learnd.control.journal.versions import BackboneRecord, Decision, Generation
 from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.identity import RESTORE, sha256_of, vouch
 from learnd.messages.convert import SCHEMA
-from learnd.messages.jobs import BACKBONE, CLASSIFIER_FILE, BackboneSpec, HeadFile, Member
+from learnd.messages.jobs import BackboneSpec, HeadFile, Member
 from learnd.messages.outcomes import Consolidation, Outcome
 from learnd.messages.report import Report
+from learnd.messages.state_files import (
+    ADAPTED_FILE,
+    BACKBONE_FILE,
+    CLASSIFIER_FILE,
+    MANIFEST_FILE,
+    REPORT_FILE,
+    STATISTICS_FILE,
+)
 from learnd.messages.task import Join
 
 
@@ -152,7 +160,7 @@ class Generations:
 
     def _member(self, task_id: str, revision: int, name: str, joins: tuple[Join, ...]) -> Member:
         files = self.committed(task_id, revision)
-        sums = files["statistics.safetensors"], files["adapted.safetensors"]
+        sums = files[STATISTICS_FILE], files[ADAPTED_FILE]
         return Member(task_id, name, revision, str(self.tasks / task_id / str(revision)), *sums, joins)
 
     def committed(self, task_id: str, revision: int) -> dict[str, str]:
@@ -171,7 +179,7 @@ class Generations:
         committed = self.committed(task_id, revision)
         if not committed:
             return None
-        path = self.tasks / task_id / str(revision) / "report.json"
+        path = self.tasks / task_id / str(revision) / REPORT_FILE
         vouch(path, committed[path.name])
         return dict(json.loads(path.read_text()))
 
@@ -181,7 +189,7 @@ class Generations:
         return dict(json.loads(path.read_text()))
 
     def _manifest_path(self, number: int, epoch: int) -> Path:
-        return self.generations / f"{number}-{epoch}" / "manifest.json"
+        return self.generations / f"{number}-{epoch}" / MANIFEST_FILE
 
     def commit(self, lease: Lease, report: Report, outcome: Outcome, out: Path) -> Generation:
         """Make a candidate that passed the gate part of the knowledge; returns the new generation.
@@ -249,7 +257,7 @@ class Generations:
             entering.append(Held(form.id, form.revision, old.name, old.classes, size))
             added[form.folder] = dict(sorted(form.files.items()))
         step = Step(tuple(entering), tuple(before[held.id] for held in entering))
-        write_durably(self.backbones / f"{network.hash}.safetensors", (out / BACKBONE).read_bytes())
+        write_durably(self.backbones / f"{network.hash}.safetensors", (out / BACKBONE_FILE).read_bytes())
         for held in entering:
             target = self.tasks / held.folder
             if target.exists():  # left by an attempt of this same daemon that could not be finished

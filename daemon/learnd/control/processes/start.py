@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from learnd.control.processes.child import Child, Inbox
@@ -35,23 +36,31 @@ def worker_threads(settings: Settings) -> int:
     return settings.worker.threads or max(1, share)
 
 
+@dataclass(frozen=True)
+class WorkerPlace:
+    """Where a worker runs.  name: unique among the workers; index: its number, from 0."""
+
+    name: str
+    device: str
+    index: int = 0
+
+
 def start_worker(
-    name: str,
-    device: str,
-    index: int,
+    place: WorkerPlace,
     backbone: BackboneSpec,
     settings: Settings,
     inbox: Inbox,
     barred: Sequence[PluginInfo] = (),
 ) -> Child:
-    """A warm worker on a device; it says hello when its backbone and its plugins are loaded, but for those barred."""
+    """Start a warm worker.  It says hello when it has loaded its backbone and its plugins, except those barred."""
     threads = str(worker_threads(settings))
     # Set before torch is imported: with the default policy, waiting OpenMP threads spin and starve each other.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-    command = [sys.executable, "-m", "learnd.learning.processes.worker", "--device", device, "--index", str(index)]
+    command = [sys.executable, "-m", "learnd.learning.processes.worker", "--device", place.device]
+    command += ["--index", str(place.index)]
     command += ["--backbone", json.dumps(to_json(backbone)), *_plugin_arguments(settings, barred)]
-    log = settings.state / "logs" / f"worker-{name.replace(':', '-')}.log"
-    return Child(name, command, log, inbox, environment)
+    log = settings.state / "logs" / f"worker-{place.name.replace(':', '-')}.log"
+    return Child(place.name, command, log, inbox, environment)
 
 
 def start_observer(settings: Settings, inbox: Inbox, barred: Sequence[PluginInfo]) -> Child:

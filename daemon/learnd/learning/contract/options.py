@@ -26,6 +26,8 @@ def build(kind: type[Algorithm], options: Mapping[str, Any]) -> Algorithm:
         if key not in known:
             raise PluginError(f"has no option {key!r}", where=where, remedy=did_you_mean(str(key), known))
         try:
+            if isinstance(value, dict):  # config.yaml has no place for an object here
+                raise BadJson("", f"must be a value or a list of values, not {value!r}", "a value or a list of values")
             values[key] = convert(hints[key], value, "")
         except BadJson as error:
             remedy = f"write {error.expected}"

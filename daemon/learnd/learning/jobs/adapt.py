@@ -20,7 +20,7 @@ from learnd.learning.contract.algorithm import (
 from learnd.learning.jobs.confusions import Marks, mark
 from learnd.learning.jobs.read_task import Part
 from learnd.learning.jobs.router import Route, fall_back
-from learnd.learning.jobs.workbench import Bench, Progress, Stopwatch
+from learnd.learning.jobs.worker_context import Stopwatch, WorkerContext
 from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
 from learnd.learning.plugin_faults import accuse, explain, outcome_of
 
@@ -37,28 +37,26 @@ class Adapted:
     marks: Marks | None
 
 
-def adapt_best(
-    chosen: Route,
-    bench: Bench,
-    support: Support,
-    query: Part,
-    seen: Tensor,
-    ctx: Context,
-    watch: Stopwatch,
-    progress: Progress,
-) -> Adapted:
-    """Adapt the chosen algorithm; where it fails, the next best.  Raises as route does when none is left.
+@dataclass(frozen=True)
+class Query:
+    """The held-out images of a task, and their features (M, D)."""
 
-    seen: the features (M, D) of the query images.
-    """
+    part: Part
+    features: Tensor
+
+
+def adapt_best(
+    chosen: Route, worker: WorkerContext, support: Support, query: Query, ctx: Context, watch: Stopwatch
+) -> Adapted:
+    """Adapt the chosen algorithm; if it fails, the next best.  Raises as route does when none is left."""
     while True:
-        algorithm = bench.catalogue.algorithms[chosen.algorithm]
-        progress(f"adapt {algorithm.name}", 0, 1, algorithm.name)
+        algorithm = worker.catalogue.algorithms[chosen.algorithm]
+        watch.progress(f"adapt {algorithm.name}", 0, 1, algorithm.name)
         try:
             with watch.stage("adapt"):
-                state = adapt(algorithm, bench.backbone, support, ctx.child("adapt", algorithm.name))
+                state = adapt(algorithm, worker.backbone, support, ctx.child("adapt", algorithm.name))
             with watch.stage("evaluate"):
-                marks = _mark(algorithm, bench.backbone, state, support, query, seen)
+                marks = _mark(algorithm, worker.backbone, state, support, query)
             return Adapted(chosen, algorithm, state, marks)
         except BaseException as error:  # a plugin may raise anything, and is to blame alone
             accuse(error)
@@ -72,16 +70,15 @@ def adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Conte
     return {key: value.detach().cpu().clone(memory_format=torch.contiguous_format) for key, value in state.items()}
 
 
-def _mark(
-    algorithm: Algorithm, backbone: Backbone, state: State, support: Support, query: Part, seen: Tensor
-) -> Marks | None:
+def _mark(algorithm: Algorithm, backbone: Backbone, state: State, support: Support, query: Query) -> Marks | None:
     """What the query images are told as; without a query, None, once the state has proved that it can predict."""
-    if not len(query.labels):
+    labels = query.part.labels
+    if not len(labels):
         few = support.features[:PROBE]
         classify(algorithm, backbone, state, support.images[:PROBE], support.ways, few)
         return None
-    logits = classify(algorithm, backbone, state, query.images, support.ways, seen)  # (M, K)
-    return mark(torch.arange(len(query.labels)), query.labels, logits)
+    logits = classify(algorithm, backbone, state, query.part.images, support.ways, query.features)  # (M, K)
+    return mark(torch.arange(len(labels)), labels, logits)
 
 
 def classify(

@@ -17,10 +17,11 @@ from torch import Tensor
 from learnd.errors import TaskError
 from learnd.learning.contract.meta_learner import MetaLearner, for_backbone
 from learnd.learning.metatraining import episodes
-from learnd.learning.metatraining.adapter_training import SCALE, Adapting, domain_of, finished, plan_of, trainee
+from learnd.learning.metatraining.adapter_training import Adapting, domain_of, finished, plan_of, trainee
 from learnd.learning.metatraining.corpus import ImageClasses, ImageDomain
 from learnd.learning.metatraining.loop import Run, train
 from learnd.learning.metatraining.objective import meta_train
+from learnd.learning.methods.heads import LOG_SCALE
 from learnd.learning.networks.adapters import IDENTITY, LUMA, Adapter
 from learnd.learning.networks.backbone import Backbone, trained, with_adapters
 from learnd.settings.recipe import Recipe
@@ -133,7 +134,7 @@ class Tuning(Adapting):
     def start(self) -> dict[str, Tensor]:
         device = self.backbone.device
         own = {name: value.float().to(device) for name, value in _parameters(self.adapter).items()}
-        return {**own, SCALE: torch.tensor(self.plan.scale, device=device).log()}
+        return {**own, LOG_SCALE: torch.tensor(self.plan.scale, device=device).log()}
 
 
 def _parameters(adapter: Adapter) -> dict[str, Tensor]:

@@ -18,17 +18,18 @@ from learnd.errors import LearndError, StateError, StateUnavailable, TaskError
 from learnd.identity import sha256_of
 from learnd.learning.contract.meta_learner import MetaLearner
 from learnd.learning.jobs.candidate_network import LEARNER, Candidate, Lesson, changed_by, train_candidate
-from learnd.learning.jobs.next_revision import known_now, make_form
-from learnd.learning.jobs.remembered_task import Features, Recalled, Refitted, recall, refit, see, told_right
-from learnd.learning.jobs.workbench import Bench, Progress, Stopwatch
-from learnd.learning.knowledge.grouped_classifier import GroupedHead, grouped_head
+from learnd.learning.jobs.next_revision import Answered, known_now, make_form
+from learnd.learning.jobs.remembered_task import Recalled, Refitted, recall, refit, see, told_right
+from learnd.learning.jobs.worker_context import Progress, Stopwatch, WorkerContext
+from learnd.learning.knowledge.grouped_classifier import Features, GroupedHead, grouped_head
 from learnd.learning.metatraining.loop import Figures, Run
 from learnd.learning.metatraining.snapshots import ValidationScore
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import Backbone, export
 from learnd.messages.convert import to_json
-from learnd.messages.jobs import BACKBONE, CONSOLIDATION, ConsolidateSpec
+from learnd.messages.jobs import ConsolidateSpec
 from learnd.messages.outcomes import Consolidation, Outcome, Paired
+from learnd.messages.state_files import BACKBONE_FILE, CONSOLIDATION_FILE
 
 T = TypeVar("T")
 FeaturesByTask = Mapping[str, Features]  # task id -> all its images
@@ -68,68 +69,77 @@ class Pace:
             raise Stopped
 
 
-def consolidate(spec: ConsolidateSpec, bench: Bench, progress: Progress, train: Train = train_candidate) -> Outcome:
+def consolidate(
+    spec: ConsolidateSpec, worker: WorkerContext, progress: Progress, train: Train = train_candidate
+) -> Outcome:
     """Do a consolidate job.  train: makes the candidate.
 
     Raises only where learnd or the machine is to blame, as `learn` does.
     """
     try:
-        made = _consolidate(spec, bench, Pace(Path(spec.stop), progress), train)
+        made = _consolidate(spec, worker, Pace(Path(spec.stop), progress), train)
     except Stopped:
         return Outcome("stopped", reason="something is to be learnt")
     except StateError as error:
         return Outcome("failed" if isinstance(error, StateUnavailable) else "damaged", reason=str(error))
     except LearndError as error:
         return Outcome("failed", reason=str(error))
-    path = Path(spec.out) / CONSOLIDATION
+    path = Path(spec.out) / CONSOLIDATION_FILE
     path.write_text(json.dumps(to_json(made), indent=1))
-    return Outcome("done", files={path.name: sha256_of(path), BACKBONE: made.backbone_sha256})
+    return Outcome("done", files={path.name: sha256_of(path), BACKBONE_FILE: made.backbone_sha256})
 
 
-def _consolidate(spec: ConsolidateSpec, bench: Bench, pace: Pace, train: Train) -> Consolidation:
-    watch, out = Stopwatch(), Path(spec.out)
+def _consolidate(spec: ConsolidateSpec, worker: WorkerContext, pace: Pace, train: Train) -> Consolidation:
+    watch, out = Stopwatch(pace.progress), Path(spec.out)
     becomes = {member.id: revision for member, revision in zip(spec.members, spec.becomes, strict=True)}
     members = sorted(spec.members, key=lambda member: member.id)
-    tasks = [recall(member, bench) for member in pace.each("recall", members)]
+    tasks = [recall(member, worker) for member in pace.each("recall", members)]
     lessons = [_lesson(task) for task in tasks if not task.missing]
-    changes = changed_by(bench.backbone, (lesson.adapter for lesson in lessons))
+    changes = changed_by(worker.backbone, (lesson.adapter for lesson in lessons))
     for task in tasks:
         _require_enough(task, changes, spec.trimmed)
-    candidate = train(bench.backbone, _learner(bench), lessons, spec.steps, spec.seed, pace.run())
+    candidate = train(worker.backbone, _learner(worker), lessons, spec.steps, spec.seed, pace.run())
     pace.check()
-    if candidate.backbone.hash == bench.backbone.hash:
+    if candidate.backbone.hash == worker.backbone.hash:
         raise TaskError("the training has changed nothing", remedy="ask for more: learnd consolidate --steps N")
-    export(candidate.backbone, out / BACKBONE)
-    anew = replace(bench, backbone=candidate.backbone)
+    export(candidate.backbone, out / BACKBONE_FILE)
+    moved = replace(worker, backbone=candidate.backbone)
     used = sorted({task.scoped.adapter for task in tasks} - {IDENTITY})
-    seen = {task.member.id: see(task, bench.backbone, used) for task in pace.each("embed", tasks)}
+    seen = {task.member.id: see(task, worker.backbone, used) for task in pace.each("embed", tasks)}
     same = {} if IDENTITY in candidate.changed else {key: features[IDENTITY] for key, features in seen.items()}
     bare = {task.member.id for task in tasks if task.missing}  # what they know is taken over
     losers = {task.member.id for task in tasks if _loses_images(task, candidate)}
-    before = _judge("judge", tasks, seen, bench, pace, bare | losers)
-    seen = {t.member.id: see(t, anew.backbone, used, same.get(t.member.id)) for t in pace.each("embed anew", tasks)}
-    after = _judge("judge anew", tasks, seen, anew, pace, bare)
+    before = _judge("measure", tasks, seen, worker, pace, bare | losers)
+    seen = {t.member.id: see(t, moved.backbone, used, same.get(t.member.id)) for t in pace.each("embed again", tasks)}
+    after = _judge("measure again", tasks, seen, moved, pace, bare)
     forms = tuple(
-        make_form(task, becomes[task.member.id], seen[task.member.id], candidate, anew, after[task.member.id][0], out)
-        for task in pace.each("make anew", tasks)
+        make_form(
+            task,
+            becomes[task.member.id],
+            Answered(seen[task.member.id], after[task.member.id][0]),
+            candidate,
+            moved,
+            out,
+        )
+        for task in pace.each("refit", tasks)
     )
     return Consolidation(
         parent=spec.parent,
         backbone_hash=candidate.backbone.hash,
-        backbone_sha256=sha256_of(out / BACKBONE),
+        backbone_sha256=sha256_of(out / BACKBONE_FILE),
         learners=candidate.learners,
         forms=forms,
         judged=tuple(Paired(t.member.name, *_crossed(before[t.member.id], after[t.member.id])) for t in tasks),
-        macs_before=_macs(bench.backbone),
+        macs_before=_macs(worker.backbone),
         macs_after=_macs(candidate.backbone),
-        bytes_before=_weight(bench.backbone) + sum(_size(Path(task.member.folder)) for task in tasks),
+        bytes_before=_weight(worker.backbone) + sum(_size(Path(task.member.folder)) for task in tasks),
         bytes_after=_weight(candidate.backbone) + sum(_size(out / form.folder) for form in forms),
         seconds=watch.seconds,
     )
 
 
-def _learner(bench: Bench) -> MetaLearner | None:
-    found = bench.catalogue.algorithms.get(LEARNER)
+def _learner(worker: WorkerContext) -> MetaLearner | None:
+    found = worker.catalogue.algorithms.get(LEARNER)
     return found if isinstance(found, MetaLearner) else None
 
 
@@ -164,7 +174,7 @@ def _judge(
     stage: str,
     tasks: Sequence[Recalled],
     seen: FeaturesByTask,
-    bench: Bench,
+    worker: WorkerContext,
     pace: Pace,
     as_they_are: Collection[str] = (),
 ) -> Hits:
@@ -178,10 +188,10 @@ def _judge(
         if task.member.id in as_they_are:
             made[task.member.id] = Refitted(known_now(task), task.scoped.state)
         else:
-            made[task.member.id] = refit(task, task.remembered, seen[task.member.id], bench.backbone, bench)
+            made[task.member.id] = refit(task, task.remembered, seen[task.member.id], worker.backbone, worker)
     head: GroupedHead = grouped_head([(task.member, made[task.member.id].known) for task in tasks])
     return {
-        task.member.id: told_right(task, made[task.member.id], seen[task.member.id], bench.backbone, head)
+        task.member.id: told_right(task, made[task.member.id], seen[task.member.id], worker.backbone, head)
         for task in tasks
     }
 

@@ -102,7 +102,7 @@ def cross_validate(
         ctx.check()
         train = (folds.numbers != fold).nonzero()[:, 0].to(support.labels.device)  # (N - M,)
         held = (folds.numbers == fold).nonzero()[:, 0].to(support.labels.device)  # (M,)
-        logits = _predict_held_out(name, algorithm, backbone, support, train, held, ctx.child(name, fold))
+        logits = _predict_held_out(name, algorithm, backbone, support, (train, held), ctx.child(name, fold))
         checked = check_logits(logits, len(held), support.ways, name)  # (M, K)
         marked.append(mark(held, support.labels[held], checked))
     return Measurement(gathered(marked), time.monotonic() - started)
@@ -113,10 +113,10 @@ def _predict_held_out(
     algorithm: Algorithm,
     backbone: Backbone,
     support: Support,
-    train: Tensor,
-    held: Tensor,
+    split: tuple[Tensor, Tensor],
     ctx: Context,
 ) -> Tensor:
+    train, held = split
     if isinstance(algorithm, HeadAlgorithm) and algorithm.reads_features(backbone):
         known = support.features[train], support.labels[train]
         state = check_state(algorithm.fit(*known, support.ways, ctx.on(backbone, algorithm.name)), name)

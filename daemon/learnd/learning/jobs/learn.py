@@ -6,7 +6,7 @@ It only writes candidate files under spec.out; whether they become knowledge is 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,33 +16,42 @@ from learnd.errors import LearndError, TaskError
 from learnd.identity import sha256_of
 from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.contract.options import options_of
-from learnd.learning.jobs.adapt import Adapted, adapt_best
+from learnd.learning.jobs.adapt import Adapted, Query, adapt_best
 from learnd.learning.jobs.adapter_choice import Choice, choose_adapter
 from learnd.learning.jobs.confusions import Marks, confusions, mistakes
 from learnd.learning.jobs.read_task import Changed, Part, Reading, Rejected, read_task
-from learnd.learning.jobs.router import route
-from learnd.learning.jobs.workbench import Bench, Progress, Stopwatch
+from learnd.learning.jobs.router import Contest, route
+from learnd.learning.jobs.worker_context import Progress, Stopwatch, WorkerContext
 from learnd.learning.knowledge import class_statistics, exemplars, held_out
-from learnd.learning.knowledge.held_out import HELDOUT, HeldOut
+from learnd.learning.knowledge.held_out import HeldOut
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
 from learnd.learning.networks.tensor_file import write_tensors
 from learnd.learning.plugin_host.catalogue import Catalogue
-from learnd.messages.convert import SCHEMA, to_json
+from learnd.messages.convert import to_json
 from learnd.messages.jobs import LearnSpec
 from learnd.messages.outcomes import Outcome
 from learnd.messages.report import Report
+from learnd.messages.state_files import (
+    ADAPTED_FILE,
+    EXEMPLARS_FILE,
+    HELD_OUT_FEATURES_FILE,
+    HELD_OUT_IMAGES_FILE,
+    REPORT_FILE,
+    STATISTICS_FILE,
+    AdaptedNote,
+)
 from learnd.messages.task import Task
 
 
-def learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
+def learn(spec: LearnSpec, worker: WorkerContext, progress: Progress) -> Outcome:
     """Do a learn job.
 
     Whatever is wrong with the folder, or with a plugin, is in the outcome.  Raises only where learnd or the
     machine is to blame (no space left, no memory left).
     """
     try:
-        return _learn(spec, bench, progress)
+        return _learn(spec, worker, progress)
     except Changed as error:
         return Outcome("changed", reason=str(error))
     except Rejected as error:
@@ -51,11 +60,11 @@ def learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
         return Outcome("failed", reason=str(error))
 
 
-def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
-    watch, plain = Stopwatch(), bench.backbone
-    ctx = Context(torch.Generator().manual_seed(spec.seed), log=bench.log)
+def _learn(spec: LearnSpec, worker: WorkerContext, progress: Progress) -> Outcome:
+    watch, plain = Stopwatch(progress), worker.backbone
+    ctx = Context(torch.Generator().manual_seed(spec.seed), log=worker.log)
     with watch.stage("read"):
-        reading = read_task(spec, plain.preprocess, bench.threads, progress, bench.catalogue.readers)
+        reading = read_task(spec, plain.preprocess, worker.threads, progress, worker.catalogue.readers)
     with watch.stage("embed"):
         support = _support(reading, plain, progress)
         seen = {IDENTITY: plain.embed(reading.query.images)}  # (M, D), of the query
@@ -69,18 +78,19 @@ def _learn(spec: LearnSpec, bench: Bench, progress: Progress) -> Outcome:
             known = replace(known, adapted=replace(adapted_too, adapter=choice.adapter))
             seen[choice.adapter] = backbone.embed(reading.query.images)
     task = _task(spec, reading, backbone)
-    _check_pin(spec, bench.catalogue)
+    _check_pin(spec, worker.catalogue)
     with watch.stage("route"):
-        chosen = route(task, backbone, support, bench.catalogue.algorithms, spec.routing, ctx, progress)
-    under, asked = replace(bench, backbone=backbone), seen[choice.adapter]
-    adapted = adapt_best(chosen, under, support, reading.query, asked, ctx, watch, progress)
+        contest = Contest(worker.catalogue.algorithms, spec.routing, progress)
+        chosen = route(task, backbone, support, contest, ctx)
+    query = Query(reading.query, seen[choice.adapter])
+    adapted = adapt_best(chosen, replace(worker, backbone=backbone), support, query, ctx, watch)
     progress("save", 0, 1)
     with watch.stage("save"):
         held = HeldOut(reading.classes, reading.query.labels, seen)
-        files = _save(spec, reading, known, held, bench, adapted)
-    report = _report(spec, task, reading, backbone, choice, adapted, watch)
-    (Path(spec.out) / "report.json").write_text(json.dumps(to_json(report), indent=1))
-    files["report.json"] = sha256_of(Path(spec.out) / "report.json")
+        files = _save(spec, reading, known, held, worker, adapted)
+    report = _report(spec, _Learned(task, reading, backbone, choice, adapted), watch)
+    (Path(spec.out) / REPORT_FILE).write_text(json.dumps(to_json(report), indent=1))
+    files[REPORT_FILE] = sha256_of(Path(spec.out) / REPORT_FILE)
     return Outcome("done", report=report, files=files)
 
 
@@ -124,43 +134,46 @@ def _task(spec: LearnSpec, reading: Reading, backbone: Backbone) -> Task:
 
 
 def _save(
-    spec: LearnSpec, reading: Reading, known: class_statistics.Statistics, held: HeldOut, bench: Bench, adapted: Adapted
+    spec: LearnSpec,
+    reading: Reading,
+    known: class_statistics.Statistics,
+    held: HeldOut,
+    worker: WorkerContext,
+    adapted: Adapted,
 ) -> dict[str, str]:
     """Write the candidate's files; file name -> sha256."""
-    out, backbone_hash = Path(spec.out), bench.backbone.hash
-    note = {
-        "algorithm": adapted.algorithm.name,
-        "options": json.dumps(options_of(adapted.algorithm), sort_keys=True),
-        "classes": json.dumps(reading.classes),
-        "backbone_hash": backbone_hash,
-        "adapter": known.adapted.adapter if known.adapted else IDENTITY,
-        "schema": str(SCHEMA),
-    }
-    write_tensors(adapted.state, out / "adapted.safetensors", note)
-    class_statistics.save(known, out / "statistics.safetensors", backbone_hash)
-    names = ["adapted.safetensors", "statistics.safetensors", "exemplars.zip"]
-    parts = {"exemplars.zip": reading.support.files}
+    out, backbone_hash = Path(spec.out), worker.backbone.hash
+    algorithm, adapter = adapted.algorithm, known.adapted.adapter if known.adapted else IDENTITY
+    note = AdaptedNote(algorithm.name, options_of(algorithm), reading.classes, backbone_hash, adapter)
+    write_tensors(adapted.state, out / ADAPTED_FILE, note.metadata())
+    class_statistics.save(known, out / STATISTICS_FILE, backbone_hash)
+    names = [ADAPTED_FILE, STATISTICS_FILE, EXEMPLARS_FILE]
+    parts = {EXEMPLARS_FILE: reading.support.files}
     if len(held.labels):
-        held_out.save(held, out / HELDOUT, backbone_hash)
-        parts["heldout.zip"] = reading.query.files
-        names += [HELDOUT, "heldout.zip"]
+        held_out.save(held, out / HELD_OUT_FEATURES_FILE, backbone_hash)
+        parts[HELD_OUT_IMAGES_FILE] = reading.query.files
+        names += [HELD_OUT_FEATURES_FILE, HELD_OUT_IMAGES_FILE]
     try:
         for name, files in parts.items():
-            exemplars.write(exemplars.choose(files, spec.exemplars_per_class), out / name, bench.catalogue.readers)
+            exemplars.write(exemplars.choose(files, spec.exemplars_per_class), out / name, worker.catalogue.readers)
     except FileNotFoundError as error:
         raise Changed(str(error), where=spec.name) from error
     return {name: sha256_of(out / name) for name in names}
 
 
-def _report(
-    spec: LearnSpec,
-    task: Task,
-    reading: Reading,
-    backbone: Backbone,
-    choice: Choice,
-    adapted: Adapted,
-    watch: Stopwatch,
-) -> Report:
+@dataclass(frozen=True)
+class _Learned:
+    """What the stages of a job came to."""
+
+    task: Task
+    reading: Reading
+    backbone: Backbone
+    choice: Choice
+    adapted: Adapted
+
+
+def _report(spec: LearnSpec, learned: _Learned, watch: Stopwatch) -> Report:
+    task, reading, adapted = learned.task, learned.reading, learned.adapted
     marks, part, measured_on = _measured(adapted, reading)
     hits, tries = (marks.hits, marks.tries) if marks else (0, 0)
     asked = torch.bincount(marks.right, minlength=task.ways).tolist() if marks else []
@@ -180,15 +193,15 @@ def _report(
         measured_on=measured_on,
         measured_images=tries,
         transductive=adapted.algorithm.transductive,
-        backbone=backbone.name,
-        backbone_hash=backbone.hash,
-        device=str(backbone.device),
+        backbone=learned.backbone.name,
+        backbone_hash=learned.backbone.hash,
+        device=str(learned.backbone.device),
         seed=spec.seed,
         seconds=watch.seconds,
         domain=spec.options.domain,
         description=spec.options.description,
-        adapter=choice.adapter,
-        adapters=choice.scores,
+        adapter=learned.choice.adapter,
+        adapters=learned.choice.scores,
         stages=dict(watch.stages),
         asked=tuple(asked),
         confusions=confusions(marks, reading.classes) if marks else (),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from learnd.identity import RESTORE
 from learnd.learning.contract.algorithm import Algorithm, State
 from learnd.learning.contract.options import build
 from learnd.learning.jobs.adapt import classify
-from learnd.learning.jobs.workbench import Bench, Progress
+from learnd.learning.jobs.worker_context import Progress, WorkerContext
 from learnd.learning.knowledge.classifier_cache import HeadKeeper
 from learnd.learning.knowledge.grouped_classifier import Features, GroupedHead
 from learnd.learning.networks.adapters import IDENTITY
@@ -24,9 +23,8 @@ from learnd.learning.networks.images import load_batch
 from learnd.learning.networks.tensor_file import read_committed
 from learnd.learning.plugin_host.catalogue import Catalogue
 from learnd.messages.jobs import Member, PredictSpec
-from learnd.messages.outcomes import Guess, Outcome, Prediction
-
-PROBABILITY_DIGITS = 6  # of a probability, as it leaves the process
+from learnd.messages.outcomes import PROBABILITY_DIGITS, Guess, Outcome, Prediction
+from learnd.messages.state_files import ADAPTED_FILE, AdaptedNote
 
 
 @dataclass(frozen=True)
@@ -48,19 +46,19 @@ class Answers:
     unknown: Tensor
 
 
-def predict(spec: PredictSpec, bench: Bench, progress: Progress, keeper: HeadKeeper | None = None) -> Outcome:
+def predict(spec: PredictSpec, worker: WorkerContext, progress: Progress, keeper: HeadKeeper | None = None) -> Outcome:
     """Do a predict job.  An image that cannot be read has its error in its place; the others are answered.
 
     At most IMAGES_PER_PASS images are held at a time.  keeper: of a process that does more than this.
     """
     try:
         members = _asked(spec)
-        head = (keeper or HeadKeeper()).head_of(members, bench.backbone, spec.head)
-        scoped = load_scoped(members[0], bench) if spec.task is not None else None
+        head = (keeper or HeadKeeper()).head_of(members, worker.backbone, spec.head)
+        scoped = load_scoped(members[0], worker) if spec.task is not None else None
         predictions: list[Prediction] = []
         for start in range(0, len(spec.images), IMAGES_PER_PASS):
             progress("predict", start, len(spec.images))
-            predictions += _predict_chunk(spec.images[start : start + IMAGES_PER_PASS], spec.top, bench, head, scoped)
+            predictions += _predict_chunk(spec.images[start : start + IMAGES_PER_PASS], spec.top, worker, head, scoped)
         return Outcome("done", predictions=tuple(predictions))
     except StateError as error:
         return Outcome("failed" if isinstance(error, StateUnavailable) else "damaged", reason=str(error))
@@ -80,40 +78,41 @@ def _asked(spec: PredictSpec) -> tuple[Member, ...]:
     return found[:1]
 
 
-def load_scoped(member: Member, bench: Bench) -> Scoped:
+def load_scoped(member: Member, worker: WorkerContext) -> Scoped:
     """A task's adapted state.  Raises StateError, or PluginError where its algorithm is not there any more."""
-    path = Path(member.folder) / "adapted.safetensors"
-    state, note = read_committed(path, member.adapted, bench.backbone.hash)
+    path = Path(member.folder) / ADAPTED_FILE
+    state, metadata = read_committed(path, member.adapted, worker.backbone.hash)
     try:
-        name, options, classes = note["algorithm"], json.loads(note["options"]), json.loads(note["classes"])
+        note = AdaptedNote.read(metadata)
     except (KeyError, ValueError) as error:
         raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
-    algorithm = _rebuild(name, options, bench.catalogue, member)
-    return Scoped(algorithm, state, tuple(classes), note.get("adapter", IDENTITY))
+    algorithm = _rebuild(note, worker.catalogue, member)
+    return Scoped(algorithm, state, note.classes, note.adapter)
 
 
-def _rebuild(name: str, options: dict[str, object], catalogue: Catalogue, member: Member) -> Algorithm:
+def _rebuild(note: AdaptedNote, catalogue: Catalogue, member: Member) -> Algorithm:
     """The algorithm with the options that it learnt with, whatever config.yaml says today."""
+    name = note.algorithm
     present = catalogue.algorithms.get(name)
     if present is None:
         remedy = f"put the plugin back, or ask without --task: that needs no plugin; `learnd plugins info {name}`"
         raise PluginError(f"was learnt by {name!r}, which is not loaded", where=member.name, remedy=remedy)
-    return build(type(present), options)
+    return build(type(present), note.options)
 
 
 def _predict_chunk(
-    paths: Sequence[str], top: int, bench: Bench, head: GroupedHead, scoped: Scoped | None
+    paths: Sequence[str], top: int, worker: WorkerContext, head: GroupedHead, scoped: Scoped | None
 ) -> list[Prediction]:
-    images, errors = _read(paths, bench)
+    images, errors = _read(paths, worker)
     if len(images):
-        answers = _answer(images, bench, head, scoped)
+        answers = _answer(images, worker, head, scoped)
         good = iter(ranked(answers, [path for path in paths if path not in errors], top))
     else:
         good = iter(())
     return [Prediction(p, (), error=errors[p]) if p in errors else next(good) for p in paths]
 
 
-def _read(paths: Sequence[str], bench: Bench) -> tuple[Tensor, dict[str, str]]:
+def _read(paths: Sequence[str], worker: WorkerContext) -> tuple[Tensor, dict[str, str]]:
     """The images that could be read, uint8 (N, C, S, S) in order, and what was wrong with each of the others."""
     contents: list[tuple[str, bytes]] = []
     errors: dict[str, str] = {}
@@ -122,16 +121,16 @@ def _read(paths: Sequence[str], bench: Bench) -> tuple[Tensor, dict[str, str]]:
             contents.append((path, Path(path).read_bytes()))
         except OSError as error:
             errors[path] = f"cannot be read ({error.strerror})"
-    images, failed = load_batch(contents, bench.backbone.preprocess, bench.threads, bench.catalogue.readers)
+    images, failed = load_batch(contents, worker.backbone.preprocess, worker.threads, worker.catalogue.readers)
     errors.update({error.where or "": error.what for error in failed})
     return images, errors
 
 
-def _answer(images: Tensor, bench: Bench, head: GroupedHead, scoped: Scoped | None) -> Answers:
-    features = _features(images, bench.backbone, head)
+def _answer(images: Tensor, worker: WorkerContext, head: GroupedHead, scoped: Scoped | None) -> Answers:
+    features = _features(images, worker.backbone, head)
     if scoped is None:
         return answers_of(head, features)
-    backbone, own = bench.backbone.adapted(scoped.adapter), features[scoped.adapter]
+    backbone, own = worker.backbone.adapted(scoped.adapter), features[scoped.adapter]
     logits = classify(scoped.algorithm, backbone, scoped.state, images, len(scoped.classes), own)
     task = head.plain.classes[0][0]  # of the one member
     pairs = tuple((task, name) for name in scoped.classes)

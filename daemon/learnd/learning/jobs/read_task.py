@@ -12,7 +12,7 @@ from torch import Tensor
 
 from learnd.errors import ImageError, LearndError
 from learnd.identity import digest_of_leaves, leaf_of
-from learnd.learning.jobs.workbench import Progress
+from learnd.learning.jobs.worker_context import Progress
 from learnd.learning.knowledge.exemplars import Labelled
 from learnd.learning.networks.images import NO_READERS, Preprocess, Readers, load_batch
 from learnd.messages.jobs import LearnSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,9 +15,9 @@ from learnd.identity import RESTORE
 from learnd.learning.contract.algorithm import Context, State, Support
 from learnd.learning.jobs.adapt import adapt, classify
 from learnd.learning.jobs.predict import Scoped, load_scoped
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.knowledge import class_statistics
-from learnd.learning.knowledge.grouped_classifier import GroupedHead
+from learnd.learning.knowledge.grouped_classifier import Features, GroupedHead
 from learnd.learning.knowledge.kept_images import Kept, divide, kept_images
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import Backbone
@@ -25,8 +25,7 @@ from learnd.learning.networks.images import load_batch
 from learnd.messages.convert import from_json
 from learnd.messages.jobs import Member
 from learnd.messages.report import Report
-
-Features = Mapping[str, Tensor]  # adapter -> float32 (N, D)
+from learnd.messages.state_files import REPORT_FILE
 
 
 @dataclass(frozen=True)
@@ -71,18 +70,18 @@ class Refitted:
     state: State
 
 
-def recall(member: Member, bench: Bench) -> Recalled:
+def recall(member: Member, worker: WorkerContext) -> Recalled:
     """Read what is kept of a member.
 
     Raises StateError where it is damaged, and PluginError where its algorithm is not loaded.
     """
     folder = Path(member.folder)
-    scoped = load_scoped(member, bench)
-    report = from_json(Report, json.loads((folder / "report.json").read_text()))
+    scoped = load_scoped(member, worker)
+    report = from_json(Report, json.loads((folder / REPORT_FILE).read_text()))
     kept = kept_images(folder)
     remembered, judged = divide(kept)
     contents = [(f"{member.name}: {one.class_name}/{one.sha256}", one.data) for one in kept]
-    images, errors = load_batch(contents, bench.backbone.preprocess, bench.threads, bench.catalogue.readers)
+    images, errors = load_batch(contents, worker.backbone.preprocess, worker.threads, worker.catalogue.readers)
     if errors:
         raise StateError(str(errors[0]), where=str(folder), remedy=RESTORE)
     number = {name: k for k, name in enumerate(scoped.classes)}
@@ -108,7 +107,7 @@ def see(task: Recalled, backbone: Backbone, adapters: Sequence[str], plain: Tens
     return {IDENTITY: first, **{name: backbone.adapted(name).embed(images) for name in wanted}}
 
 
-def refit(task: Recalled, rows: Tensor, features: Features, backbone: Backbone, bench: Bench) -> Refitted:
+def refit(task: Recalled, rows: Tensor, features: Features, backbone: Backbone, worker: WorkerContext) -> Refitted:
     """The task from these of its images alone, by the algorithm and with the options that it has.
 
     The randomness is that of its learning: from the same images and features comes the same state.
@@ -118,7 +117,7 @@ def refit(task: Recalled, rows: Tensor, features: Features, backbone: Backbone, 
     if adapter != IDENTITY:
         own = class_statistics.statistics(features[adapter][rows.to(backbone.device)], task.labels[rows], task.classes)
         known = replace(known, adapted=replace(own, adapter=adapter))
-    ctx = Context(torch.Generator().manual_seed(task.report.seed), log=bench.log)
+    ctx = Context(torch.Generator().manual_seed(task.report.seed), log=worker.log)
     algorithm = task.scoped.algorithm
     support = task.part(rows, features)
     state = adapt(algorithm, backbone.adapted(adapter), support, ctx.child("adapt", algorithm.name))

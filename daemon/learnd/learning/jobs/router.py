@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from learnd.errors import PluginError, TaskError
 from learnd.learning.contract.algorithm import Algorithm, Bid, Context, Overdue, Support
 from learnd.learning.jobs.cross_validation import Folds, Measurement, cross_validate, make_folds
-from learnd.learning.jobs.workbench import Progress
+from learnd.learning.jobs.worker_context import Progress
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.plugin_faults import NO_MEMORY, accuse, explain, outcome_of
 from learnd.messages.jobs import RoutingSpec
@@ -79,15 +79,16 @@ class _Candidate:
         )
 
 
-def route(
-    task: Task,
-    backbone: Backbone,
-    support: Support,
-    algorithms: Mapping[str, Algorithm],
-    spec: RoutingSpec,
-    ctx: Context,
-    progress: Progress,
-) -> Route:
+@dataclass(frozen=True)
+class Contest:
+    """Which algorithms take part, within which limits, and where the routing reports how far it is."""
+
+    algorithms: Mapping[str, Algorithm]
+    spec: RoutingSpec
+    progress: Progress
+
+
+def route(task: Task, backbone: Backbone, support: Support, contest: Contest, ctx: Context) -> Route:
     """Choose the algorithm for a task.
 
     A plugin that raises or breaks its contract is "failed", and the others go on.  Raises TaskError where
@@ -95,14 +96,14 @@ def route(
     one of them might have learnt it with more memory: that is the machine's, and may pass.
     Those of spec.without are left out, but for one that task.yaml asks for: without it nothing could come of this.
     """
-    pin = task.options.algorithm
+    pin, algorithms, spec = task.options.algorithm, contest.algorithms, contest.spec
     if pin is not None and pin not in algorithms:
         what = f"there is no algorithm {pin!r}, which task.yaml asks for"
         raise TaskError(what, where=task.name, remedy=did_you_mean(pin, algorithms))
-    entered = list(_enter(task, algorithms, set(spec.without) - {pin}, ctx, progress))
+    entered = list(_enter(task, contest, set(spec.without) - {pin}, ctx))
     shortlisted = _shortlist(entered, pin, spec.shortlist)
     folds = make_folds(support, spec.folds, ctx)
-    measured = list(_measure(shortlisted, backbone, support, folds, spec, ctx, progress))
+    measured = list(_measure(shortlisted, backbone, support, folds, contest, ctx))
     return _decide(measured, spec.budget_seconds)
 
 
@@ -124,14 +125,12 @@ def fall_back(before: Route, reason: str, outcome: str = "failed") -> Route:
     return replace(before, ranking=tuple(rest), candidates=candidates)
 
 
-def _enter(
-    task: Task, algorithms: Mapping[str, Algorithm], without: Collection[str | None], ctx: Context, progress: Progress
-) -> Iterator[_Candidate]:
-    for number, (name, algorithm) in enumerate(algorithms.items()):
+def _enter(task: Task, contest: Contest, without: Collection[str | None], ctx: Context) -> Iterator[_Candidate]:
+    for number, (name, algorithm) in enumerate(contest.algorithms.items()):
         if name in without:
             yield _Candidate(name, algorithm, Bid(0.0, "", 0.0), "failed", LEFT_OUT)
             continue
-        progress(f"bid of {name}", number, len(algorithms), name)
+        contest.progress(f"bid of {name}", number, len(contest.algorithms), name)
         yield _bid(name, algorithm, task, ctx)
 
 
@@ -166,11 +165,11 @@ def _measure(
     backbone: Backbone,
     support: Support,
     folds: Folds,
-    spec: RoutingSpec,
+    contest: Contest,
     ctx: Context,
-    progress: Progress,
 ) -> list[_Candidate]:
-    """The same candidates in the same order, after the race."""
+    """Return the same candidates in the same order, measured or not."""
+    spec, progress = contest.spec, contest.progress
     running = [c for c in candidates if not c.outcome]
     running.sort(key=lambda c: (c.bid.seconds, -c.bid.score, c.name))
     limit = time.monotonic() + CLOCK_LIMIT * spec.budget_seconds

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from learnd.errors import LearndError, StateError, StateUnavailable
 from learnd.identity import sha256_of
-from learnd.learning.jobs.workbench import Bench, Progress
+from learnd.learning.jobs.worker_context import Progress, WorkerContext
 from learnd.learning.knowledge import held_out
 from learnd.learning.knowledge.class_statistics import Statistics
 from learnd.learning.knowledge.classifier import UnifiedHead
@@ -25,8 +25,9 @@ from learnd.learning.knowledge.classifier_file import save_head
 from learnd.learning.knowledge.grouped_classifier import GroupedHead
 from learnd.learning.knowledge.similarity import TaskRelations
 from learnd.learning.networks.adapters import IDENTITY
-from learnd.messages.jobs import CLASSIFIER_FILE, SurveySpec
+from learnd.messages.jobs import SurveySpec
 from learnd.messages.outcomes import Outcome, Related, Surveyed
+from learnd.messages.state_files import CLASSIFIER_FILE, HELD_OUT_FEATURES_FILE
 
 QUESTIONS = 256  # of a task at most, evenly spread over its classes
 
@@ -36,7 +37,11 @@ class _MakeWay(LearndError):
 
 
 def survey(
-    spec: SurveySpec, bench: Bench, progress: Progress, dropped: Callable[[], bool], keeper: HeadKeeper | None = None
+    spec: SurveySpec,
+    worker: WorkerContext,
+    progress: Progress,
+    dropped: Callable[[], bool],
+    keeper: HeadKeeper | None = None,
 ) -> Outcome:
     """Do a survey job, and leave the head ready made beside it.
 
@@ -44,11 +49,11 @@ def survey(
     """
     try:
         progress("survey", 0, 1)
-        head = (keeper or HeadKeeper()).head_of(spec.members, bench.backbone, check=lambda: _go_on(dropped))
-        surveyed = _ask_each(spec, head, bench, dropped)
+        head = (keeper or HeadKeeper()).head_of(spec.members, worker.backbone, check=lambda: _go_on(dropped))
+        surveyed = _ask_each(spec, head, worker, dropped)
         related = _relate_each(spec, head, dropped)
         path = Path(spec.out) / CLASSIFIER_FILE
-        save_head(head, spec.members, path, bench.backbone.hash)
+        save_head(head, spec.members, path, worker.backbone.hash)
         return Outcome("done", files={CLASSIFIER_FILE: sha256_of(path)}, surveyed=surveyed, related=related)
     except _MakeWay as error:
         return Outcome("dropped", reason=str(error))
@@ -61,16 +66,18 @@ def _go_on(dropped: Callable[[], bool]) -> None:
         raise _MakeWay("something else is to be done")
 
 
-def _ask_each(spec: SurveySpec, head: GroupedHead, bench: Bench, dropped: Callable[[], bool]) -> tuple[Surveyed, ...]:
+def _ask_each(
+    spec: SurveySpec, head: GroupedHead, worker: WorkerContext, dropped: Callable[[], bool]
+) -> tuple[Surveyed, ...]:
     members = {member.id: member for member in spec.members}
     found: list[Surveyed] = []
     for asked in spec.asked:
         _go_on(dropped)
         member = members[asked.id]
         if asked.heldout is not None:
-            held = held_out.load(Path(member.folder) / held_out.HELDOUT, bench.backbone.hash, asked.heldout)
+            held = held_out.load(Path(member.folder) / HELD_OUT_FEATURES_FILE, worker.backbone.hash, asked.heldout)
             found.append(Surveyed(member.id, "query", _bits(ask_held_out(head, member.name, held))))
-        elif len(told := leave_one_out(head, member.name, statistics_of(member, bench.backbone))):
+        elif len(told := leave_one_out(head, member.name, statistics_of(member, worker.backbone))):
             found.append(Surveyed(member.id, "leave-one-out", _bits(told)))
     return tuple(found)
 

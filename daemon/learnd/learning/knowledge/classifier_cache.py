@@ -14,13 +14,14 @@ from learnd.learning.knowledge.classifier_file import load_head
 from learnd.learning.knowledge.grouped_classifier import GroupedHead, Ledgers, head_of, noted, struck
 from learnd.learning.networks.backbone import Backbone
 from learnd.messages.jobs import HeadFile, Member
+from learnd.messages.state_files import STATISTICS_FILE
 
 BATCH = 64  # members whose statistics are held at a time
 
 
 def statistics_of(member: Member, backbone: Backbone) -> class_statistics.Statistics:
     """What is remembered of a member.  Raises StateError where the file is not what was committed."""
-    return class_statistics.load(Path(member.folder) / "statistics.safetensors", backbone.hash, member.statistics)
+    return class_statistics.load(Path(member.folder) / STATISTICS_FILE, backbone.hash, member.statistics)
 
 
 class HeadKeeper:

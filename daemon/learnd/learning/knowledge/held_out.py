@@ -18,7 +18,6 @@ from learnd.identity import RESTORE
 from learnd.learning.networks.tensor_file import read_committed, write_tensors
 from learnd.messages.convert import SCHEMA
 
-HELDOUT = "heldout.safetensors"  # among the files of a revision
 _LABELS, _FEATURES = "labels", "features/"  # the names in it; the adapter follows the second
 
 

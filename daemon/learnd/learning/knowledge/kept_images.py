@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from learnd.errors import StateError
 from learnd.identity import RESTORE
-from learnd.messages.jobs import EXEMPLARS, HELD_OUT
+from learnd.messages.state_files import EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE
 
 EACH = 4  # of so many images of a class one judges
 
@@ -31,9 +31,9 @@ class Kept:
 def kept_images(folder: Path) -> tuple[Kept, ...]:
     """All that is kept of the revision in this folder, by class and sha256; raises StateError where it is damaged."""
     found: list[Kept] = []
-    for name in (EXEMPLARS, HELD_OUT):
+    for name in (EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE):
         path = folder / name
-        if name == HELD_OUT and not path.exists():
+        if name == HELD_OUT_IMAGES_FILE and not path.exists():
             continue
         try:
             with zipfile.ZipFile(path) as archive:
@@ -43,7 +43,7 @@ def kept_images(folder: Path) -> tuple[Kept, ...]:
                     if sha256 != place.stem:
                         what = f"{member} is not the image that was kept"
                         raise StateError(what, where=str(path), remedy=RESTORE)
-                    found.append(Kept(place.parts[0], sha256, data, name == HELD_OUT))
+                    found.append(Kept(place.parts[0], sha256, data, name == HELD_OUT_IMAGES_FILE))
         except (OSError, zipfile.BadZipFile) as error:
             raise StateError(f"cannot be read ({error})", where=str(path), remedy=RESTORE) from error
     return tuple(sorted(found, key=lambda kept: (kept.class_name, kept.sha256, kept.held_out)))

@@ -22,7 +22,7 @@ from learnd.learning.metatraining.corpus import ImageClasses, ImageDomain, with_
 from learnd.learning.metatraining.loop import Objective, Run, Trained, train
 from learnd.learning.metatraining.objective import score_episodes
 from learnd.learning.metatraining.snapshots import ValidationScore
-from learnd.learning.methods.heads import class_means
+from learnd.learning.methods.heads import LOG_SCALE, class_means
 from learnd.learning.networks.adapters import DOWN, POOL, UP, Adapter, Region, merged, network_for
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.images import Preprocess
@@ -31,7 +31,6 @@ from learnd.settings.recipe import Recipe
 
 PORTRAIT = 320  # images by which a domain is known
 WITHIN = 0.95  # of them lie within its radius
-SCALE = "log_scale"
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Adapting(Objective):
 
     def start(self) -> dict[str, Tensor]:
         tensors = fresh_tensors(self.backbone.module, self.plan.rank, self.recipe.seed)
-        return {**tensors, SCALE: torch.tensor(self.plan.scale, device=self.backbone.device).log()}
+        return {**tensors, LOG_SCALE: torch.tensor(self.plan.scale, device=self.backbone.device).log()}
 
     def gradients(
         self, params: Tensors, progress: float, generator: torch.Generator
@@ -106,13 +105,13 @@ class Adapting(Objective):
         images = torch.cat(parts, 1)  # (W, E, C, S, S)
         self.backbone.module.train()
         embedded = self.backbone.features_of(images.flatten(0, 1), self.kernels(params))
-        loss = every_image_once(embedded.unflatten(0, (task.ways, each)), params[SCALE].exp())
+        loss = every_image_once(embedded.unflatten(0, (task.ways, each)), params[LOG_SCALE].exp())
         return loss.detach(), slope_of(loss, params)
 
     def kernels(self, params: Tensors) -> dict[str, Tensor]:
         """What stands in for the network's own parameters."""
         own = dict(self.backbone.module.named_parameters())
-        return merged(own, {name: value for name, value in params.items() if name != SCALE})
+        return merged(own, {name: value for name, value in params.items() if name != LOG_SCALE})
 
     def validate(self, params: Tensors, step: int) -> ValidationScore | None:
         if not self.validation:
@@ -189,7 +188,7 @@ def every_image_once(embedded: Tensor, scale: Tensor) -> Tensor:
 def finished(name: str, plan: Plan, trained: Trained, regions: tuple[Region, ...]) -> Adapter:
     """The adapter, float16 (it costs nothing)."""
     statistics = {key: value for key, value in trained.weights.buffers.items() if key.endswith(("_mean", "_var"))}
-    tensors = {key: value for key, value in trained.weights.params.items() if key != SCALE}
+    tensors = {key: value for key, value in trained.weights.params.items() if key != LOG_SCALE}
     halves = {key: value.detach().cpu().half().contiguous() for key, value in {**tensors, **statistics}.items()}
     return Adapter(name, plan.size, plan.stages, halves, regions)
 
@@ -223,14 +222,14 @@ def domain_of(name: str, classes: ImageClasses, plan: Plan) -> ImageDomain:
 
 
 def train_adapter(
-    name: str, trunk: Backbone, classes: ImageClasses, validation: ImageClasses, plan: Plan, recipe: Recipe, run: Run
+    name: str, trunk: Backbone, images: tuple[ImageClasses, ImageClasses], plan: Plan, recipe: Recipe, run: Run
 ) -> tuple[Adapter, Trained]:
-    """An adapter for the domain of these classes, and how it came about.
+    """Return an adapter for the domain of some classes, and how its training went.
 
-    classes: of the trunk's size, in the colours of the plan: uint8 (M, 1 or 3, S, S).  validation: the same, others.
-    Raises LearndError where the classes are too few, or the loss is not finite.
+    images: the classes to train on and those to validate on, of the trunk's size, in the colours of the plan: uint8
+    (M, 1 or 3, S, S).  Raises LearndError when the classes are too few, or the loss is not finite.
     """
-    classes, validation = classes.to(trunk.device), validation.to(trunk.device)
+    classes, validation = (some.to(trunk.device) for some in images)
     region = region_of(portrait_of(trunk, classes, recipe.seed))
     domain = domain_of(name, classes, plan)
     held = (ImageDomain(name, shrunk(validation, plan.size)),) if len(validation) > 1 else ()

@@ -100,7 +100,7 @@ def evaluate(
     for number in range(setting.episodes):
         support, query = draw(classes.rows, setting, generator)  # (W, S), (W, Q)
         ctx = Context(torch.Generator().manual_seed(setting.seed * 1_000_003 + number))
-        logits = _answer(algorithm, backbone, classes, support, query.flatten(), setting.norm, ctx)  # (W * Q, W)
+        logits = _answer(algorithm, backbone, classes, (support, query.flatten()), setting.norm, ctx)  # (W * Q, W)
         labels = torch.arange(setting.ways, device=logits.device).repeat_interleave(setting.queries)
         accuracies.append(float((logits.argmax(1) == labels).double().mean()))
         progress(number + 1, sum(accuracies) / len(accuracies))
@@ -131,11 +131,11 @@ def _answer(
     algorithm: Algorithm,
     backbone: Backbone,
     classes: EpisodePool,
-    support: Tensor,
-    query: Tensor,
+    episode: tuple[Tensor, Tensor],
     norm: str,
     ctx: Context,
 ) -> Tensor:
+    support, query = episode  # (W, S), (W * Q,)
     ways, shots = support.shape
     rows = support.flatten()
     labels = torch.arange(ways, device=classes.features.device).repeat_interleave(shots)

@@ -33,7 +33,7 @@ from learnd.settings.recipe import Recipe
 from learnd.suggest import did_you_mean
 
 NAME = "pretrain"
-HEAD, SCALE = "head.weight", "head.log_scale"
+HEAD, HEAD_SCALE = "head.weight", "head.log_scale"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Supervised(Objective):
         weight = torch.randn(classes, self.backbone.features, generator=generator) / self.backbone.features**0.5
         scale = torch.tensor(self.options.scale).log()
         device = self.backbone.device
-        return {**backbone_parameters(self.backbone), HEAD: weight.to(device), SCALE: scale.to(device)}
+        return {**backbone_parameters(self.backbone), HEAD: weight.to(device), HEAD_SCALE: scale.to(device)}
 
     def gradients(
         self, params: Tensors, progress: float, generator: torch.Generator
@@ -111,7 +111,7 @@ class Supervised(Objective):
         with own_randomness(generator), precision(self.recipe.amp, True, self.backbone.device):
             features = self.backbone.features_of(images, for_backbone(params))  # (N, D)
             cosines = F.linear(F.normalize(features, dim=1), F.normalize(params[HEAD], dim=1))  # (N, K)
-            logits = (params[SCALE].exp() * cosines).float()
+            logits = (params[HEAD_SCALE].exp() * cosines).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=self.options.smoothing)
         return loss.detach(), slope_of(loss, params)
 

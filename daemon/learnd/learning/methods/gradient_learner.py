@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,16 +24,23 @@ from learnd.learning.contract.meta_learner import (
     for_backbone,
     over_tasks,
 )
-from learnd.learning.methods.heads import HEAD_PREFIX, angle_head, linear, prototype_head, zero_head
+from learnd.learning.methods.heads import HEAD_PREFIX, LOG_SCALE, angle_head, linear, prototype_head, zero_head
 from learnd.learning.methods.inner_loop import Descent, Rule, inner_loop, inner_steps
 from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
 from learnd.learning.networks.named_tensors import Tensors
 from learnd.learning.written_passes.looks import Body, Seen, View, at_once, body_of, is_written
 from learnd.messages.task import Task
 
-SCALE = "log_scale"
 SHARP = 10.0  # the scale of angles, where nothing was meta-learnt
 MAX_ADAPTED_PARAMETERS = 1_000_000  # parameters: what is adapted of a network where no number of blocks is given
+
+
+class LabelledImages(NamedTuple):
+    """The images of a task, (N, C, S, S), their labels int64 (N,), and the number of its classes."""
+
+    images: Tensor
+    labels: Tensor
+    ways: int
 
 
 @dataclass(frozen=True)
@@ -141,8 +148,8 @@ class GradientLearner(MetaLearner):
     def adapt(self, backbone: Backbone, support: Support, ctx: Context) -> State:
         meta = {name: value.detach() for name, value in self.meta_of(backbone).items()}
         with torch.no_grad():
-            images = (support.images, support.labels)
-            task = self.fitting(backbone, meta, images, support.ways, True, ctx, part=IMAGES_PER_PASS)
+            images = LabelledImages(support.images, support.labels, support.ways)
+            task = self.fitting(backbone, meta, images, True, ctx, part=IMAGES_PER_PASS)
             params = inner_loop(task.start, meta, task.ask, self.steps, self.rule())
         own = {BACKBONE + name: value for name, value in backbone.module.named_parameters()}
         final = {**{name: value for name, value in meta.items() if name in own}, **params}
@@ -164,7 +171,7 @@ class GradientLearner(MetaLearner):
         """Where the scale of the head's distances starts, as a meta-parameter; nothing where it has none."""
         if self.head == "zero":
             return {}
-        return {SCALE: _sharp(backbone) if self.head == "angle" else known_scale(backbone)}
+        return {LOG_SCALE: _sharp(backbone) if self.head == "angle" else known_scale(backbone)}
 
     def phase(self, progress: float) -> Hashable | None:
         return self.first_order or progress < self.anneal
@@ -176,7 +183,8 @@ class GradientLearner(MetaLearner):
         first_order = self.first_order or episodes.progress < self.anneal
 
         def task_loss(support: Tensor, labels: Tensor, query: Tensor, query_labels: Tensor) -> Tensor:
-            task = self.fitting(backbone, meta, (support, labels), episodes.ways, first_order, ctx)
+            images = LabelledImages(support, labels, episodes.ways)
+            task = self.fitting(backbone, meta, images, first_order, ctx)
             path = [task.start, *inner_steps(task.start, meta, task.ask, self.steps, self.rule())]
             counted = path[1:] if self.multi_step and self.steps else path[-1:]
             asked = task.body.view(query)
@@ -189,16 +197,15 @@ class GradientLearner(MetaLearner):
         self,
         backbone: Backbone,
         meta: Tensors,
-        support: tuple[Tensor, Tensor],
-        ways: int,
+        support: LabelledImages,
         first_order: bool,
         ctx: Context,
         part: int | None = None,
     ) -> Fitting:
-        """A task from its images (N, C, H, H) and labels (N,), looked at `part` images at a time (default: all)."""
+        """Return a task at the start of its inner loop.  part: images per forward pass (default: all)."""
         adapted = self.adapted(backbone, meta)
         body = body_of(backbone, adapted, for_backbone(meta))
-        images, labels = support
+        images, labels, ways = support
         inner = body.start(adapted, images)
         size = part or len(labels)
         views = [body.view(some) for some in images.split(size)]
@@ -228,7 +235,7 @@ class GradientLearner(MetaLearner):
         if self.head == "zero":
             return zero_head(features, ways)
         start = angle_head if self.head == "angle" else prototype_head
-        return start(features, labels, ways, meta[SCALE].exp())
+        return start(features, labels, ways, meta[LOG_SCALE].exp())
 
 
 def known_scale(backbone: Backbone) -> Tensor:
@@ -236,7 +243,7 @@ def known_scale(backbone: Backbone) -> Tensor:
 
     It is the same classifier, and a scalar of its own would need thousands of outer steps to get there.
     """
-    known = backbone.meta.get("protonet", {}).get(SCALE)
+    known = backbone.meta.get("protonet", {}).get(LOG_SCALE)
     return torch.zeros((), device=backbone.device) if known is None else known.detach().clone()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 HEAD_PREFIX = "head."  # prefix of a head's parameters
+LOG_SCALE = "log_scale"  # the meta-parameter of a prototype head: the log of its scale, a scalar
 WEIGHT, BIAS, CENTRE = HEAD_PREFIX + "weight", HEAD_PREFIX + "bias", HEAD_PREFIX + "centre"
 
 

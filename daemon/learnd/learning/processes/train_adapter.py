@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     made = {"plan": asdict(plan), "recipe": asdict(recipe), "per_class": options.per_class}
     trunk = load_backbone(BackboneSpec("lite0"), options.device)
     run = Run(options.out.with_suffix(".snapshot"), json.dumps({"adapter": options.name, **made}), _say)
-    adapter, trained = train_adapter(options.name, trunk, *_read(options, trunk, plan), plan, recipe, run)
+    adapter, trained = train_adapter(options.name, trunk, _read(options, trunk, plan), plan, recipe, run)
     others, facts = _beside(options.beside) if options.beside else ((), {})
     packed, note = pack([*others, adapter])
     if trained.best is not None:

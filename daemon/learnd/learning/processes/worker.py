@@ -28,11 +28,12 @@ from learnd.learning.processes.connection import Line, add_plugin_arguments, con
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.jobs import BackboneSpec, ConsolidateSpec, ExportSpec, LearnSpec, PredictSpec, SurveySpec
 from learnd.messages.outcomes import Outcome
+from learnd.messages.state_files import BACKBONE_FILE
 from learnd.messages.worker import Hello, Loaded
 from learnd.plugin_files import META
 
 if TYPE_CHECKING:  # torch is imported in main, once the environment is as it should be
-    from learnd.learning.jobs.workbench import Bench
+    from learnd.learning.jobs.worker_context import WorkerContext
     from learnd.learning.knowledge.classifier_cache import HeadKeeper
     from learnd.learning.plugin_host.catalogue import Catalogue
 
@@ -53,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     line, heard = connect()
     try:
-        bench = _load(options, line)
-        hello = _hello(bench, options)
+        worker = _load(options, line)
+        hello = _hello(worker, options)
     except BaseException as error:  # a missing device, a damaged file, a broken installation: the parent hears of it
         return _give_up(error, line)
     line.say({"hello": to_json(hello)})
@@ -64,15 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
     while True:
         message = heard.get()
         if "run" in message:
-            _run(Path(message["run"]), bench, keeper, line, lambda: not heard.empty())
+            _run(Path(message["run"]), worker, keeper, line, lambda: not heard.empty())
             continue
         if "drop" in message:  # it was done before this came
             continue
         try:
-            bench = _renew(bench, load_plugins(options, line, message["load"]["barred"]), options)
+            worker = _renew(worker, load_plugins(options, line, message["load"]["barred"]), options)
         except BaseException as error:  # as at the start
             return _give_up(error, line)
-        line.say({"loaded": to_json(_loaded(bench.catalogue))})
+        line.say({"loaded": to_json(_loaded(worker.catalogue))})
 
 
 def _give_up(error: BaseException, line: Line) -> int:
@@ -90,12 +91,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _load(options: argparse.Namespace, line: Line) -> Bench:
+def _load(options: argparse.Namespace, line: Line) -> WorkerContext:
     """The algorithms, the backbone on its device, and a first pass so that the first job is not the slow one."""
     import torch
 
     from learnd.learning.contract.meta_learner import with_fitting_meta
-    from learnd.learning.jobs.workbench import Bench
+    from learnd.learning.jobs.worker_context import WorkerContext
     from learnd.learning.networks.backbone import load_backbone
 
     torch.set_num_threads(_threads())
@@ -106,17 +107,17 @@ def _load(options: argparse.Namespace, line: Line) -> Bench:
     backbone = load_backbone(spec, options.device, catalogue.backbones, _meta(options), _log)
     shape = (1, backbone.preprocess.channels, backbone.preprocess.size, backbone.preprocess.size)
     backbone.embed(torch.zeros(shape, dtype=torch.uint8))
-    return Bench(with_fitting_meta(backbone, catalogue.algorithms, _log), catalogue, _threads(), _log)
+    return WorkerContext(with_fitting_meta(backbone, catalogue.algorithms, _log), catalogue, _threads(), _log)
 
 
-def _renew(bench: Bench, catalogue: Catalogue, options: argparse.Namespace) -> Bench:
-    """The bench with other plugins, and what is now meta-learnt for its network, which stays as it is."""
+def _renew(worker: WorkerContext, catalogue: Catalogue, options: argparse.Namespace) -> WorkerContext:
+    """The worker with other plugins, and what is now meta-learnt for its network, which stays as it is."""
     from learnd.learning.contract.meta_learner import with_fitting_meta
     from learnd.learning.networks.meta_checkpoints import attached
 
-    old = bench.backbone
+    old = worker.backbone
     backbone = replace(old, meta=attached(old.hash, old.module, old.device, _meta(options), _log))
-    return replace(bench, catalogue=catalogue, backbone=with_fitting_meta(backbone, catalogue.algorithms, _log))
+    return replace(worker, catalogue=catalogue, backbone=with_fitting_meta(backbone, catalogue.algorithms, _log))
 
 
 def _meta(options: argparse.Namespace) -> Path | None:
@@ -131,7 +132,7 @@ def _threads() -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
-def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
+def _hello(worker: WorkerContext, options: argparse.Namespace) -> Hello:
     import platform
     from importlib import metadata
 
@@ -145,13 +146,13 @@ def _hello(bench: Bench, options: argparse.Namespace) -> Hello:
         "torch": torch.__version__,
         "torchvision": metadata.version("torchvision"),
     }
-    loaded = _loaded(bench.catalogue)
+    loaded = _loaded(worker.catalogue)
     device = options.device if ":" in options.device else f"{options.device}:{options.index}"
     return Hello(
         device=device,
         pid=os.getpid(),
-        backbone=bench.backbone.name,
-        backbone_hash=bench.backbone.hash,
+        backbone=worker.backbone.name,
+        backbone_hash=worker.backbone.hash,
         plugins=loaded.plugins,
         versions=versions,
         readers=loaded.readers,
@@ -164,7 +165,7 @@ def _loaded(catalogue: Catalogue) -> Loaded:
     return Loaded(catalogue.plugins, tuple(sorted(catalogue.readers)), observers)
 
 
-def _run(job: Path, bench: Bench, keeper: HeadKeeper, line: Line, more: Callable[[], bool]) -> None:
+def _run(job: Path, worker: WorkerContext, keeper: HeadKeeper, line: Line, more: Callable[[], bool]) -> None:
     """One job: whatever happens, a result.json is written and the parent is told where, or that it cannot be."""
     finished = threading.Event()
     heart = threading.Thread(target=_beat, args=(line, finished), name="beat", daemon=True)
@@ -173,7 +174,7 @@ def _run(job: Path, bench: Bench, keeper: HeadKeeper, line: Line, more: Callable
     out = Path(data["out"])
     out.mkdir(parents=True, exist_ok=True)
     try:
-        outcome = _do(data, bench, keeper, line, more)
+        outcome = _do(data, worker, keeper, line, more)
     except BaseException as error:  # of learnd, of the machine or of a plugin, and nothing is said about the task by it
         traceback.print_exc()
         status = "no_room" if short_of_room(error) else "broken"
@@ -203,7 +204,9 @@ def _beat(line: Line, finished: threading.Event) -> None:
         line.say({"beat": True})
 
 
-def _do(data: dict[str, Any], bench: Bench, keeper: HeadKeeper, line: Line, more: Callable[[], bool]) -> Outcome:
+def _do(
+    data: dict[str, Any], worker: WorkerContext, keeper: HeadKeeper, line: Line, more: Callable[[], bool]
+) -> Outcome:
     """more: whether the parent has said something since."""
     from learnd.identity import sha256_of
     from learnd.learning.jobs.learn import learn
@@ -214,17 +217,17 @@ def _do(data: dict[str, Any], bench: Bench, keeper: HeadKeeper, line: Line, more
     kind = SPEC_BY_KIND[data["kind"]]
     spec = from_json(kind, {key: value for key, value in data.items() if key != "schema"})
     if isinstance(spec, LearnSpec):
-        return learn(spec, bench, line.progress)
+        return learn(spec, worker, line.progress)
     if isinstance(spec, PredictSpec):
-        return predict(spec, bench, line.progress, keeper)
+        return predict(spec, worker, line.progress, keeper)
     if isinstance(spec, SurveySpec):
-        return survey(spec, bench, line.progress, more, keeper)
+        return survey(spec, worker, line.progress, more, keeper)
     if isinstance(spec, ConsolidateSpec):
         from learnd.learning.jobs.consolidate import consolidate  # it is rare, and brings in what trains
 
-        return consolidate(spec, bench, line.progress)
-    path = Path(spec.out) / "backbone.safetensors"
-    export(bench.backbone, path)
+        return consolidate(spec, worker, line.progress)
+    path = Path(spec.out) / BACKBONE_FILE
+    export(worker.backbone, path)
     return Outcome("done", files={path.name: sha256_of(path)})
 
 

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from typing import Any
 
 from learnd.identity import printable
+from learnd.messages.convert import Json
 from learnd.metrics import Matrix
 from learnd.ui.views import accuracy_curve, heatmap
 from learnd.ui.views.confusion_matrix import MAX_PAIRS, SQUARE, square
 from learnd.ui.views.wording import counted, moment, size
-
-Json = dict[str, Any]
 
 DETAILED = 200  # tasks, the newest, of which everything is told; of the others a line
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from learnd.control.files.lock import holder_of
 from learnd.control.intake.filesystem import backend_for
@@ -15,15 +14,14 @@ from learnd.control.journal.tasks import TaskRow
 from learnd.control.journal.versions import LEARNED, Held, Version
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import UsageError
-from learnd.messages.convert import to_json, to_json_all
-from learnd.messages.jobs import EXEMPLARS, HELD_OUT
+from learnd.messages.convert import Json, to_json, to_json_all
 from learnd.messages.joins import answered_as
 from learnd.messages.plugins import PluginInfo
+from learnd.messages.state_files import EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE
 from learnd.messages.task import Join, TaskState
 from learnd.settings.keys import Settings
 from learnd.suggest import did_you_mean
 
-Json = dict[str, Any]
 EVENTS = 50  # of a task that `show` lists
 
 
@@ -208,10 +206,10 @@ def _kept(journal: Journal, row: TaskRow) -> Json | None:
     counts = {one.name: sum(one.counts.values()) for one in found}
     whole = sum(len(own) for one in found for own in one.sizes.values())
     return {
-        "exemplars": counts.get(EXEMPLARS, 0),
-        "held_out": counts.get(HELD_OUT, 0),
+        "exemplars": counts.get(EXEMPLARS_FILE, 0),
+        "held_out": counts.get(HELD_OUT_IMAGES_FILE, 0),
         "evicted": whole - sum(counts.values()),
-        "classes": next((one.counts for one in found if one.name == EXEMPLARS), {}),
+        "classes": next((one.counts for one in found if one.name == EXEMPLARS_FILE), {}),
     }
 
 

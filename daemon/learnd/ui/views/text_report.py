@@ -6,11 +6,12 @@ import json
 import math
 import shlex
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from learnd.identity import printable
+from learnd.messages.convert import Json
 from learnd.ui.views.confusion_matrix import MAX_PAIRS, SQUARE, square
 from learnd.ui.views.console import coloured, columns
 from learnd.ui.views.wording import counted, first_line, moment, one_line, size
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-Json = dict[str, Any]
 NAMED = 10  # classes at most whose kept images are counted by name
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from learnd.identity import printable
-
-Json = dict[str, Any]
+from learnd.messages.convert import Json
 
 RESTARTING = "restarting: its worker was lost, and the next one waits a while; see the log of the daemon"
 COLOURS = {

@@ -13,6 +13,7 @@ import pytest
 
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.control.journal.surveys import Share, SurveyResult
+from learnd.messages.state_files import EXEMPLARS_FILE
 from learnd.metrics import Matrix
 from learnd.ui.commands.knowledge.report import THUMBS, thumbnails
 from learnd.ui.views import html_report
@@ -102,13 +103,13 @@ def test_a_thumbnail_is_a_small_picture_of_each_of_the_first_classes(state: Path
 
     from PIL import Image
 
-    with zipfile.ZipFile(tmp_path / "exemplars.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / EXEMPLARS_FILE, "w") as archive:
         for number in range(THUMBS + 2):
             buffer = io.BytesIO()
             Image.new("L", (300, 200), 20 * number).save(buffer, "PNG")
             archive.writestr(f"class {number}/{number}.png", buffer.getvalue())
         archive.writestr("a sound/1.wav", b"RIFF")
-    found = thumbnails(tmp_path / "exemplars.zip")
+    found = thumbnails(tmp_path / EXEMPLARS_FILE)
     assert len(found) == THUMBS - 1  # a sound is no picture
     assert all(one["src"].startswith("data:image/webp;base64,") and len(one["src"]) < 2000 for one in found)
     assert thumbnails(tmp_path / "absent.zip") == []

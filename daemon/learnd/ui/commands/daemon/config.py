@@ -13,8 +13,6 @@ from learnd.ui.views import console
 if TYPE_CHECKING:
     pass
 
-Json = dict[str, Any]
-
 
 @click.command(cls=Command)
 @click.argument("action", type=Word(["show", "validate"]), default="show")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
 
@@ -11,8 +10,6 @@ from learnd.errors import UsageError
 from learnd.identity import printable
 from learnd.ui.options import Command, CommandLine, complete_class, json_option, pass_asked
 from learnd.ui.views import console, state_data
-
-Json = dict[str, Any]
 
 
 @click.command(cls=Command)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from learnd.messages.convert import Json
 from learnd.ui.options import CommandLine
 from learnd.ui.views import state_data
-
-Json = dict[str, Any]
 
 
 def request_change(asked: CommandLine, kind: str, argument: str) -> Json:

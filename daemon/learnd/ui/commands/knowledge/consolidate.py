@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from contextlib import closing
-from typing import Any
 
 import click
 
@@ -17,8 +16,6 @@ from learnd.settings.keys import Settings
 from learnd.ui.one_shot_worker import one_shot
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, state_data
-
-Json = dict[str, Any]
 
 
 @click.command(cls=Command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
@@ -12,8 +11,6 @@ from learnd.identity import label
 from learnd.ui.commands.knowledge.change import request_change
 from learnd.ui.options import Command, CommandLine, complete_task, json_option, pass_asked
 from learnd.ui.views import console, state_data
-
-Json = dict[str, Any]
 
 
 @click.command(cls=Command)

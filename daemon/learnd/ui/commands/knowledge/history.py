@@ -6,13 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from learnd.control.journal.surveys import SurveyResult, matrices
 from learnd.errors import LearndError
 from learnd.identity import printable
+from learnd.messages.convert import Json
 from learnd.metrics import Matrix, metrics
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, heatmap, state_data
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-Json = dict[str, Any]
 STRIP = 40  # versions at most in the last column of the table
 FIGURE_LABELS = {
     "accuracy": "accuracy",

@@ -7,20 +7,17 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from learnd.errors import StateError, TaskError
 from learnd.identity import label, printable
+from learnd.messages.convert import Json
 from learnd.messages.jobs import BackboneSpec, HeadFile, Member, PredictSpec
-from learnd.messages.outcomes import Prediction
+from learnd.messages.outcomes import PROBABILITY_DIGITS, Prediction
 from learnd.settings.keys import Settings
 from learnd.ui.options import Command, CommandLine, complete_task, json_option, pass_asked
 from learnd.ui.views import console, state_data
-
-PROBABILITY_DIGITS = 6  # of a probability
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

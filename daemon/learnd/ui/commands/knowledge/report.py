@@ -7,7 +7,6 @@ import io
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -17,14 +16,13 @@ from learnd.control.journal.surveys import matrices
 from learnd.control.journal.tasks import TaskRow
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import LearndError
-from learnd.messages.convert import to_json_all
-from learnd.messages.jobs import EXEMPLARS
+from learnd.messages.convert import Json, to_json_all
+from learnd.messages.state_files import EXEMPLARS_FILE
 from learnd.metrics import accuracy
 from learnd.settings.keys import Settings
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, html_report, state_data
 
-Json = dict[str, Any]
 THUMBS = 8  # images of a task, of as many classes
 THUMBNAIL_SIDE = 56  # pixels of an image
 
@@ -88,7 +86,7 @@ def gathered(settings: Settings, journal: Journal) -> Json:
 def _detail(journal: Journal, generations: Generations, row: TaskRow) -> Json:
     held = next(iter(journal.history.current(row.id)), None)  # of a task whose new content is wrong, the old one serves
     learnt = generations.report(row.id, held.revision) if held else None
-    archive = generations.tasks / held.folder / EXEMPLARS if held else None
+    archive = generations.tasks / held.folder / EXEMPLARS_FILE if held else None
     return {
         "id": row.id,
         "name": row.name,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from learnd.ui.commands.knowledge.change import request_change
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console
-
-Json = dict[str, Any]
 
 
 @click.command(cls=Command)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, state_data
-
-Json = dict[str, Any]
 
 
 @click.command(cls=Command)

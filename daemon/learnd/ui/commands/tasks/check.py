@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from learnd.messages.convert import Json
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, state_data
 
 if TYPE_CHECKING:
     from learnd.control.intake.inspection import Inspection
     from learnd.control.intake.scan import Scan
-
-Json = dict[str, Any]
 
 
 @click.command(cls=Command)

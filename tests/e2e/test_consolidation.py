@@ -23,18 +23,19 @@ from learnd.learning.jobs.candidate_network import Lesson
 from learnd.learning.jobs.consolidate import consolidate
 from learnd.learning.jobs.learn import learn
 from learnd.learning.jobs.predict import predict
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.knowledge import held_out
 from learnd.learning.knowledge.kept_images import divide, kept_images
 from learnd.learning.networks.backbone import Backbone, export
 from learnd.messages.convert import to_json_all
 from learnd.messages.jobs import ConsolidateSpec
+from learnd.messages.state_files import EXEMPLARS_FILE, HELD_OUT_FEATURES_FILE
 from learnd.messages.task import TaskOptions
 from learnd.settings.loading import load
 from tests.control.home import Home
 from tests.e2e.conftest import MakeTask
 from tests.learning.drawn import random_conv4
-from tests.learning.halves import bench_seeing, halves_task, planted, seeing
+from tests.learning.halves import halves_task, planted, seeing, worker_seeing
 from tests.learning.specs import learn_spec, predict_spec
 from tests.live import LiveDaemon
 
@@ -50,16 +51,16 @@ class Night:
 
     home: Home
     folder: Path
-    networks: dict[str, Bench]
+    networks: dict[str, WorkerContext]
 
-    def begin(self, network: Bench) -> None:
+    def begin(self, network: WorkerContext) -> None:
         self.networks[network.backbone.hash] = network
         exported = self.folder / "exported.safetensors"
         export(network.backbone, exported)
         self.home.generations.keep_backbone("halves", exported, network.backbone.hash)
 
     @property
-    def bench(self) -> Bench:
+    def worker(self) -> WorkerContext:
         """With the network that the head stands on."""
         return self.networks[str(self.home.generations.backbone_hash())]
 
@@ -70,12 +71,12 @@ class Night:
         out = self.home.state / "work" / f"{held.job}-{held.epoch}" / "out"
         options = TaskOptions(holdout=holdout)
         spec = replace(learn_spec(lesson, out, options, name), id=name, revision=held.revision)
-        outcome = learn(spec, self.bench, silent)
+        outcome = learn(spec, self.worker, silent)
         self.home.generations.commit(held, candidate_gate.check(out, outcome), outcome, out)
 
     def evict(self, name: str, most: int) -> None:
         """So many images of a class are left, as the budget does it."""
-        path = self.home.generations.tasks / name / "1" / "exemplars.zip"
+        path = self.home.generations.tasks / name / "1" / EXEMPLARS_FILE
         sizes = sizes_of(path)
         self.home.journal.history.archives.add([((name, 1), Archive(path.name, sizes, most))])
         trim(path, most)
@@ -83,11 +84,11 @@ class Night:
     def sleep(self, candidate: Backbone, change: Callable[[ConsolidateSpec], object] = silent) -> Slept | None:
         """As a worker and the control plane do it between them; the candidate is what the training gives."""
         self.shown: list[Lesson] = []
-        self.networks[candidate.hash] = replace(self.bench, backbone=candidate)
+        self.networks[candidate.hash] = replace(self.worker, backbone=candidate)
         sleep = self.keeper()
         spec = sleep.spec(10)
         Path(spec.out).mkdir(parents=True, exist_ok=True)
-        outcome = consolidate(spec, self.bench, silent, planted(candidate, self.shown))
+        outcome = consolidate(spec, self.worker, silent, planted(candidate, self.shown))
         change(spec)
         return sleep.settle(outcome, Path(spec.out))
 
@@ -101,7 +102,7 @@ class Night:
         members = list(self.home.generations.members())
         tasks: list[str | None] = [None, *(one.name for one in members)]
         specs = [predict_spec(images, members, self.home.state / "work", task) for task in tasks]
-        told = [predict(spec, self.bench, silent) for spec in specs]
+        told = [predict(spec, self.worker, silent) for spec in specs]
         assert [one.status for one in told] == ["done"] * len(told), told[0].reason
         return json.dumps([to_json_all(one.predictions) for one in told])
 
@@ -121,7 +122,7 @@ def ended(slept: Slept | None, outcome: str) -> Slept:
 
 
 def test_a_candidate_that_ruins_one_task_and_lifts_the_mean_is_refused_and_the_task_is_named(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("ruined", "left")
     for name in ("one", "two", "three"):
         night.learn(name, "right")
@@ -139,7 +140,7 @@ def test_a_candidate_that_ruins_one_task_and_lifts_the_mean_is_refused_and_the_t
 
 
 def test_an_accepted_one_moves_every_task_and_a_rollback_answers_as_before_to_the_byte(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "left")
     night.learn("b", "right")
     before = night.home.knowledge(), night.answers(), night.home.generations.backbone_hash()
@@ -161,7 +162,7 @@ def test_an_accepted_one_moves_every_task_and_a_rollback_answers_as_before_to_th
 
 
 def test_held_out_images_judge_and_are_asked_about_in_the_new_network_too(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "left", holdout=0.25)
     night.learn("b", "right", holdout=0.25)
     new = seeing(*BOTH)
@@ -169,12 +170,12 @@ def test_held_out_images_judge_and_are_asked_about_in_the_new_network_too(night:
     assert {len(lesson.labels) for lesson in night.shown} == {24}  # of 32 images of a task, 8 are held out
     for member in night.home.generations.members():
         folder = Path(member.folder)
-        held = held_out.load(folder / held_out.HELDOUT, new.hash, sha256_of(folder / held_out.HELDOUT))
+        held = held_out.load(folder / HELD_OUT_FEATURES_FILE, new.hash, sha256_of(folder / HELD_OUT_FEATURES_FILE))
         assert torch.bincount(held.labels).tolist() == [4, 4]
 
 
 def test_nothing_that_judges_is_shown_to_the_training(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "left")
     night.sleep(seeing(*BOTH))
     remembered, judged = divide(kept_images(night.home.generations.tasks / "a" / "1"))
@@ -184,7 +185,7 @@ def test_nothing_that_judges_is_shown_to_the_training(night: Night) -> None:
 
 
 def test_what_was_learnt_meanwhile_makes_the_candidate_worthless(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right")
     ended(night.sleep(seeing(*BOTH), lambda _: night.learn("b", "left")), "failed")
     assert night.home.journal.head == 2
@@ -192,7 +193,7 @@ def test_what_was_learnt_meanwhile_makes_the_candidate_worthless(night: Night) -
 
 
 def test_new_content_that_waits_keeps_its_revision_to_itself(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right")
     ended(night.sleep(seeing(*BOTH), lambda _: night.home.lease("a", "other content")), "failed")
     ended(night.sleep(seeing(*BOTH)), "accepted")
@@ -202,7 +203,7 @@ def test_new_content_that_waits_keeps_its_revision_to_itself(night: Night) -> No
 
 @pytest.mark.parametrize("kept", [20, 16], ids=["above exemplars_per_class", "evicted"])
 def test_what_learnt_from_more_than_is_kept_is_judged_as_it_serves_now(kept: int, night: Night) -> None:
-    night.begin(bench_seeing(*BOTH))
+    night.begin(worker_seeing(*BOTH))
     night.learn("a", "right", images=24)
     night.learn("b", "left")
     night.evict("a", kept)
@@ -214,7 +215,7 @@ def test_what_learnt_from_more_than_is_kept_is_judged_as_it_serves_now(kept: int
 
 @pytest.mark.parametrize("kept", [20, 16], ids=["above exemplars_per_class", "evicted"])
 def test_it_moves_all_the_same_to_what_is_better_even_so(kept: int, night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right", images=24)
     night.evict("a", kept)
     ended(night.sleep(seeing(*BOTH)), "accepted")
@@ -226,7 +227,7 @@ def test_it_moves_all_the_same_to_what_is_better_even_so(kept: int, night: Night
 
 
 def test_of_a_class_of_which_nothing_is_kept_nothing_can_be_made(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right")
     night.evict("a", 0)
     slept = ended(night.sleep(seeing(*BOTH)), "failed")
@@ -235,7 +236,7 @@ def test_of_a_class_of_which_nothing_is_kept_nothing_can_be_made(night: Night) -
 
 
 def test_what_is_left_of_evicted_images_has_to_tell_what_is_lost(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right")
     night.learn("b", "right")
     night.evict("a", 3)  # a fourth would judge
@@ -244,14 +245,14 @@ def test_what_is_left_of_evicted_images_has_to_tell_what_is_lost(night: Night) -
 
 
 def test_who_never_had_more_moves_without_a_judge(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right", images=3)
     night.learn("b", "right")
     ended(night.sleep(seeing(*BOTH)), "accepted")
 
 
 def test_what_the_candidate_leaves_as_it_is_needs_no_image(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right")
     night.learn("b", "right")
     night.evict("a", 0)
@@ -263,7 +264,7 @@ def test_what_the_candidate_leaves_as_it_is_needs_no_image(night: Night, monkeyp
 
 
 def test_a_file_that_is_not_what_the_worker_wrote_is_refused(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right")
 
     def rot(spec: ConsolidateSpec) -> None:
@@ -275,13 +276,13 @@ def test_a_file_that_is_not_what_the_worker_wrote_is_refused(night: Night) -> No
 
 
 def test_where_something_is_to_be_learnt_it_stops_and_nothing_has_happened(night: Night) -> None:
-    night.begin(bench_seeing(*LEFT))
+    night.begin(worker_seeing(*LEFT))
     night.learn("a", "right")
     sleep = night.keeper()
     spec = sleep.spec(10)
     Path(spec.out).mkdir(parents=True)
     sleep.stop.touch()
-    outcome = consolidate(spec, night.bench, silent)
+    outcome = consolidate(spec, night.worker, silent)
     assert outcome.status == "stopped"
     assert sleep.settle(outcome, Path(spec.out)) is None
     assert night.home.journal.history.decisions() == []

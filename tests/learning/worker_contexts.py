@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from learnd.learning.contract.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, Support
-from learnd.learning.jobs.workbench import Bench
+from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.networks.backbone import Backbone, load_backbone
 from learnd.learning.plugin_host.catalogue import Catalogue
 from learnd.messages.jobs import BackboneSpec
@@ -68,20 +68,20 @@ class Fragile(Algorithm):
         return -torch.cdist(backbone.embed(images), state["means"])
 
 
-def bench(folder: Path, *algorithms: Algorithm) -> Bench:
-    """A bench with a random conv4 and these algorithms (default: NearestMean)."""
+def worker_context(folder: Path, *algorithms: Algorithm) -> WorkerContext:
+    """A worker with a random conv4 and these algorithms (default: NearestMean)."""
     weights = folder / "conv4.safetensors"
     if not weights.exists():
         random_conv4(weights)
     backbone = load_backbone(BackboneSpec("conv4", str(weights)))
     present = algorithms or (NearestMean(),)
-    return Bench(backbone, Catalogue({algorithm.name: algorithm for algorithm in present}))
+    return WorkerContext(backbone, Catalogue({algorithm.name: algorithm for algorithm in present}))
 
 
-def adaptable_bench(folder: Path, radius: float) -> Bench:
-    """A bench with a random lite0 and an adapter, "drawn"; with a radius of 2 all images look like its domain's."""
+def adaptable_worker(folder: Path, radius: float) -> WorkerContext:
+    """A worker with a random lite0 and an adapter, "drawn"; with a radius of 2 all images look like its domain's."""
     weights = folder / f"lite0-meta-{radius}.safetensors"
     if not weights.exists():
         random_lite0_meta(weights, radius=radius)
     backbone = load_backbone(BackboneSpec("lite0-meta", str(weights)))
-    return Bench(backbone, Catalogue({NearestMean.name: NearestMean()}))
+    return WorkerContext(backbone, Catalogue({NearestMean.name: NearestMean()}))

@@ -22,7 +22,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Bench:
+class WorkerContext:
     """What a worker holds from job to job.  threads are for decoding."""
 
     backbone: Backbone
@@ -33,7 +33,9 @@ class Bench:
 
 @dataclass(frozen=True)
 class Stopwatch:
-    """Seconds by stage, as the job goes through them."""
+    """Seconds by stage, as the job goes through them; and where the job reports how far it is."""
+
+    progress: Progress
 
     started: float = field(default_factory=time.monotonic)
     stages: dict[str, float] = field(default_factory=dict)
