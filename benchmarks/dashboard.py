@@ -26,6 +26,7 @@ from benchmarks.figures import Figure, at_most, conclude
 from benchmarks.speed import cpu_seconds
 from learnd.control.files.lock import Holder
 from learnd.control.journal.journal import JOURNAL, Journal
+from learnd.messages.task import TaskState
 from learnd.ui.dashboard.board import board
 from learnd.ui.dashboard.facts import JournalReader
 from learnd.ui.dashboard.frame import frame
@@ -54,7 +55,7 @@ def fill(journal: Journal, number: int) -> None:
         db.run("INSERT INTO generations VALUES (?, ?, ?, ?, '', ?)", version, version, version - 1, 0.0, "learned")
         db.run("INSERT INTO members VALUES (?, 1, ?, 5, 100000, ?, NULL)", key, name, version)
         db.put("head", str(version))
-    db.note(state, "ridge, version 1, 0.41 s", name)
+    db.note(TaskState(state), "ridge, version 1, 0.41 s", name)
 
 
 def frame_figures(room: Path, tasks: int, frames: int) -> list[Figure]:

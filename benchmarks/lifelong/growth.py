@@ -31,7 +31,7 @@ from learnd.learning.networks.backbone import Backbone, load_backbone
 from learnd.learning.networks.tensor_file import write_tensors
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import BackboneSpec, HeadFile, Member
-from learnd.messages.outcomes import Outcome
+from learnd.messages.outcomes import Outcome, OutcomeStatus
 from learnd.messages.report import Report
 from learnd.messages.state_files import ADAPTED_FILE, CLASSIFIER_FILE, EXEMPLARS_FILE, REPORT_FILE, STATISTICS_FILE
 from tests.control.archives import packed
@@ -110,7 +110,9 @@ def _candidate(out: Path, features: Tensor, labels: Tensor, report: Report) -> O
     write_tensors({"means": (known.sum / known.count[:, None]).float()}, out / ADAPTED_FILE, {})
     (out / EXEMPLARS_FILE).write_bytes(packed(dict.fromkeys(report.classes, SHOTS), size=300))  # of small drawings
     (out / REPORT_FILE).write_text(json.dumps(to_json(report)))
-    return Outcome("done", report=report, files={file.name: sha256_of(file) for file in sorted(out.iterdir())})
+    return Outcome(
+        OutcomeStatus.DONE, report=report, files={file.name: sha256_of(file) for file in sorted(out.iterdir())}
+    )
 
 
 def _remembered(member: Member) -> tuple[tuple[str, int], class_statistics.Statistics]:

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from learnd.messages.convert import to_json
-from learnd.messages.outcomes import Outcome
-from learnd.messages.report import Report
+from learnd.messages.outcomes import Outcome, OutcomeStatus
+from learnd.messages.report import MeasuredOn, Report
 from learnd.messages.state_files import ADAPTED_FILE, EXEMPLARS_FILE, REPORT_FILE, STATISTICS_FILE
 from tests.control.archives import packed
 
@@ -26,7 +26,7 @@ REPORT = Report(
     candidates=(),
     accuracy=0.9,
     accuracy_ci=(0.8, 0.95),
-    measured_on="cross-validation",
+    measured_on=MeasuredOn.CROSS_VALIDATION,
     measured_images=10,
     transductive=False,
     backbone="conv4",
@@ -73,7 +73,7 @@ def candidate(out: Path, report: Report = REPORT, **files: bytes) -> Outcome:
     for name, data in contents.items():
         (out / name).write_bytes(data)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()}
-    return Outcome("done", report=report, files=hashes)
+    return Outcome(OutcomeStatus.DONE, report=report, files=hashes)
 
 
 def named(name: str, revision: int = 1) -> Report:

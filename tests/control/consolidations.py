@@ -10,7 +10,7 @@ from pathlib import Path
 from learnd.control.dispatch.consolidation import Sleep, Slept
 from learnd.identity import sha256_of
 from learnd.messages.convert import to_json
-from learnd.messages.outcomes import Consolidation, Form, Outcome, Paired
+from learnd.messages.outcomes import Consolidation, Form, Outcome, OutcomeStatus, Paired
 from learnd.messages.state_files import BACKBONE_FILE, CONSOLIDATION_FILE
 from learnd.settings.loading import load
 from tests.control.archives import packed
@@ -53,4 +53,4 @@ def consolidate(home: Home, seed: int, learners: tuple[str, ...] | None = None) 
     sums = f"{seed:064d}", sha256_of(out / BACKBONE_FILE)
     made = Consolidation(spec.parent, *sums, known, tuple(forms), judged, 1, 1, 1, 1, 1.0)
     (out / CONSOLIDATION_FILE).write_text(json.dumps(to_json(made)))
-    return sleep.settle(Outcome("done"), out)
+    return sleep.settle(Outcome(OutcomeStatus.DONE), out)

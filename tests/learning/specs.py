@@ -6,7 +6,7 @@ from pathlib import Path
 
 from learnd.identity import digest_of_leaves, leaf_of, sha256_of
 from learnd.messages.jobs import LearnSpec, Member, PredictSpec, RoutingSpec
-from learnd.messages.task import ImageFile, TaskOptions
+from learnd.messages.task import ImageFile, ImageSplit, TaskOptions
 
 SUFFIXES = {".png", ".jpg", ".webp"}
 
@@ -19,7 +19,7 @@ def learn_spec(folder: Path, out: Path, options: TaskOptions | None = None, name
         ImageFile(
             path.relative_to(folder).as_posix(),
             path.parent.name,
-            "query" if "query" in path.relative_to(folder).parts else "support",
+            ImageSplit.QUERY if ImageSplit.QUERY in path.relative_to(folder).parts else ImageSplit.SUPPORT,
         )
         for path in paths
     )

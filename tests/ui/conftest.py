@@ -17,18 +17,20 @@ from learnd.control.knowledge.generations import Generations
 from learnd.identity import task_id
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import JobSpec
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.messages.report import CandidateScore, Report
 from learnd.messages.task import Problem, TaskState
-from learnd.messages.worker import Hello
+from learnd.messages.worker import Hello, WorkerState
 from learnd.ui.cli import main
 from tests.control.archives import packed
 from tests.control.candidates import candidate
 
 TRACEBACK = "SyntaxError: never closed (mine.py, line 3)\n  File 'mine.py', line 3\n    def broken(:"
 PLUGINS = (
-    PluginInfo("ridge", "built-in", "ok", summary="a linear head", options={"strength": 1.0, "normalise": True}),
-    PluginInfo("mine", "/home/x/plugins/mine.py", "quarantined", TRACEBACK),
+    PluginInfo(
+        "ridge", "built-in", PluginState.OK, summary="a linear head", options={"strength": 1.0, "normalise": True}
+    ),
+    PluginInfo("mine", "/home/x/plugins/mine.py", PluginState.QUARANTINED, TRACEBACK),
 )
 
 
@@ -95,7 +97,7 @@ def fill(journal: Journal, folder: Path) -> None:
     queue(journal, "now")
     lease(journal)
     queue(journal, "next")
-    journal.set_worker("cpu:0", "ready", Hello("cpu:0", 1, "conv4", "c0ffee", PLUGINS, {"torch": "2"}))
+    journal.set_worker("cpu:0", WorkerState.READY, Hello("cpu:0", 1, "conv4", "c0ffee", PLUGINS, {"torch": "2"}))
 
 
 def mark(journal: Journal, name: str, verdict: TaskState, reason: str, **more: Any) -> None:

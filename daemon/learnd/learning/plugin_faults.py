@@ -9,8 +9,7 @@ from collections.abc import Callable
 import torch
 
 from learnd.errors import LearndError
-
-NO_MEMORY = "out of memory"  # an outcome, and the machine's fault rather than the plugin's
+from learnd.messages.report import CandidateOutcome
 
 
 def accuse(error: BaseException) -> None:
@@ -30,9 +29,10 @@ def explain(name: str, error: BaseException, log: Callable[[str], None]) -> str:
     return traceback.format_exception_only(error)[-1].strip()
 
 
-def outcome_of(error: BaseException) -> str:
-    """What becomes of a candidate that raised this: "failed" | "out of memory"."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return NO_MEMORY
+def outcome_of(error: BaseException) -> CandidateOutcome:
+    """Return what becomes of a candidate that raised this: OUT_OF_MEMORY is the machine's fault, FAILED its own."""
     # On a CPU, torch says so in words alone.
-    return NO_MEMORY if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error) else "failed"
+    on_cpu = isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    if on_cpu or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return CandidateOutcome.OUT_OF_MEMORY
+    return CandidateOutcome.FAILED

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from learnd.messages.task import ImageFile, Join, TaskOptions
+
+
+class JobKind(StrEnum):
+    """What a worker is asked to do."""
+
+    LEARN = "learn"
+    PREDICT = "predict"
+    SURVEY = "survey"
+    CONSOLIDATE = "consolidate"
+    EXPORT = "export"
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,7 @@ class LearnSpec:
     exemplars_per_class: int
     seed: int
     out: str
-    kind: str = "learn"
+    kind: JobKind = JobKind.LEARN
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ class PredictSpec:
     top: int
     out: str
     head: HeadFile | None = None
-    kind: str = "predict"
+    kind: JobKind = JobKind.PREDICT
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,7 @@ class ConsolidateSpec:
     stop: str
     out: str
     trimmed: tuple[str, ...] = ()
-    kind: str = "consolidate"
+    kind: JobKind = JobKind.CONSOLIDATE
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,7 @@ class SurveySpec:
     members: tuple[Member, ...]
     asked: tuple[TaskToSurvey, ...]
     out: str
-    kind: str = "survey"
+    kind: JobKind = JobKind.SURVEY
 
 
 @dataclass(frozen=True)
@@ -152,4 +163,4 @@ class ExportSpec:
     """Write the backbone that the worker holds to out/backbone.safetensors."""
 
     out: str
-    kind: str = "export"
+    kind: JobKind = JobKind.EXPORT

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from learnd.messages.report import Report
+from learnd.messages.report import MeasuredOn, Report
 from learnd.messages.task import Problem
 
 
@@ -23,9 +24,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Paired:
-    """The judged images of a task, in the same order each time: was it told right, before and after?
+    """The held-out samples of a task, in the same order each time: was it classified correctly, before and after?
 
-    scoped: among the task's own classes, by its own adapted state; unified: among everything that is known.
+    scoped: among the task's own classes, by its own adapted state.  unified: among everything that is known.
     """
 
     task: str
@@ -57,13 +58,10 @@ class Consolidation:
 
 @dataclass(frozen=True)
 class Surveyed:
-    """How one task was told among everything: a "1" for each image told right, a "0" for each that was not.
-
-    measured_on: "query" (its held-out images) | "leave-one-out" (each image that it remembers, as if not learnt).
-    """
+    """How one task is classified among everything: "1" per image classified correctly, "0" per other image."""
 
     id: str
-    measured_on: str
+    measured_on: MeasuredOn
     told: str
 
 
@@ -122,19 +120,28 @@ class Prediction:
     error: str | None = None
 
 
+class OutcomeStatus(StrEnum):
+    """How a job ended."""
+
+    DONE = "done"
+    REJECTED = "rejected"  # the folder is to blame; `problems` says why
+    CHANGED = "changed"  # the files are no longer those that were accepted
+    DAMAGED = "damaged"  # a file of the state is, which a predict, survey or consolidate job reads
+    DROPPED = "dropped"  # a survey was asked to make way
+    FAILED = "failed"  # the task or every algorithm is to blame: final
+    NO_ROOM = "no_room"  # the disk is full: the job waits for space
+    BROKEN = "broken"  # memory ran out, or learnd has a defect: another worker tries again
+    STOPPED = "stopped"  # a consolidation was asked to stop
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker says at the end of a job; it lies in <out>/result.json.
+    """What a worker says at the end of a job, in <out>/result.json.
 
-    status: "done" | "rejected" (problems: the folder is to blame) | "changed" (the files are no longer those that
-    were accepted) | "damaged" (a file of the state, where a predict or survey job reads it) | "dropped" (a survey that
-    was to make way) | "failed" (the task or every algorithm is to blame: final) | "no_room" (the disk takes nothing: it
-    waits for room) | "broken" (memory ran out, or a defect: tried again, by another worker) | "stopped" (a
-    consolidation that was asked to).  reason: of any but
-    "done".  files: name -> sha256 of what lies in out/.
+    reason: of any status except DONE.  files: name -> sha256 of each file in out/.
     """
 
-    status: str
+    status: OutcomeStatus
     reason: str = ""
     problems: tuple[Problem, ...] = ()
     report: Report | None = None

@@ -3,22 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class CandidateOutcome(StrEnum):
+    """What became of an algorithm that a task could have been learned with."""
+
+    CHOSEN = "chosen"
+    MEASURED = "measured"  # and another one was better, or as good and cheaper
+    NOT_SHORTLISTED = "not shortlisted"
+    GOOD_ENOUGH_WITHOUT = "good enough without"  # a cheaper one was good enough
+    OVER_BUDGET = "over budget"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out of memory"
+
+
+class MeasuredOn(StrEnum):
+    """The images that an accuracy was measured on."""
+
+    QUERY = "query"  # held-out images of the task
+    CROSS_VALIDATION = "cross-validation"  # support images, fold by fold
+    KEPT_IMAGES = "kept images"  # of a revision that a consolidation made
+    LEAVE_ONE_OUT = "leave-one-out"  # each remembered image, as if it had not been learned
 
 
 @dataclass(frozen=True)
 class CandidateScore:
     """One algorithm's line in the report: what it bid, what was measured, what it cost.
 
-    outcome: "chosen" | "measured" | "not shortlisted" | "good enough without" | "over budget" | "failed" |
-    "out of memory".
-    accuracy is the cross-validated accuracy on the support, in [0, 1]; None where it was not measured.
+    accuracy: cross-validated on the support, in [0, 1]; None if it was not measured.
     """
 
     algorithm: str
     bid: float
     bid_reason: str
     expected_seconds: float
-    outcome: str
+    outcome: CandidateOutcome
     reason: str = ""
     accuracy: float | None = None
     seconds: float | None = None
@@ -64,8 +84,8 @@ class Mistake:
 class Report:
     """What became of a job that was learnt.
 
-    measured_on: "query" | "cross-validation" | "kept images" (of a revision that a consolidation made); accuracy_ci is
-    the 95 % Wilson interval of the accuracy; all three are None where nothing could be measured.  domain and
+    accuracy_ci is the 95 % Wilson interval of the accuracy; it, the accuracy and measured_on are None if nothing could
+    be measured.  domain and
     description are those of the task.yaml.  adapter: the one of the backbone's that the task uses; adapters: how each
     of them did, none where the backbone has none.  stages: seconds by stage (read, embed, choose, route, adapt,
     evaluate, save).  asked: images of each class that were measured; confusions: what others were told as, the most
@@ -84,7 +104,7 @@ class Report:
     candidates: tuple[CandidateScore, ...]
     accuracy: float | None
     accuracy_ci: tuple[float, float] | None
-    measured_on: str | None
+    measured_on: MeasuredOn | None
     measured_images: int
     transductive: bool
     backbone: str

@@ -45,16 +45,23 @@ class Problem:
         return self.what if self.where in ("", ".") else f"{self.where}: {self.what}"
 
 
+class ImageSplit(StrEnum):
+    """What an image of a task is for."""
+
+    SUPPORT = "support"  # to learn from
+    QUERY = "query"  # held out, to measure with
+
+
 @dataclass(frozen=True)
 class ImageFile:
     """One image of a task.  path is relative to the task folder, as on the disk, with "/" between its parts.
 
-    class_name is NFC-normalised; split is "support" (to learn from) or "query" (held out to measure with).
+    class_name is NFC-normalised.
     """
 
     path: str
     class_name: str
-    split: str = "support"
+    split: ImageSplit = ImageSplit.SUPPORT
 
 
 @dataclass(frozen=True)

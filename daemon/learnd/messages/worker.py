@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from learnd.messages.plugins import PluginInfo
+
+
+class WorkerState(StrEnum):
+    """Where a worker stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"  # it was lost; the next one starts after a pause
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True)

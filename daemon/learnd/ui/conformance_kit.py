@@ -15,7 +15,7 @@ from typing import Any
 
 from learnd.control.processes.child import GONE, Child, explain_exit
 from learnd.messages.convert import from_json
-from learnd.messages.plugins import CheckResult, PluginInfo
+from learnd.messages.plugins import CheckOutcome, CheckResult, PluginInfo, PluginState
 from learnd.settings.keys import Settings
 
 START_SECONDS = 120.0  # to import torch and every plugin
@@ -54,7 +54,7 @@ class Kit:
         except KitEnded as end:
             name = Path(self._target).stem
             reason = f"to import it {end}"
-            return KitReady((PluginInfo(name, self._target, "quarantined", reason),))
+            return KitReady((PluginInfo(name, self._target, PluginState.QUARANTINED, reason),))
 
     def verdicts(self, checks: Sequence[tuple[str, str]]) -> Iterator[CheckResult]:
         """Make the checks, one after another.  After a crash or a hang a new process goes on with the next."""
@@ -68,7 +68,7 @@ class Kit:
                 algorithm, _, check = key.partition(" ")
                 took = round(time.monotonic() - begun, 3)
                 remedy = "plugins answer, or raise an error: none may end or stop the process it runs in"
-                yield CheckResult(algorithm, check, promise, "failed", f"the check {end}", remedy, took)
+                yield CheckResult(algorithm, check, promise, CheckOutcome.FAILED, f"the check {end}", remedy, took)
 
     def close(self) -> None:
         """End the process, if it runs."""

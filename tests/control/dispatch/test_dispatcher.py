@@ -30,7 +30,7 @@ from learnd.errors import LearndError, PluginError, StateError
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.jobs import BackboneSpec, HeadFile, JobSpec, LearnSpec
 from learnd.messages.outcomes import Surveyed
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.messages.report import CandidateScore
 from learnd.messages.state_files import BACKBONE_FILE
 from learnd.messages.task import ImageFile, Problem, TaskState
@@ -843,7 +843,7 @@ def test_a_plugin_that_kills_the_worker_at_its_import_is_named_and_kept_from_the
     yard.until_state("cats", TaskState.LEARNED)
 
     reason = "killed the worker while being imported: the worker was killed by SIGKILL"
-    assert yard.crew.barred[:2] == [(), (PluginInfo("evil", "/plugins/evil.py", "quarantined", reason),)]
+    assert yard.crew.barred[:2] == [(), (PluginInfo("evil", "/plugins/evil.py", PluginState.QUARANTINED, reason),)]
     (strike,) = Strikes(yard.journal).all()
     assert (strike.name, strike.count, strike.reason) == ("evil", 1, reason)
     events = [event.message for event in yard.journal.db.events() if event.kind == "strike"]

@@ -11,7 +11,7 @@ from learnd.control.journal.queue import Lease
 from learnd.control.journal.tasks import Content
 from learnd.errors import StateError
 from learnd.messages.jobs import JobSpec
-from learnd.messages.outcomes import Outcome
+from learnd.messages.outcomes import Outcome, OutcomeStatus
 from learnd.messages.state_files import BACKBONE_FILE
 from learnd.messages.task import Problem, TaskState
 from learnd.settings.loading import load
@@ -80,19 +80,21 @@ def test_a_refused_candidate_is_a_failure_with_the_gates_reason(desk: Desk) -> N
 
 def test_a_rejection_by_the_worker_keeps_its_problems(desk: Desk, tmp_path: Path) -> None:
     problem = Problem("undecodable", "a/1.png", "is no image", "save it again")
-    desk.results.settle(desk.lease("cats"), Outcome("rejected", "a/1.png: is no image", (problem,)), tmp_path)
+    desk.results.settle(
+        desk.lease("cats"), Outcome(OutcomeStatus.REJECTED, "a/1.png: is no image", (problem,)), tmp_path
+    )
     assert desk.journal.tasks.revisions("cats")[0].problems == (problem,)
     assert desk.notices == [("warning", "cats is rejected: a/1.png: is no image")]
 
 
 def test_a_failure_is_final_and_said(desk: Desk, tmp_path: Path) -> None:
-    desk.results.settle(desk.lease("cats"), Outcome("failed", "every algorithm failed"), tmp_path)
+    desk.results.settle(desk.lease("cats"), Outcome(OutcomeStatus.FAILED, "every algorithm failed"), tmp_path)
     assert (desk.state_of("cats"), desk.journal.jobs.next_due()) == (TaskState.FAILED, None)
     assert desk.notices == [("error", "cats failed: every algorithm failed")]
 
 
 def test_a_changed_folder_is_judged_anew_by_its_name_on_the_disk(desk: Desk, tmp_path: Path) -> None:
-    desk.results.settle(desk.lease("cats"), Outcome("changed", "a/1.png is another file now"), tmp_path)
+    desk.results.settle(desk.lease("cats"), Outcome(OutcomeStatus.CHANGED, "a/1.png is another file now"), tmp_path)
     assert (desk.state_of("cats"), desk.looked) == (TaskState.WAITING, ["cats "])
 
 
@@ -186,25 +188,27 @@ def test_ears_that_are_closed_are_not_taken_for_a_full_disk(desk: Desk, monkeypa
 
 
 def test_a_worker_without_room_waits_for_it(desk: Desk, tmp_path: Path) -> None:
-    desk.results.settle(desk.lease("cats"), Outcome("no_room", "No space left on device"), tmp_path)
+    desk.results.settle(desk.lease("cats"), Outcome(OutcomeStatus.NO_ROOM, "No space left on device"), tmp_path)
     assert desk.state_of("cats") == TaskState.QUEUED
     assert desk.journal.db.all("SELECT attempts FROM jobs")[0]["attempts"] == 0
 
 
 def test_a_backbone_that_finds_no_room_is_asked_for_again(desk: Desk, tmp_path: Path) -> None:
-    assert not desk.results.keep_backbone(Outcome("no_room", "No space left on device"), tmp_path, "b" * 64)
+    assert not desk.results.keep_backbone(Outcome(OutcomeStatus.NO_ROOM, "No space left on device"), tmp_path, "b" * 64)
     assert desk.notices == [("error", "the backbone cannot be kept (No space left on device); tried again in 30 s")]
 
 
 def test_an_exported_backbone_becomes_the_states_own(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / BACKBONE_FILE).write_bytes(b"weights")
-    desk.results.keep_backbone(Outcome("done"), tmp_path, "b" * 64)
+    desk.results.keep_backbone(Outcome(OutcomeStatus.DONE), tmp_path, "b" * 64)
     kept = desk.generations.backbone("conv4")
     assert kept.hash == "b" * 64
     assert Path(kept.file or "").read_bytes() == b"weights"
 
 
-@pytest.mark.parametrize("outcome", [Outcome("failed", "out of memory"), Outcome("done", "no file")])
+@pytest.mark.parametrize(
+    "outcome", [Outcome(OutcomeStatus.FAILED, "out of memory"), Outcome(OutcomeStatus.DONE, "no file")]
+)
 def test_without_a_backbone_there_is_no_daemon(desk: Desk, tmp_path: Path, outcome: Outcome) -> None:
     with pytest.raises(StateError, match=f"could not be exported: {outcome.reason}"):
         desk.results.keep_backbone(outcome, tmp_path, "b" * 64)

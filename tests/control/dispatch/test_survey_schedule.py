@@ -11,7 +11,7 @@ from learnd.control.dispatch.survey_schedule import Surveying, sample
 from learnd.control.journal.surveys import Share
 from learnd.identity import sha256_of
 from learnd.messages.jobs import Member, TaskToSurvey
-from learnd.messages.outcomes import Outcome, Surveyed
+from learnd.messages.outcomes import Outcome, OutcomeStatus, Surveyed
 from learnd.messages.state_files import CLASSIFIER_FILE, MANIFEST_FILE, REPORT_FILE
 from tests.control.home import Home
 
@@ -31,7 +31,7 @@ class Survey:
 
     def well(self) -> Outcome:
         """Of three images of cats two were told right."""
-        return Outcome("done", files=self.head(), surveyed=(Surveyed("cats", "leave-one-out", "110"),))
+        return Outcome(OutcomeStatus.DONE, files=self.head(), surveyed=(Surveyed("cats", "leave-one-out", "110"),))
 
     def head(self) -> dict[str, str]:
         """As a worker leaves it."""
@@ -45,7 +45,7 @@ def test_the_head_is_kept_as_long_as_it_is_that_of_what_is_known(home: Home) -> 
     home.learn("cats", "d1")
     done = Survey(home)
     assert done.surveying.spec(done.work) is not None
-    done.surveying.came(1, Outcome("done", files=done.head()), done.work)
+    done.surveying.came(1, Outcome(OutcomeStatus.DONE, files=done.head()), done.work)
     file = home.generations.head_file()
     assert file is not None
     assert sha256_of(Path(file.path)) == file.sha256
@@ -81,10 +81,12 @@ def test_one_that_made_way_is_taken_up_again_and_one_that_failed_is_not(home: Ho
     home.learn("cats", "d1")
     done = Survey(home)
     assert done.surveying.spec(done.work) is not None
-    done.surveying.came(1, Outcome("dropped"), done.work)
+    done.surveying.came(1, Outcome(OutcomeStatus.DROPPED), done.work)
     assert done.surveying.due()
     assert done.surveying.spec(done.work) is not None
-    done.surveying.came(1, Outcome("damaged", reason="statistics.safetensors is not what it was"), done.work)
+    done.surveying.came(
+        1, Outcome(OutcomeStatus.DAMAGED, reason="statistics.safetensors is not what it was"), done.work
+    )
     assert not done.surveying.due()
     assert done.notices == [("warning", "version 1 could not be surveyed: statistics.safetensors is not what it was")]
     assert home.journal.surveys.all() == []
@@ -111,7 +113,7 @@ def test_what_comes_back_after_the_head_has_moved_is_no_trouble(home: Home) -> N
     done = Survey(home)
     assert done.surveying.spec(done.work) is not None
     home.generations.forget("cats")
-    done.surveying.came(1, Outcome("damaged", reason="its files are gone"), done.work)
+    done.surveying.came(1, Outcome(OutcomeStatus.DAMAGED, reason="its files are gone"), done.work)
     assert done.notices == []
     assert done.surveying.due()
 

@@ -13,7 +13,7 @@ from learnd.control.journal.tasks import Content
 from learnd.errors import StateError, StateUnavailable, TaskError
 from learnd.messages.jobs import JobSpec
 from learnd.messages.task import TaskState
-from learnd.messages.worker import Hello
+from learnd.messages.worker import Hello, WorkerState
 from tests.control.rights import Unprivileged
 
 
@@ -121,7 +121,7 @@ def test_another_process_is_noticed_by_the_data_version_and_oneself_is_not(tmp_p
 def test_a_worker_is_seen_with_the_task_it_works_on(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.sqlite", create=True)
     hello = Hello("cpu", 7, "conv4", "b" * 64, (), {"torch": "2"})
-    journal.set_worker("cpu:0", "ready", hello)
+    journal.set_worker("cpu:0", WorkerState.READY, hello)
     journal.jobs.accept("cats", "cats", Content("f", "d", ways=2, images=4), JobSpec("cats"))
     assert [(w.state, w.task) for w in journal.workers()] == [("ready", None)]
     journal.jobs.lease("cpu:0")

@@ -16,7 +16,7 @@ import pytest
 from learnd.control.processes.child import GONE, Child, explain_exit
 from learnd.control.processes.start import devices, refuse_quarantined, worker_threads
 from learnd.errors import PluginError
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.settings.loading import load
 
 ECHO = """
@@ -151,7 +151,10 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_where_it_is_strict_a_plugin_in_quarantine_is_refused_with_its_traceback() -> None:
-    plugins = [PluginInfo("ridge", "built-in", "ok"), PluginInfo("mine", "mine.py", "quarantined", "Traceback\n  boom")]
+    plugins = [
+        PluginInfo("ridge", "built-in", PluginState.OK),
+        PluginInfo("mine", "mine.py", PluginState.QUARANTINED, "Traceback\n  boom"),
+    ]
     refuse_quarantined(plugins, load(environ={}))
     strict = load(None, {"plugins_strict": "true"}, {})
     refuse_quarantined(plugins[:1], strict)

@@ -18,7 +18,7 @@ from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.knowledge import class_statistics
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.outcomes import Outcome
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.messages.report import Report
 from learnd.messages.state_files import ADAPTED_FILE, EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE, REPORT_FILE, STATISTICS_FILE
 from learnd.messages.task import TaskOptions
@@ -165,7 +165,7 @@ def test_an_algorithm_that_there_is_not(tmp_path: Path) -> None:
 
 def test_an_algorithm_that_is_quarantined_is_called_that(tmp_path: Path) -> None:
     worker = worker_context(tmp_path)
-    wild = PluginInfo("wild", "wild.py", "quarantined", "was at work when a worker was lost\n  trace")
+    wild = PluginInfo("wild", "wild.py", PluginState.QUARANTINED, "was at work when a worker was lost\n  trace")
     spec = learn_spec(stripes_task(tmp_path / "task"), tmp_path / "out", TaskOptions(algorithm="wild"))
     outcome = learn(spec, replace(worker, catalogue=worker.catalogue.adding(wild)), silent)
     why = "'wild', which task.yaml asks for, is quarantined (was at work when a worker was lost)"

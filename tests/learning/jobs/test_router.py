@@ -16,7 +16,7 @@ from learnd.learning.contract.algorithm import Algorithm, Bid, Context, HeadAlgo
 from learnd.learning.jobs.cross_validation import make_folds
 from learnd.learning.jobs.router import LEFT_OUT, Contest, Route, fall_back, route
 from learnd.messages.jobs import RoutingSpec
-from learnd.messages.report import CandidateScore
+from learnd.messages.report import CandidateOutcome, CandidateScore
 from learnd.messages.task import Task
 from tests.tiny import context, routing, tiny_backbone, tiny_support, tiny_task
 
@@ -277,7 +277,7 @@ def test_a_failed_choice_falls_back_to_the_next_best() -> None:
     assert told == [("failed", "out of memory"), ("chosen", "a failed")]
     with pytest.raises(PluginError, match="b: again"):
         fall_back(second, "again")
-    third = fall_back(first, "no room", "out of memory")
+    third = fall_back(first, "no room", CandidateOutcome.OUT_OF_MEMORY)
     assert [(c.outcome, c.reason) for c in third.candidates] == [
         ("out of memory", "no room"),
         ("chosen", "a ran out of memory"),

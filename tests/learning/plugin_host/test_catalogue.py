@@ -15,7 +15,7 @@ from learnd.learning.contract.hooks import CONTRACT
 from learnd.learning.contract.options import options_of
 from learnd.learning.plugin_host import discovery
 from learnd.learning.plugin_host.catalogue import Catalogue, load_catalogue
-from learnd.messages.plugins import Event, PluginInfo
+from learnd.messages.plugins import Event, PluginInfo, PluginState
 
 BUILT_IN = set(learnd_plugins.__all__)
 HEADER = """
@@ -222,7 +222,7 @@ def test_each_plugin_is_named_before_it_is_imported(tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_is_barred_is_not_imported_and_listed_with_the_reason(tmp_path: Path) -> None:
-    evil = PluginInfo("evil", str(tmp_path / "evil.py"), "quarantined", "killed the worker")
+    evil = PluginInfo("evil", str(tmp_path / "evil.py"), PluginState.QUARANTINED, "killed the worker")
     (tmp_path / "evil.py").write_text("import os; os.abort()")
     (tmp_path / "mine.py").write_text(GOOD)
     catalogue = load_catalogue(tmp_path, {}, [evil])
@@ -232,7 +232,9 @@ def test_a_plugin_that_is_barred_is_not_imported_and_listed_with_the_reason(tmp_
 
 def test_an_algorithm_that_is_barred_is_left_out_of_what_its_plugin_brings(tmp_path: Path) -> None:
     (tmp_path / "several.py").write_text(GOOD)
-    wild = PluginInfo("mine", str(tmp_path / "several.py"), "quarantined", "was at work when a worker was lost")
+    wild = PluginInfo(
+        "mine", str(tmp_path / "several.py"), PluginState.QUARANTINED, "was at work when a worker was lost"
+    )
     catalogue = load_catalogue(tmp_path, {}, [wild])
     assert catalogue.unfit("mine") == info(catalogue, "mine") == wild
     assert (catalogue.unfit("ridge"), catalogue.unfit("nobody")) == (None, None)

@@ -21,7 +21,7 @@ from learnd.learning.processes.worker import short_of_room
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.jobs import BackboneSpec, ExportSpec, LearnSpec, PredictSpec, SurveySpec, TaskToSurvey
 from learnd.messages.outcomes import Outcome
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.messages.state_files import ADAPTED_FILE, BACKBONE_FILE, EXEMPLARS_FILE, REPORT_FILE
 from learnd.messages.task import TaskOptions
 from tests.data import omniglot_task, requires_data
@@ -245,7 +245,7 @@ def test_the_plugin_that_ends_the_worker_is_the_last_that_it_names(folder: Path)
     assert last == {"importing": {"name": "evil", "source": str(evil)}}
     assert worker.close() == 7
 
-    barred = PluginInfo("evil", str(evil), "quarantined", "killed the worker")
+    barred = PluginInfo("evil", str(evil), PluginState.QUARANTINED, "killed the worker")
     worker = Worker(folder, spec_of(folder), barred=[barred])
     assert to_json(barred) in worker.hear("hello")["plugins"]
     worker.close()
@@ -278,7 +278,7 @@ def test_it_loads_the_plugins_anew_and_what_is_now_meta_learnt(folder: Path) -> 
     worker = Worker(folder, spec_of(folder))
     digest = worker.hear("hello")["backbone_hash"]
     noisy, evil = folder / "plugins" / "noisy.py", folder / "plugins" / "evil.py"
-    barred = PluginInfo("evil", str(evil), "quarantined", "killed the worker")
+    barred = PluginInfo("evil", str(evil), PluginState.QUARANTINED, "killed the worker")
     evil.write_text("import os; os._exit(7)")
     noisy.write_text(NOISY.replace('"noisy"', '"loud"').replace('"here"', '"meta: " + " ".join(task.meta_learnt)'))
     scale = {"log_scale": torch.ones(())}

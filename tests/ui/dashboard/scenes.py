@@ -8,7 +8,7 @@ from learnd.control.dispatch.plugin_strikes import Strike
 from learnd.control.dispatch.progress_file import JobProgress
 from learnd.control.files.lock import Holder
 from learnd.control.journal.journal import WorkerRow
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.messages.task import TaskState
 from learnd.messages.worker import Hello
 from learnd.ui.dashboard.board import EMPTY, Board, board
@@ -17,8 +17,8 @@ from learnd.ui.dashboard.facts import Facts, JournalRow, Moment
 NOW = 1_800_000_000.0
 HOLDER = Holder(4242, "host", NOW - 11_537)
 PLUGINS = (
-    PluginInfo("protonet", "built-in", "ok", summary="nearest class mean in Euclidean distance"),
-    PluginInfo("ridge", "built-in", "ok", summary="a linear head in closed form"),
+    PluginInfo("protonet", "built-in", PluginState.OK, summary="nearest class mean in Euclidean distance"),
+    PluginInfo("ridge", "built-in", PluginState.OK, summary="a linear head in closed form"),
 )
 
 
@@ -80,7 +80,10 @@ ERRORS = replace(
         problem("broken", "failed", "every algorithm failed: ridge: out of memory\n  try a smaller backbone"),
         problem("esc\x1b[31mape\r\n", "failed", "the worker was killed by SIGKILL (3 attempts)"),
     ),
-    plugins=(*PLUGINS, PluginInfo("mine", "/home/x/mine.py", "quarantined", "SyntaxError: never closed\n  line 3")),
+    plugins=(
+        *PLUGINS,
+        PluginInfo("mine", "/home/x/mine.py", PluginState.QUARANTINED, "SyntaxError: never closed\n  line 3"),
+    ),
     strikes=(Strike("mine", "/home/x/mine.py", "", "killed the worker", NOW - 9, count=2),),
     paused=NOW - 30,
 )

@@ -26,7 +26,8 @@ from learnd.errors import TaskError
 from learnd.identity import sha256_of
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.jobs import ConsolidateSpec, Member
-from learnd.messages.outcomes import Consolidation, Outcome
+from learnd.messages.outcomes import Consolidation, Outcome, OutcomeStatus
+from learnd.messages.plugins import EventKind
 from learnd.messages.report import Report
 from learnd.messages.state_files import BACKBONE_FILE, CONSOLIDATION_FILE, REPORT_FILE
 from learnd.settings.keys import Settings
@@ -119,10 +120,10 @@ class Sleep:
     def settle(self, outcome: Outcome, out: Path) -> Slept | None:
         """Decide on what came; None where it was woken, and will sleep again.  Whoever asked for it is answered."""
         self._quiet_since = time.monotonic()
-        if outcome.status == "stopped":
+        if outcome.status is OutcomeStatus.STOPPED:
             self._notice("info", "consolidation is put off: there is something to learn")
             return None
-        if outcome.status != "done":
+        if outcome.status is not OutcomeStatus.DONE:
             return self.failed(outcome.reason)
         try:
             made = from_json(Consolidation, json.loads((out / CONSOLIDATION_FILE).read_text()))
@@ -136,7 +137,7 @@ class Sleep:
     def failed(self, reason: str) -> Slept:
         """It came to nothing; the knowledge is what it was."""
         self._notice("warning", f"consolidation failed: {reason}")
-        self._journal.note("consolidation failed", reason)
+        self._journal.note(EventKind.CONSOLIDATION_FAILED, reason)
         return self._answer(Slept("failed", self._journal.head, (reason,)))
 
     def _limits(self) -> Limits:
@@ -150,7 +151,7 @@ class Sleep:
         candidate_gate.require_finite(out / BACKBONE_FILE)
         for form in made.forms:
             report = from_json(Report, json.loads((out / form.folder / REPORT_FILE).read_text()))
-            candidate_gate.check(out / form.folder, Outcome("done", report=report, files=form.files))
+            candidate_gate.check(out / form.folder, Outcome(OutcomeStatus.DONE, report=report, files=form.files))
         if {form.id for form in made.forms} != set(self._journal.history.held_by(made.parent)):
             raise StaleEpoch("the tasks are no longer those that the candidate was made from")
 

@@ -26,7 +26,7 @@ from learnd.control.processes.child import GONE, Child, Inbox, explain_exit
 from learnd.errors import LearndError, StateError
 from learnd.messages.convert import SCHEMA, from_json, legible, to_json
 from learnd.messages.jobs import ConsolidateSpec, ExportSpec, LearnSpec, RoutingSpec, SurveySpec
-from learnd.messages.outcomes import Outcome
+from learnd.messages.outcomes import Outcome, OutcomeStatus
 from learnd.messages.worker import Hello, Loaded
 from learnd.settings.keys import Settings
 
@@ -170,7 +170,7 @@ class Dispatcher:
             self._send(slot, spec, folder)
         except OSError as error:
             slot.discard()
-            self._surveying.came(spec.version, Outcome("no_room", str(error)), folder)
+            self._surveying.came(spec.version, Outcome(OutcomeStatus.NO_ROOM, str(error)), folder)
         else:
             slot.survey = spec.version
 
@@ -205,7 +205,7 @@ class Dispatcher:
             self._send(slot, ExportSpec(out=str(folder / "out")), folder)
         except OSError as error:
             slot.discard()
-            self._export_came(Outcome("no_room", str(error)), folder, "")
+            self._export_came(Outcome(OutcomeStatus.NO_ROOM, str(error)), folder, "")
 
     def _send(
         self, slot: WorkerSlot, spec: LearnSpec | SurveySpec | ExportSpec | ConsolidateSpec, folder: Path
@@ -270,7 +270,7 @@ class Dispatcher:
         elif "done" in said:
             self._finish(slot)
         elif "unwritten" in said:  # not even its result.json
-            self._take(slot, Outcome("no_room", str(said["unwritten"])))
+            self._take(slot, Outcome(OutcomeStatus.NO_ROOM, str(said["unwritten"])))
         elif "failed" in said:
             self._pool.refused(slot, str(said["failed"]))
             self._lose(slot, "died", str(said["failed"]))
@@ -325,7 +325,7 @@ class Dispatcher:
         if out is None:
             return
         in_hand = lease is not None or version is not None
-        if outcome.status == "broken" and in_hand:  # the next job shall not suffer from what this one broke
+        if outcome.status is OutcomeStatus.BROKEN and in_hand:  # the next job shall not suffer from what this one broke
             self._lose(slot, "broken", outcome.reason)
             return
         slot.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import assert_never
 
 from learnd.control.journal.journal import Journal
 from learnd.control.journal.queue import Lease
@@ -12,7 +13,7 @@ from learnd.control.journal.versions import StaleEpoch
 from learnd.control.knowledge import candidate_gate
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import StateError
-from learnd.messages.outcomes import Outcome
+from learnd.messages.outcomes import Outcome, OutcomeStatus
 from learnd.messages.state_files import BACKBONE_FILE
 from learnd.settings.keys import Settings
 
@@ -45,18 +46,25 @@ class Results:
             self._notice("info", f"a late result is dropped: {stale}")
 
     def _settle(self, lease: Lease, outcome: Outcome, out: Path) -> None:
-        if outcome.status == "changed":
-            self._journal.jobs.reopen(lease, outcome.reason)
-            self._look(Path(lease.spec.folder).name)
-        elif outcome.status == "rejected":
-            self._journal.jobs.give_up(lease, "rejected", outcome.reason, problems=outcome.problems)
-            self._notice("warning", f"{lease.name} is rejected: {outcome.reason}")
-        elif outcome.status == "no_room":
-            self.no_room(lease, outcome.reason)
-        elif outcome.status == "done":
-            self._commit(lease, outcome, out)
-        else:
-            self._fail(lease, "failed", outcome.reason)
+        match outcome.status:
+            case OutcomeStatus.DONE:
+                self._commit(lease, outcome, out)
+            case OutcomeStatus.CHANGED:
+                self._journal.jobs.reopen(lease, outcome.reason)
+                self._look(Path(lease.spec.folder).name)
+            case OutcomeStatus.REJECTED:
+                self._journal.jobs.give_up(lease, "rejected", outcome.reason, problems=outcome.problems)
+                self._notice("warning", f"{lease.name} is rejected: {outcome.reason}")
+            case OutcomeStatus.NO_ROOM:
+                self.no_room(lease, outcome.reason)
+            case OutcomeStatus.FAILED:
+                self._fail(lease, "failed", outcome.reason)
+            case OutcomeStatus.BROKEN:  # the dispatcher ends such a worker first, and calls `lost`
+                self._fail(lease, "failed", outcome.reason)
+            case OutcomeStatus.DAMAGED | OutcomeStatus.DROPPED | OutcomeStatus.STOPPED:
+                self._fail(lease, "failed", f"a learn job cannot end as {outcome.status}: {outcome.reason}")
+            case _:
+                assert_never(outcome.status)
 
     def _fail(self, lease: Lease, outcome: str, reason: str, detail: str = "") -> None:
         self._journal.jobs.give_up(lease, outcome, reason, detail)
@@ -113,13 +121,13 @@ class Results:
         """
         exported = out / BACKBONE_FILE
         why = outcome.reason
-        if outcome.status == "done" and exported.is_file():
+        if outcome.status is OutcomeStatus.DONE and exported.is_file():
             try:
                 self._generations.keep_backbone(self._backbone, exported, digest)
                 return True
             except OSError as error:
                 why = str(error)
-        elif outcome.status != "no_room":
+        elif outcome.status is not OutcomeStatus.NO_ROOM:
             raise StateError(f"the backbone could not be exported: {why}")
         self._notice("error", f"the backbone cannot be kept ({why}); tried again in {NO_ROOM_SECONDS:.0f} s")
         return False

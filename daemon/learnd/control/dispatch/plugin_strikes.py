@@ -16,7 +16,7 @@ from pathlib import Path
 from learnd.control.journal.journal import Journal
 from learnd.identity import sha256_of
 from learnd.messages.convert import from_json, to_json_all
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import EventKind, PluginInfo, PluginState
 
 AT_IMPORT = "import"
 AT_EVENT = "event"
@@ -70,7 +70,7 @@ class Strikes:
         known[name, source, role] = Strike(name, source, content, reason, time.time(), count, standing, role)
         with self._journal.db.transaction():
             self._journal.db.put("plugin_strikes", json.dumps(to_json_all(known.values())))
-            self._journal.db.note("strike", f"plugin {name} ({source}): {reason}")
+            self._journal.db.note(EventKind.STRIKE, f"plugin {name} ({source}): {reason}")
 
     def pardon(self) -> None:
         """A new daemon tries every plugin again."""
@@ -89,7 +89,7 @@ class Strikes:
     def barred(self, *roles: str) -> tuple[PluginInfo, ...]:
         """The plugins that the next process must do without, as it is to report them: those struck in these roles."""
         return tuple(
-            PluginInfo(strike.name, strike.source, "quarantined", strike.reason)
+            PluginInfo(strike.name, strike.source, PluginState.QUARANTINED, strike.reason)
             for strike in self.all()
             if strike.role in roles and strike.enough and strike.content == _content_of(strike.source)
         )

@@ -15,7 +15,7 @@ from learnd.control.journal.surveys import Share, SurveyResult
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import LearndError
 from learnd.messages.jobs import Member, SurveySpec, TaskToSurvey
-from learnd.messages.outcomes import Outcome, Surveyed
+from learnd.messages.outcomes import Outcome, OutcomeStatus, Surveyed
 from learnd.messages.state_files import CLASSIFIER_FILE, HELD_OUT_FEATURES_FILE
 
 
@@ -56,10 +56,10 @@ class Surveying:
         """Keep what a survey found, and the head that it left in out; ask again later where it made way."""
         if version != self._journal.head:  # rolled back or forgotten meanwhile: the new head is asked about
             return
-        if outcome.status == "dropped":
+        if outcome.status is OutcomeStatus.DROPPED:
             self._tried = 0
             return
-        if outcome.status == "done":
+        if outcome.status is OutcomeStatus.DONE:
             try:
                 found = [self._finding(self._asked[one.id], one) for one in outcome.surveyed]
                 self._journal.surveys.record(version, found)
@@ -68,7 +68,7 @@ class Surveying:
                 self._generations.keep_head(version, out / CLASSIFIER_FILE, outcome.files[CLASSIFIER_FILE])
                 return
             except (LearndError, OSError) as error:
-                outcome = Outcome("failed", str(error))
+                outcome = Outcome(OutcomeStatus.FAILED, str(error))
         self._notice("warning", f"version {version} could not be surveyed: {outcome.reason}")
 
     def _finding(self, member: Member, one: Surveyed) -> SurveyResult:

@@ -17,9 +17,9 @@ from learnd.control.processes.child import Inbox
 from learnd.control.processes.start import WorkerPlace, devices, refuse_quarantined, start_worker
 from learnd.errors import LearndError
 from learnd.messages.convert import to_json_all
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.messages.report import Report
-from learnd.messages.worker import Hello, Loaded
+from learnd.messages.worker import Hello, Loaded, WorkerState
 from learnd.plugin_files import fingerprint
 from learnd.settings.keys import Settings
 
@@ -69,7 +69,7 @@ class WorkerPool:
         for slot in self.slots:
             if slot.child is not None:
                 slot.child.kill()
-            self._journal.set_worker(slot.name, "stopped")
+            self._journal.set_worker(slot.name, WorkerState.STOPPED)
 
     def _start(self, slot: WorkerSlot) -> None:
         slot.files = fingerprint(self._settings.plugins_dir)  # before it looks: what changes meanwhile is seen later
@@ -82,7 +82,7 @@ class WorkerPool:
             self._delay(slot, f"it cannot be started: {error}")
             return
         slot.deadline = time.monotonic() + self._settings.worker.start_seconds
-        self._journal.set_worker(slot.name, "starting")
+        self._journal.set_worker(slot.name, WorkerState.STARTING)
 
     def welcome(self, slot: WorkerSlot, hello: Hello) -> None:
         """It has started."""
@@ -104,7 +104,7 @@ class WorkerPool:
         slot.ready, slot.hello, slot.importing = True, hello, None
         slot.clear()
         self._ever_ready = True
-        self._journal.set_worker(slot.name, "ready", hello)
+        self._journal.set_worker(slot.name, WorkerState.READY, hello)
         self._journal.set_plugins(hello.plugins, slot.files)
         self.observers, self.files = hello.observers, slot.files
         known = [set(slot.hello.readers) for slot in self.slots if slot.hello is not None]
@@ -113,7 +113,7 @@ class WorkerPool:
     def _tell_quarantined(self, plugins: Iterable[PluginInfo]) -> None:
         """Raises PluginError at the first one, with its traceback, where the settings want that."""
         for plugin in plugins:
-            if plugin.state == "quarantined":
+            if plugin.state is PluginState.QUARANTINED:
                 why = (plugin.reason.strip() or "no reason given").splitlines()[0]
                 self._notice("warning", f"plugin {plugin.name} ({plugin.source}) is quarantined: {why}")
                 refuse_quarantined([plugin], self._settings)
@@ -129,7 +129,7 @@ class WorkerPool:
             if slot.files != files and slot.child is not None:
                 slot.ready, slot.files = False, files
                 slot.deadline = time.monotonic() + self._settings.worker.start_seconds
-                self._journal.set_worker(slot.name, "starting")
+                self._journal.set_worker(slot.name, WorkerState.STARTING)
                 slot.child.send({"load": {"barred": to_json_all(self._barred())}})
 
     def _barred(self) -> tuple[PluginInfo, ...]:
@@ -173,7 +173,7 @@ class WorkerPool:
         slot.discard()
         slot.child, slot.ready, slot.hello, slot.importing = None, False, None, None
         slot.start_at = time.monotonic()
-        self._journal.set_worker(slot.name, "starting")
+        self._journal.set_worker(slot.name, WorkerState.STARTING)
         if plugin is not None:
             self._strikes.add(*plugin, f"killed the worker while being imported: {reason}")
         elif not had_job:
@@ -190,14 +190,14 @@ class WorkerPool:
         slot.discard()
         slot.child, slot.ready, slot.hello, slot.importing = None, False, None, None
         slot.start_at = time.monotonic()
-        self._journal.set_worker(slot.name, "starting")
+        self._journal.set_worker(slot.name, WorkerState.STARTING)
         self._start(slot)
 
     def _delay(self, slot: WorkerSlot, reason: str) -> None:
         slot.failures += 1
         pause = min(_SLOWEST_RESTART, 2.0**slot.failures)
         slot.start_at = time.monotonic() + pause
-        self._journal.set_worker(slot.name, "restarting")
+        self._journal.set_worker(slot.name, WorkerState.RESTARTING)
         often = f" {slot.failures} times since a job came back" if slot.failures > 1 else ""
         self._notice("warning", f"{slot.name} was lost{often}, the next one starts in {pause:g} s ({reason})")
 
@@ -228,4 +228,4 @@ class WorkerPool:
 
 
 def _in_use(hello: Hello) -> int:
-    return sum(plugin.state == "ok" for plugin in hello.plugins)
+    return sum(plugin.state is PluginState.OK for plugin in hello.plugins)

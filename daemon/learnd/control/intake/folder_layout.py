@@ -14,11 +14,16 @@ from dataclasses import dataclass
 
 from learnd.control.intake.scan import OPTIONS, FileEntry, Kind, is_image
 from learnd.identity import nfc, printable
-from learnd.messages.task import ImageFile, Problem, Severity
+from learnd.messages.task import ImageFile, ImageSplit, Problem, Severity
 
 NOT_AN_IMAGE = "not-an-image"  # the code of a problem that a plugin's reader may do away with
 
-_SPLITS = {"support": "support", "train": "support", "query": "query", "test": "query"}
+_SPLITS = {
+    "support": ImageSplit.SUPPORT,
+    "train": ImageSplit.SUPPORT,
+    "query": ImageSplit.QUERY,
+    "test": ImageSplit.QUERY,
+}
 
 _ODDITIES = {  # what entries are that are neither files nor folders: (what, remedy)
     Kind.LINK_OUTSIDE: ("is a link that leaves the task folder", "copy the file itself into the folder"),
@@ -46,7 +51,7 @@ class _Section:
     """A part of the task that holds classes: its prefix ("" or "train/") and its split."""
 
     prefix: str
-    split: str
+    split: ImageSplit
 
 
 def arrange(entries: Sequence[FileEntry], min_images_per_class: int, readers: tuple[str, ...] = ()) -> Layout:
@@ -57,7 +62,10 @@ def arrange(entries: Sequence[FileEntry], min_images_per_class: int, readers: tu
     sections = _sections(entries, readers)
     files: list[ImageFile] = []
     problems = list(_odd_entries(entries)) + list(_strays(entries, sections, readers))
-    members: dict[str, dict[str, int]] = {"support": {}, "query": {}}  # split -> class's folder -> images
+    members: dict[ImageSplit, dict[str, int]] = {
+        ImageSplit.SUPPORT: {},
+        ImageSplit.QUERY: {},
+    }  # split -> class's folder -> images
     for section in sections:
         inside = [entry for entry in entries if entry.path.startswith(section.prefix)]
         counts = members[section.split]
@@ -75,7 +83,7 @@ def arrange(entries: Sequence[FileEntry], min_images_per_class: int, readers: tu
             elif entry.kind is Kind.FILE and len(parts) == 2:
                 problems.append(_not_an_image(entry))
         problems.extend(_names(inside, section, readers))
-    problems.extend(_classes(members["support"], members["query"], sections, min_images_per_class))
+    problems.extend(_classes(members[ImageSplit.SUPPORT], members[ImageSplit.QUERY], sections, min_images_per_class))
     return Layout(tuple(files), tuple(problems))
 
 
@@ -104,7 +112,7 @@ def _sections(entries: Sequence[FileEntry], readers: tuple[str, ...]) -> list[_S
         sections.setdefault(split, _Section(f"{top}/", split))
     if "support" in sections or (sections and len(sections) == len(tops)):
         return list(sections.values())
-    return [_Section("", "support")]
+    return [_Section("", ImageSplit.SUPPORT)]
 
 
 def _parts(entry: FileEntry, section: _Section) -> list[str]:
@@ -131,7 +139,7 @@ def _strays(entries: Iterable[FileEntry], sections: Sequence[_Section], readers:
             remedy = f"move its images into {names}, or take it out of the task"
             yield Problem("stray-folder", printable(entry.path), f"lies beside {names}, so it is no class", remedy)
         elif entry.kind is Kind.FILE:
-            yield from _loose(entry, _Section("", "support"), readers)
+            yield from _loose(entry, _Section("", ImageSplit.SUPPORT), readers)
 
 
 def _nested(entry: FileEntry, parts: Sequence[str]) -> Iterator[Problem]:
@@ -184,7 +192,7 @@ def _folded(name: str) -> str:
 def _classes(
     support: dict[str, int], query: dict[str, int], sections: Sequence[_Section], least: int
 ) -> Iterator[Problem]:
-    if all(section.split != "support" for section in sections):
+    if all(section.split is not ImageSplit.SUPPORT for section in sections):
         remedy = "add a folder support/ (or train/) with one folder a class"
         yield Problem("no-support", ".", "there are only images to measure with, and none to learn from", remedy)
     elif not support:
@@ -192,7 +200,7 @@ def _classes(
     elif len(support) == 1:
         what = f"{printable(next(iter(support)))!r} is the only class: there is nothing to tell it from"
         yield Problem("one-class", ".", what, "add a folder with images of another class")
-    prefix = next((section.prefix for section in sections if section.split == "support"), "")
+    prefix = next((section.prefix for section in sections if section.split is ImageSplit.SUPPORT), "")
     for name, images in support.items():
         where = printable(prefix + name)
         if images == 0:
@@ -204,6 +212,6 @@ def _classes(
     for name in query if support else ():
         if nfc(name) not in known:
             what = "is measured with, but there is no such class to learn from"
-            where = next(section.prefix for section in sections if section.split == "query") + name
+            where = next(section.prefix for section in sections if section.split is ImageSplit.QUERY) + name
             remedy = f"add {prefix}{printable(name)}/, or remove it"
             yield Problem("unknown-query-class", printable(where), what, remedy)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from learnd.errors import StateError, StateUnavailable
-from learnd.messages.plugins import Event
+from learnd.messages.plugins import Event, EventKind
+from learnd.messages.task import TaskState
 
 SCHEMA_VERSION = 7
 
@@ -138,7 +139,7 @@ class Database:
     def put(self, key: str, value: str) -> None:
         self.run("INSERT OR REPLACE INTO meta VALUES (?, ?)", key, value)
 
-    def note(self, kind: str, message: str, task: str | None = None) -> None:
+    def note(self, kind: EventKind | TaskState, message: str, task: str | None = None) -> None:
         """Append an event."""
         self.run(
             "INSERT INTO events (at, kind, task, message) VALUES (?, ?, ?, ?)",

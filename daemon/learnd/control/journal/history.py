@@ -18,6 +18,7 @@ from learnd.control.journal.similar_tasks import SimilarTasks
 from learnd.control.journal.tasks import Content, TaskBook
 from learnd.control.journal.versions import BackboneRecord, Decision, Generation, Held, StaleEpoch, Step, Version
 from learnd.errors import TaskError
+from learnd.messages.plugins import EventKind
 from learnd.messages.task import TaskState
 
 
@@ -166,7 +167,7 @@ class History:
                 source = self._source(held.id, sources[held.id])
                 self._db.run("INSERT INTO derived VALUES (?, ?, ?)", held.id, held.revision, source)
             self._decide(decision)
-            self._db.note("consolidated", f"version {generation.number}: {name}")
+            self._db.note(EventKind.CONSOLIDATED, f"version {generation.number}: {name}")
 
     def note_the_first_network(self) -> None:
         """A journal of an earlier schema knows its one network as a small fact alone."""
@@ -205,7 +206,7 @@ class History:
         """The candidate goes; the decision stays."""
         with self._db.transaction():
             self._decide(decision)
-            self._db.note("refused", reason)
+            self._db.note(EventKind.REFUSED, reason)
 
     def _decide(self, decision: Decision) -> None:
         self._db.run(
@@ -236,13 +237,13 @@ class History:
         with self._db.transaction():
             self.advance(generation, reason, step, self.backbone_of(version))
             self._mark_as_held(reason)
-            self._db.note("rollback", f"version {generation.number} is what version {version} was")
+            self._db.note(EventKind.ROLLBACK, f"version {generation.number} is what version {version} was")
 
     def join(self, generation: Generation, step: Step, what: str) -> None:
         """The classes that people joined, or no longer join; what: in a line."""
         with self._db.transaction():
             self.advance(generation, what, step)
-            self._db.note("joined" if step.made else "parted", f"version {generation.number}: {what}")
+            self._db.note(EventKind.JOINED if step.made else EventKind.PARTED, f"version {generation.number}: {what}")
 
     def forget(
         self, task_id: str, name: str, generation: Generation | None, step: Step, backbone: str | None = None
@@ -270,7 +271,9 @@ class History:
             self._db.run("DELETE FROM attempts WHERE job_id IN (SELECT id FROM jobs WHERE task_id = ?)", task_id)
             self._db.run("DELETE FROM jobs WHERE task_id = ?", task_id)
             self._leave_a_tombstone(task_id, name)
-            self._db.note("forgotten", "asked for by a person", name)  # first: observers count by the ids of events
+            self._db.note(
+                TaskState.FORGOTTEN, "asked for by a person", name
+            )  # first: observers count by the ids of events
             self._db.run("DELETE FROM events WHERE task = ? AND id < ?", name, self._db.last_event())
         return folders
 
@@ -285,7 +288,7 @@ class History:
         for digest in tainted:
             self._db.run("UPDATE backbones SET tainted = 1, learners = '[]' WHERE hash = ?", digest)
             self._db.run("DELETE FROM decisions WHERE before = ?1 OR after = ?1", digest)
-            self._db.note("tainted", f"{name}, which is forgotten, had a part in the network {digest[:12]}")
+            self._db.note(EventKind.TAINTED, f"{name}, which is forgotten, had a part in the network {digest[:12]}")
         for row in self._db.all("SELECT id, verdict FROM decisions"):
             if any(change["task"] == name for change in json.loads(row["verdict"])["changes"]):
                 self._db.run("DELETE FROM decisions WHERE id = ?", row["id"])
@@ -333,11 +336,11 @@ class History:
         for row in self._db.all(f"SELECT id, revision, name FROM tasks WHERE {undone}"):
             why = f"undone: {reason}; `learnd retry` learns it again"
             self._book.mark_state(row["id"], row["revision"], TaskState.FORGOTTEN, why)
-            self._db.note("undone", f"revision {row['revision']}: {reason}", row["name"])
+            self._db.note(EventKind.UNDONE, f"revision {row['revision']}: {reason}", row["name"])
         again = f"state = 'forgotten' AND revision = ({held})"
         for row in self._db.all(f"SELECT id, revision, name FROM tasks WHERE {again}"):
             self._book.mark_state(row["id"], row["revision"], TaskState.LEARNED, "")
-            self._db.note("restored", f"revision {row['revision']}: {reason}", row["name"])
+            self._db.note(EventKind.RESTORED, f"revision {row['revision']}: {reason}", row["name"])
 
     def _leave_a_tombstone(self, task_id: str, name: str) -> None:
         """One row is left of all revisions: it says what the folder was, so that it is not learnt by itself again."""

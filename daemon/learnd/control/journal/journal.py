@@ -22,8 +22,9 @@ from learnd.control.journal.requests import Requests
 from learnd.control.journal.surveys import Surveys
 from learnd.control.journal.tasks import TaskBook
 from learnd.messages.convert import from_json, to_json, to_json_all
-from learnd.messages.plugins import PluginInfo
-from learnd.messages.worker import Hello
+from learnd.messages.plugins import EventKind, PluginInfo
+from learnd.messages.task import TaskState
+from learnd.messages.worker import Hello, WorkerState
 
 JOURNAL = "journal.sqlite"  # in the state folder
 
@@ -69,7 +70,7 @@ class Journal:
         with self.db.transaction():
             self.db.put(key, value)
 
-    def note(self, kind: str, message: str, task: str | None = None) -> None:
+    def note(self, kind: EventKind | TaskState, message: str, task: str | None = None) -> None:
         """Append an event."""
         with self.db.transaction():
             self.db.note(kind, message, task)
@@ -127,13 +128,13 @@ class Journal:
         if self.paused is None:
             with self.db.transaction():
                 self.db.put("paused", str(time.time()))
-                self.db.note("paused", "no job begins until it is resumed; those in hand are finished")
+                self.db.note(EventKind.PAUSED, "no job begins until it is resumed; those in hand are finished")
 
     def resume(self) -> None:
         if self.paused is not None:
             with self.db.transaction():
                 self.db.put("paused", "")
-                self.db.note("resumed", "jobs begin again")
+                self.db.note(EventKind.RESUMED, "jobs begin again")
 
     # --- the workers, so that other processes can see them --------------------------------------------------------
 
@@ -141,7 +142,7 @@ class Journal:
         with self.db.transaction():
             self.db.run("DELETE FROM workers")
 
-    def set_worker(self, name: str, state: str, hello: Hello | None = None) -> None:
+    def set_worker(self, name: str, state: WorkerState, hello: Hello | None = None) -> None:
         """Note a worker's state; a hello, once given, stays until the next one."""
         said = None if hello is None else json.dumps(to_json(hello))
         with self.db.transaction():

@@ -18,6 +18,7 @@ from learnd.control.journal.versions import LEARNED, Generation, StaleEpoch, Ste
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.jobs import JobSpec
 from learnd.messages.joins import joins_of
+from learnd.messages.plugins import EventKind
 from learnd.messages.report import Report
 from learnd.messages.task import Problem, TaskState
 
@@ -70,7 +71,9 @@ class Jobs:
                 "INSERT INTO jobs (task_id, revision, state, priority, spec) VALUES (?, ?, 'queued', ?, ?)",
                 *(task_id, revision, spec.options.priority, json.dumps(to_json(spec))),
             )
-            self._db.note("queued", f"revision {revision}: {content.ways} classes, {content.images} images", name)
+            self._db.note(
+                TaskState.QUEUED, f"revision {revision}: {content.ways} classes, {content.images} images", name
+            )
         return revision
 
     def folder(self, task_id: str) -> str | None:
@@ -160,7 +163,9 @@ class Jobs:
                     lease.revision,
                 ),
             )
-            self._db.note("learned", f"{report.algorithm}, version {number}, {report.seconds:.2f} s", lease.name)
+            self._db.note(
+                TaskState.LEARNED, f"{report.algorithm}, version {number}, {report.seconds:.2f} s", lease.name
+            )
 
     def give_up(
         self, lease: Lease, outcome: str, reason: str, detail: str = "", problems: Sequence[Problem] = ()
@@ -199,7 +204,7 @@ class Jobs:
                 spec = replace(lease.spec, culprits=(*lease.spec.culprits, culprit))
                 self._db.run("UPDATE jobs SET spec = ? WHERE id = ?", json.dumps(to_json(spec)), lease.job)
             self._book.mark_state(lease.id, lease.revision, TaskState.QUEUED, reason)
-            self._db.note("requeued", reason, lease.name)
+            self._db.note(EventKind.REQUEUED, reason, lease.name)
 
     def reopen(self, lease: Lease, reason: str) -> None:
         """The files are no longer those that were accepted: the folder is judged again."""
@@ -207,7 +212,7 @@ class Jobs:
             self._end(lease, "cancelled", "changed", reason)
             self._book.release_twins(lease.digest)
             self._book.mark_open(lease.id, lease.revision, reason)
-            self._db.note("changed", reason, lease.name)
+            self._db.note(EventKind.CHANGED, reason, lease.name)
 
     def recover(self) -> int:
         """At start-up, with the state's lock held: what was running when the daemon died is queued again."""
@@ -216,7 +221,7 @@ class Jobs:
             self._db.run("UPDATE tasks SET state = 'queued' WHERE state = 'running'")
             count = self._db.run("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
             if count:
-                self._db.note("recovered", f"{count} job(s) that ran when the daemon stopped are queued again")
+                self._db.note(EventKind.RECOVERED, f"{count} job(s) that ran when the daemon stopped are queued again")
         return count
 
     def _end(self, lease: Lease, job_state: str, outcome: str, error: str | None) -> None:

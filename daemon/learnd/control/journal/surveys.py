@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from learnd.control.journal.database import Database
+from learnd.messages.report import MeasuredOn
 from learnd.metrics import Matrix, negative_flips
 
 SURVEYED = "surveyed"  # in meta: the version that was last asked about
@@ -18,11 +19,11 @@ SURVEYED = "surveyed"  # in meta: the version that was last asked about
 
 @dataclass(frozen=True)
 class Share:
-    """hits of tries images, and on which: "query" | "cross-validation" | "leave-one-out"; None where none was."""
+    """So many hits of tries images, and which images they were; None if there were none."""
 
     hits: int
     tries: int
-    measured_on: str | None
+    measured_on: MeasuredOn | None
 
 
 @dataclass(frozen=True)

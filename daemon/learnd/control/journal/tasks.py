@@ -12,6 +12,7 @@ from typing import Any
 from learnd.control.journal.database import Database
 from learnd.errors import TaskError
 from learnd.messages.convert import from_json, to_json_all
+from learnd.messages.plugins import EventKind
 from learnd.messages.task import Problem, TaskState
 
 # A row in one of these states was not accepted: new content of the folder takes the row over.
@@ -164,7 +165,7 @@ class TaskBook:
         """A folder that was never accepted is gone: its row goes, an event stays."""
         with self._db.transaction():
             self._db.run("DELETE FROM tasks WHERE id = ? AND revision = ?", row.id, row.revision)
-            self._db.note("vanished", f"the folder was removed while it was {row.state}", row.name)
+            self._db.note(EventKind.VANISHED, f"the folder was removed while it was {row.state}", row.name)
 
     def open_revision(self, task_id: str) -> int:
         """The revision that new content of this task gets."""
@@ -246,7 +247,7 @@ class TaskBook:
                 revision = self.next_revision(row.id)
                 self.mark(row.id, revision, row.name, TaskState.WAITING)
             self.mark_open(row.id, revision, "to be tried again")
-            self._db.note("retry", "asked for by a person", name)
+            self._db.note(EventKind.RETRY, "asked for by a person", name)
         return row
 
     def skip(self, name: str) -> TaskRow:
@@ -265,7 +266,7 @@ class TaskBook:
                 TaskState.SKIPPED,
                 "skipped by a person; `learnd retry` takes it up again",
             )
-            self._db.note("skipped", "asked for by a person", name)
+            self._db.note(TaskState.SKIPPED, "asked for by a person", name)
         return row
 
     def _wanted(self, name: str, states: Sequence[TaskState], verb: str) -> TaskRow:

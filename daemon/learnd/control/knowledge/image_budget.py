@@ -16,6 +16,7 @@ from learnd.control.files.image_archives import UNLIMITED, Levels, Quota, archiv
 from learnd.control.journal.journal import Journal
 from learnd.control.journal.kept_images import Archive, Place
 from learnd.errors import StateError, StateUnavailable
+from learnd.messages.plugins import EventKind
 
 QUOTA = "quota"  # of the journal's small facts: to how many images of a class every archive is held, by which limit
 SLICE = 0.02  # seconds of the daemon's one thread at a time
@@ -204,7 +205,7 @@ class Budget:
         why = f"memory.max_bytes is {self._most:,}"
         held_out = f" and {quota.held_out} held-out ones" if quota.held_out < UNLIMITED.held_out else ""
         told = f"{what}: {why}, so of each class at most {quota.exemplars} are kept to learn from{held_out}"
-        self._journal.db.note("evicted", told, name)
+        self._journal.db.note(EventKind.EVICTED, told, name)
         return told
 
     def _name(self, task_id: str) -> str:

@@ -13,7 +13,7 @@ from learnd.control.processes.child import Child, Inbox
 from learnd.errors import PluginError
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import BackboneSpec
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.settings.keys import Settings
 
 
@@ -78,7 +78,7 @@ def _plugin_arguments(settings: Settings, barred: Sequence[PluginInfo]) -> list[
 
 def refuse_quarantined(plugins: Iterable[PluginInfo], settings: Settings) -> None:
     """Raises PluginError at the first plugin in quarantine, with its traceback, where plugins_strict is on."""
-    bad = next((plugin for plugin in plugins if plugin.state == "quarantined"), None)
+    bad = next((plugin for plugin in plugins if plugin.state is PluginState.QUARANTINED), None)
     if bad is not None and settings.plugins_strict:
         why = bad.reason.strip() or "no reason given"
         remedy = "mend it: plugins_strict is on, so nothing runs with a plugin in quarantine"

@@ -19,7 +19,7 @@ from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.plugin_host.catalogue import Catalogue, load_catalogue
 from learnd.learning.processes.connection import connect
 from learnd.messages.convert import to_json
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> None:
     checks = {
         f"{info.name} {check.name}": check
         for info in found
-        if info.state == "ok" and info.name in catalogue.algorithms
+        if info.state is PluginState.OK and info.name in catalogue.algorithms
         for check in checks_for(catalogue.algorithms[info.name])
     }
     line.say(

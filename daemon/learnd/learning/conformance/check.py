@@ -18,7 +18,7 @@ from learnd.learning.contract.algorithm import Algorithm, State, Support
 from learnd.learning.jobs.adapt import adapt
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.plugin_faults import accuse
-from learnd.messages.plugins import CheckResult
+from learnd.messages.plugins import CheckOutcome, CheckResult
 
 Trial = Callable[[Algorithm, Backbone], None]  # its name is the check's, its docstring the promise
 
@@ -52,22 +52,26 @@ class Check:
     def __call__(self) -> None:
         """Raises PluginError, with what was seen and how to mend it, where the promise is broken."""
         verdict = self.verdict()
-        if verdict.outcome == "failed":
+        if verdict.outcome is CheckOutcome.FAILED:
             raise Broken(f"{verdict.promise}  Seen: {verdict.seen}", where=str(self), remedy=verdict.remedy)
 
     def verdict(self) -> CheckResult:
         """How it went; whatever the plugin raises is its own failure."""
         begun, before = time.monotonic(), World.now()
-        told = CheckResult(self.algorithm.name, self.name, self.promise, "passed")
+        told = CheckResult(self.algorithm.name, self.name, self.promise, CheckOutcome.PASSED)
         try:
             self.trial(self.algorithm, small_backbone())
         except Spared as why:
-            told = replace(told, outcome="spared", seen=str(why))
+            told = replace(told, outcome=CheckOutcome.SPARED, seen=str(why))
         except LearndError as error:
-            told = replace(told, outcome="failed", seen=error.what, remedy=error.remedy or "mend what it says")
+            told = replace(
+                told, outcome=CheckOutcome.FAILED, seen=error.what, remedy=error.remedy or "mend what it says"
+            )
         except BaseException as error:
             accuse(error)
-            told = replace(told, outcome="failed", seen=_raised(error, self.algorithm), remedy="mend the error there")
+            told = replace(
+                told, outcome=CheckOutcome.FAILED, seen=_raised(error, self.algorithm), remedy="mend the error there"
+            )
         finally:
             before.restore()  # whatever it did, the next check begins as this one did
         return replace(told, seconds=round(time.monotonic() - begun, 3))

@@ -28,7 +28,7 @@ from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import Backbone, export
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import ConsolidateSpec
-from learnd.messages.outcomes import Consolidation, Outcome, Paired
+from learnd.messages.outcomes import Consolidation, Outcome, OutcomeStatus, Paired
 from learnd.messages.state_files import BACKBONE_FILE, CONSOLIDATION_FILE
 
 T = TypeVar("T")
@@ -79,14 +79,16 @@ def consolidate(
     try:
         made = _consolidate(spec, worker, Pace(Path(spec.stop), progress), train)
     except Stopped:
-        return Outcome("stopped", reason="something is to be learnt")
+        return Outcome(OutcomeStatus.STOPPED, reason="something is to be learnt")
     except StateError as error:
-        return Outcome("failed" if isinstance(error, StateUnavailable) else "damaged", reason=str(error))
+        return Outcome(
+            OutcomeStatus.FAILED if isinstance(error, StateUnavailable) else OutcomeStatus.DAMAGED, reason=str(error)
+        )
     except LearndError as error:
-        return Outcome("failed", reason=str(error))
+        return Outcome(OutcomeStatus.FAILED, reason=str(error))
     path = Path(spec.out) / CONSOLIDATION_FILE
     path.write_text(json.dumps(to_json(made), indent=1))
-    return Outcome("done", files={path.name: sha256_of(path), BACKBONE_FILE: made.backbone_sha256})
+    return Outcome(OutcomeStatus.DONE, files={path.name: sha256_of(path), BACKBONE_FILE: made.backbone_sha256})
 
 
 def _consolidate(spec: ConsolidateSpec, worker: WorkerContext, pace: Pace, train: Train) -> Consolidation:

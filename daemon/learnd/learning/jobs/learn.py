@@ -30,8 +30,8 @@ from learnd.learning.networks.tensor_file import write_tensors
 from learnd.learning.plugin_host.catalogue import Catalogue
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import LearnSpec
-from learnd.messages.outcomes import Outcome
-from learnd.messages.report import Report
+from learnd.messages.outcomes import Outcome, OutcomeStatus
+from learnd.messages.report import MeasuredOn, Report
 from learnd.messages.state_files import (
     ADAPTED_FILE,
     EXEMPLARS_FILE,
@@ -53,11 +53,11 @@ def learn(spec: LearnSpec, worker: WorkerContext, progress: Progress) -> Outcome
     try:
         return _learn(spec, worker, progress)
     except Changed as error:
-        return Outcome("changed", reason=str(error))
+        return Outcome(OutcomeStatus.CHANGED, reason=str(error))
     except Rejected as error:
-        return Outcome("rejected", reason=error.what, problems=error.problems)
+        return Outcome(OutcomeStatus.REJECTED, reason=error.what, problems=error.problems)
     except LearndError as error:
-        return Outcome("failed", reason=str(error))
+        return Outcome(OutcomeStatus.FAILED, reason=str(error))
 
 
 def _learn(spec: LearnSpec, worker: WorkerContext, progress: Progress) -> Outcome:
@@ -91,7 +91,7 @@ def _learn(spec: LearnSpec, worker: WorkerContext, progress: Progress) -> Outcom
     report = _report(spec, _Learned(task, reading, backbone, choice, adapted), watch)
     (Path(spec.out) / REPORT_FILE).write_text(json.dumps(to_json(report), indent=1))
     files[REPORT_FILE] = sha256_of(Path(spec.out) / REPORT_FILE)
-    return Outcome("done", report=report, files=files)
+    return Outcome(OutcomeStatus.DONE, report=report, files=files)
 
 
 def _check_pin(spec: LearnSpec, catalogue: Catalogue) -> None:
@@ -209,12 +209,12 @@ def _report(spec: LearnSpec, learned: _Learned, watch: Stopwatch) -> Report:
     )
 
 
-def _measured(adapted: Adapted, reading: Reading) -> tuple[Marks | None, Part, str | None]:
+def _measured(adapted: Adapted, reading: Reading) -> tuple[Marks | None, Part, MeasuredOn | None]:
     """What was measured, of which images: the query where there is one, else the routing's cross-validation."""
     if adapted.marks is not None:
-        return adapted.marks, reading.query, "query"
+        return adapted.marks, reading.query, MeasuredOn.QUERY
     crossed = adapted.chosen.measured
-    return (crossed.marks if crossed else None), reading.support, "cross-validation" if crossed else None
+    return (crossed.marks if crossed else None), reading.support, MeasuredOn.CROSS_VALIDATION if crossed else None
 
 
 def wilson(hits: int, tries: int, z: float = 1.959964) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.tensor_file import write_tensors
 from learnd.messages.convert import to_json
 from learnd.messages.outcomes import Form
-from learnd.messages.report import Report
+from learnd.messages.report import MeasuredOn, Report
 from learnd.messages.state_files import (
     ADAPTED_FILE,
     EXEMPLARS_FILE,
@@ -99,7 +99,7 @@ def _report(task: Recalled, revision: int, network: Backbone, correct: tuple[boo
         device=str(network.device),
         accuracy=sum(correct) / len(correct) if correct else None,
         accuracy_ci=wilson(sum(correct), len(correct)) if correct else None,
-        measured_on="kept images" if correct else None,
+        measured_on=MeasuredOn.KEPT_IMAGES if correct else None,
         measured_images=len(correct),
         derived_from=task.member.revision,
     )

@@ -23,7 +23,7 @@ from learnd.learning.networks.images import load_batch
 from learnd.learning.networks.tensor_file import read_committed
 from learnd.learning.plugin_host.catalogue import Catalogue
 from learnd.messages.jobs import Member, PredictSpec
-from learnd.messages.outcomes import PROBABILITY_DIGITS, Guess, Outcome, Prediction
+from learnd.messages.outcomes import PROBABILITY_DIGITS, Guess, Outcome, OutcomeStatus, Prediction
 from learnd.messages.state_files import ADAPTED_FILE, AdaptedNote
 
 
@@ -59,11 +59,13 @@ def predict(spec: PredictSpec, worker: WorkerContext, progress: Progress, keeper
         for start in range(0, len(spec.images), IMAGES_PER_PASS):
             progress("predict", start, len(spec.images))
             predictions += _predict_chunk(spec.images[start : start + IMAGES_PER_PASS], spec.top, worker, head, scoped)
-        return Outcome("done", predictions=tuple(predictions))
+        return Outcome(OutcomeStatus.DONE, predictions=tuple(predictions))
     except StateError as error:
-        return Outcome("failed" if isinstance(error, StateUnavailable) else "damaged", reason=str(error))
+        return Outcome(
+            OutcomeStatus.FAILED if isinstance(error, StateUnavailable) else OutcomeStatus.DAMAGED, reason=str(error)
+        )
     except LearndError as error:
-        return Outcome("failed", reason=str(error))
+        return Outcome(OutcomeStatus.FAILED, reason=str(error))
 
 
 def _asked(spec: PredictSpec) -> tuple[Member, ...]:

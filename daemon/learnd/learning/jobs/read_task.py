@@ -16,7 +16,7 @@ from learnd.learning.jobs.worker_context import Progress
 from learnd.learning.knowledge.exemplars import Labelled
 from learnd.learning.networks.images import NO_READERS, Preprocess, Readers, load_batch
 from learnd.messages.jobs import LearnSpec
-from learnd.messages.task import ImageFile, Problem
+from learnd.messages.task import ImageFile, ImageSplit, Problem
 
 FILES_AT_A_TIME = 256  # files whose bytes are held at a time
 
@@ -74,7 +74,7 @@ def read_task(
             for file, (_, data) in zip(part, contents, strict=True)
         ]
     _check_digest(spec, ordered, files)
-    classes = tuple(sorted({file.class_name for file in ordered if file.split == "support"}))
+    classes = tuple(sorted({file.class_name for file in ordered if file.split is ImageSplit.SUPPORT}))
     problems = [_undecodable(error) for error in errors] + _strangers(ordered, classes)
     if problems:
         raise Rejected(problems)
@@ -113,7 +113,7 @@ def _held_out(ordered: Sequence[ImageFile], files: Sequence[Labelled], share: fl
 
     At least one image of a class is left to learn from, and no copy of an image that is held out.
     """
-    held = [file.split == "query" for file in ordered]
+    held = [file.split is ImageSplit.QUERY for file in ordered]
     by_class: dict[str, list[int]] = {}
     for row, file in enumerate(files):
         if not held[row]:

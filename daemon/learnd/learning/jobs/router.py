@@ -18,9 +18,9 @@ from learnd.learning.contract.algorithm import Algorithm, Bid, Context, Overdue,
 from learnd.learning.jobs.cross_validation import Folds, Measurement, cross_validate, make_folds
 from learnd.learning.jobs.worker_context import Progress
 from learnd.learning.networks.backbone import Backbone
-from learnd.learning.plugin_faults import NO_MEMORY, accuse, explain, outcome_of
+from learnd.learning.plugin_faults import accuse, explain, outcome_of
 from learnd.messages.jobs import RoutingSpec
-from learnd.messages.report import CandidateScore
+from learnd.messages.report import CandidateOutcome, CandidateScore
 from learnd.messages.task import Task
 from learnd.suggest import did_you_mean
 
@@ -53,20 +53,21 @@ class Route:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An algorithm on its way through the routing.  outcome "" : still in the race."""
+    """An algorithm on its way through the routing.  outcome None: it still takes part."""
 
     name: str
     algorithm: Algorithm
     bid: Bid
-    outcome: str = ""
+    outcome: CandidateOutcome | None = None
     reason: str = ""
     measured: Measurement | None = None
 
-    def out(self, outcome: str, reason: str) -> _Candidate:
+    def out(self, outcome: CandidateOutcome, reason: str) -> _Candidate:
         return replace(self, outcome=outcome, reason=reason)
 
     def score(self) -> CandidateScore:
         bid, measured = self.bid, self.measured
+        assert self.outcome is not None  # the routing is over
         return CandidateScore(
             algorithm=self.name,
             bid=bid.score,
@@ -91,7 +92,7 @@ class Contest:
 def route(task: Task, backbone: Backbone, support: Support, contest: Contest, ctx: Context) -> Route:
     """Choose the algorithm for a task.
 
-    A plugin that raises or breaks its contract is "failed", and the others go on.  Raises TaskError where
+    A plugin that raises or breaks its contract is FAILED, and the others go on.  Raises TaskError where
     task.yaml asks for an algorithm that there is not, and PluginError where no candidate is left; MemoryError where
     one of them might have learnt it with more memory: that is the machine's, and may pass.
     Those of spec.without are left out, but for one that task.yaml asks for: without it nothing could come of this.
@@ -107,7 +108,7 @@ def route(task: Task, backbone: Backbone, support: Support, contest: Contest, ct
     return _decide(measured, spec.budget_seconds)
 
 
-def fall_back(before: Route, reason: str, outcome: str = "failed") -> Route:
+def fall_back(before: Route, reason: str, outcome: CandidateOutcome = CandidateOutcome.FAILED) -> Route:
     """The next best choice, where the chosen algorithm failed after all; outcome: as in CandidateScore.
 
     Without one, raises as route does.
@@ -115,7 +116,7 @@ def fall_back(before: Route, reason: str, outcome: str = "failed") -> Route:
     failed, *rest = before.ranking
     marks = {failed: (outcome, reason)}
     if rest:
-        marks[rest[0]] = ("chosen", f"{failed} {'failed' if outcome == 'failed' else f'ran {outcome}'}")
+        marks[rest[0]] = (CandidateOutcome.CHOSEN, f"{failed} {'failed' if outcome == 'failed' else f'ran {outcome}'}")
     candidates = tuple(
         replace(c, outcome=marks[c.algorithm][0], reason=marks[c.algorithm][1]) if c.algorithm in marks else c
         for c in before.candidates
@@ -128,7 +129,7 @@ def fall_back(before: Route, reason: str, outcome: str = "failed") -> Route:
 def _enter(task: Task, contest: Contest, without: Collection[str | None], ctx: Context) -> Iterator[_Candidate]:
     for number, (name, algorithm) in enumerate(contest.algorithms.items()):
         if name in without:
-            yield _Candidate(name, algorithm, Bid(0.0, "", 0.0), "failed", LEFT_OUT)
+            yield _Candidate(name, algorithm, Bid(0.0, "", 0.0), CandidateOutcome.FAILED, LEFT_OUT)
             continue
         contest.progress(f"bid of {name}", number, len(contest.algorithms), name)
         yield _bid(name, algorithm, task, ctx)
@@ -157,7 +158,7 @@ def _shortlist(entered: Iterable[_Candidate], pin: str | None, size: int) -> lis
     else:
         keep = {pin}
         reason = f"task.yaml asks for {pin}"
-    return [c if c.outcome or c.name in keep else c.out("not shortlisted", reason) for c in ordered]
+    return [c if c.outcome or c.name in keep else c.out(CandidateOutcome.NOT_SHORTLISTED, reason) for c in ordered]
 
 
 def _measure(
@@ -194,17 +195,17 @@ def _measure(
 
 def _not_worth_it(
     candidate: _Candidate, best: _Candidate | None, cost: float, spent: float, spec: RoutingSpec
-) -> tuple[str, str] | None:
+) -> tuple[CandidateOutcome, str] | None:
     """Outcome and reason of a candidate that need not be measured; None if it should be.
 
     cost: expected seconds of measuring it; spent: those of the candidates before it.
     """
     trifle = cost <= TRIFLE * spec.budget_seconds
     if best is not None and best.measured is not None and best.measured.accuracy >= spec.good_enough and not trifle:
-        return "good enough without", f"{best.name} reached {best.measured.accuracy:.3f} and costs less"
+        return CandidateOutcome.GOOD_ENOUGH_WITHOUT, f"{best.name} reached {best.measured.accuracy:.3f} and costs less"
     expected = spent + cost + candidate.bid.seconds
     if expected > spec.budget_seconds:
-        return "over budget", f"would bring the routing to {expected:.1f} s of {spec.budget_seconds:g} s"
+        return CandidateOutcome.OVER_BUDGET, f"would bring the routing to {expected:.1f} s of {spec.budget_seconds:g} s"
     return None
 
 
@@ -220,12 +221,12 @@ def _try(candidate: _Candidate, backbone: Backbone, support: Support, folds: Fol
     try:
         measured = cross_validate(candidate.name, candidate.algorithm, backbone, support, folds, ctx)
     except Overdue as error:
-        return candidate.out("over budget", f"{error.what} while it was measured")
+        return candidate.out(CandidateOutcome.OVER_BUDGET, f"{error.what} while it was measured")
     except BaseException as error:
         accuse(error)
         return candidate.out(outcome_of(error), explain(candidate.name, error, ctx.log))
     reason = f"{measured.hits} of {measured.tries} support images right in {folds.count} folds"
-    return replace(candidate, outcome="measured", reason=reason, measured=measured)
+    return replace(candidate, outcome=CandidateOutcome.MEASURED, reason=reason, measured=measured)
 
 
 def _decide(candidates: list[_Candidate], budget: float) -> Route:
@@ -236,7 +237,11 @@ def _decide(candidates: list[_Candidate], budget: float) -> Route:
             return (1, -c.bid.score, c.bid.seconds)
         return (2, c.bid.seconds, -c.bid.score)
 
-    able = [c for c in candidates if c.outcome not in ("failed", NO_MEMORY, "not shortlisted")]
+    able = [
+        c
+        for c in candidates
+        if c.outcome not in (CandidateOutcome.FAILED, CandidateOutcome.OUT_OF_MEMORY, CandidateOutcome.NOT_SHORTLISTED)
+    ]
     ranked = sorted(able, key=lambda c: (rank(c), c.name))
     if not ranked:
         raise _none_left(tuple(c.score() for c in candidates))
@@ -245,9 +250,9 @@ def _decide(candidates: list[_Candidate], budget: float) -> Route:
     decided: list[_Candidate] = []
     for c in candidates:
         if c is chosen:
-            c = c.out("chosen", c.reason or unmeasured)
+            c = c.out(CandidateOutcome.CHOSEN, c.reason or unmeasured)
         elif not c.outcome:
-            c = c.out("not shortlisted", unmeasured)
+            c = c.out(CandidateOutcome.NOT_SHORTLISTED, unmeasured)
         decided.append(c)
     measurements = {c.name: c.measured for c in candidates if c.measured is not None}
     return Route(tuple(c.name for c in ranked), tuple(c.score() for c in decided), measurements)
@@ -256,6 +261,6 @@ def _decide(candidates: list[_Candidate], budget: float) -> Route:
 def _none_left(candidates: tuple[CandidateScore, ...]) -> PluginError | MemoryError:
     reasons = "; ".join(f"{c.algorithm}: {c.reason or c.outcome}" for c in candidates)
     what = f"no algorithm can learn this task ({reasons or 'there are no algorithms'})"
-    if any(c.outcome == NO_MEMORY for c in candidates):
+    if any(c.outcome is CandidateOutcome.OUT_OF_MEMORY for c in candidates):
         return MemoryError(what)
     return PluginError(what, remedy="see `learnd plugins list`")

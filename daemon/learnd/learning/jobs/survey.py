@@ -26,7 +26,8 @@ from learnd.learning.knowledge.grouped_classifier import GroupedHead
 from learnd.learning.knowledge.similarity import TaskRelations
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.messages.jobs import SurveySpec
-from learnd.messages.outcomes import Outcome, Related, Surveyed
+from learnd.messages.outcomes import Outcome, OutcomeStatus, Related, Surveyed
+from learnd.messages.report import MeasuredOn
 from learnd.messages.state_files import CLASSIFIER_FILE, HELD_OUT_FEATURES_FILE
 
 QUESTIONS = 256  # of a task at most, evenly spread over its classes
@@ -54,11 +55,13 @@ def survey(
         related = _relate_each(spec, head, dropped)
         path = Path(spec.out) / CLASSIFIER_FILE
         save_head(head, spec.members, path, worker.backbone.hash)
-        return Outcome("done", files={CLASSIFIER_FILE: sha256_of(path)}, surveyed=surveyed, related=related)
+        return Outcome(OutcomeStatus.DONE, files={CLASSIFIER_FILE: sha256_of(path)}, surveyed=surveyed, related=related)
     except _MakeWay as error:
-        return Outcome("dropped", reason=str(error))
+        return Outcome(OutcomeStatus.DROPPED, reason=str(error))
     except StateError as error:
-        return Outcome("failed" if isinstance(error, StateUnavailable) else "damaged", reason=str(error))
+        return Outcome(
+            OutcomeStatus.FAILED if isinstance(error, StateUnavailable) else OutcomeStatus.DAMAGED, reason=str(error)
+        )
 
 
 def _go_on(dropped: Callable[[], bool]) -> None:
@@ -76,9 +79,9 @@ def _ask_each(
         member = members[asked.id]
         if asked.heldout is not None:
             held = held_out.load(Path(member.folder) / HELD_OUT_FEATURES_FILE, worker.backbone.hash, asked.heldout)
-            found.append(Surveyed(member.id, "query", _bits(ask_held_out(head, member.name, held))))
+            found.append(Surveyed(member.id, MeasuredOn.QUERY, _bits(ask_held_out(head, member.name, held))))
         elif len(told := leave_one_out(head, member.name, statistics_of(member, worker.backbone))):
-            found.append(Surveyed(member.id, "leave-one-out", _bits(told)))
+            found.append(Surveyed(member.id, MeasuredOn.LEAVE_ONE_OUT, _bits(told)))
     return tuple(found)
 
 

@@ -25,7 +25,7 @@ from learnd.learning.networks.zoo import Builder
 from learnd.learning.plugin_host import discovery
 from learnd.learning.plugin_host.discovery import PluginSource, find_plugins
 from learnd.messages.convert import legible
-from learnd.messages.plugins import Event, PluginInfo
+from learnd.messages.plugins import Event, PluginInfo, PluginState
 from learnd.suggest import did_you_mean
 
 Options = Mapping[str, Mapping[str, Any]]  # algorithm -> option -> value, as in config.yaml under `plugins`
@@ -59,7 +59,7 @@ class Catalogue:
         """The entry of an algorithm that was found and cannot be used; None where it can be, or is not there."""
         if name in self.algorithms:
             return None
-        return next((info for info in self.plugins if info.name == name and info.state != "ok"), None)
+        return next((info for info in self.plugins if info.name == name and info.state is not PluginState.OK), None)
 
     def adding(self, info: PluginInfo, algorithm: Algorithm | None = None) -> Catalogue:
         """This catalogue and one more plugin."""
@@ -70,7 +70,7 @@ class Catalogue:
         """This catalogue, with one more thing that a plugin does; its algorithm of the same name shares the entry."""
         same = next((one for one in self.plugins if (one.name, one.source) == (found.name, found.source)), None)
         if same is None:
-            return self.adding(PluginInfo(found.name, found.source, "ok", summary=what))
+            return self.adding(PluginInfo(found.name, found.source, PluginState.OK, summary=what))
         more = replace(same, summary="; ".join(filter(None, [same.summary, what])))
         return replace(self, plugins=tuple(more if one is same else one for one in self.plugins))
 
@@ -98,7 +98,7 @@ def load_catalogue(
         if culprit is not None:
             catalogue = catalogue.adding(culprit)
         elif options.get(found.name, {}).get("enabled") is False:  # not even imported: that may be what crashes
-            catalogue = catalogue.adding(PluginInfo(found.name, found.source, "disabled"))
+            catalogue = catalogue.adding(PluginInfo(found.name, found.source, PluginState.DISABLED))
         else:
             importing(found.name, found.source)
             catalogue = _add_plugin(catalogue, manager, found, options, kept_away)
@@ -211,7 +211,7 @@ def _add_algorithm(
     name = str(getattr(kind, "name", found.name))
     if (barred := kept_away.get((legible(name), legible(found.source)))) is not None:
         return catalogue.adding(barred)
-    taken = {info.name: info.source for info in catalogue.plugins if info.state == "ok"}
+    taken = {info.name: info.source for info in catalogue.plugins if info.state is PluginState.OK}
     try:
         checked = check_class(kind)
         if name in taken:
@@ -223,18 +223,18 @@ def _add_algorithm(
             where = f"plugins.{name}.enabled"
             raise PluginError("must be true or false", where=where, remedy="write true or false")
         if not enabled:
-            return catalogue.adding(PluginInfo(name, found.source, "disabled", summary=checked.summary))
+            return catalogue.adding(PluginInfo(name, found.source, PluginState.DISABLED, summary=checked.summary))
         algorithm = build(checked, given)
     except BaseException as error:
         return catalogue.adding(_quarantined(name, found.source, error))
-    info = PluginInfo(name, found.source, "ok", summary=checked.summary, options=options_of(algorithm))
+    info = PluginInfo(name, found.source, PluginState.OK, summary=checked.summary, options=options_of(algorithm))
     return catalogue.adding(info, algorithm)
 
 
 def _quarantined(name: str, source: str, error: BaseException) -> PluginInfo:
     """Blame precisely: the error in a line, then (unless it is our own) the traceback from the plugin on."""
     if isinstance(error, LearndError):
-        return PluginInfo(name, source, "quarantined", str(error))
+        return PluginInfo(name, source, PluginState.QUARANTINED, str(error))
     summary = traceback.format_exception_only(error)[-1].strip()
     frames = traceback.extract_tb(error.__traceback__)
     ours = ("importlib", "pluggy", __file__, discovery.__file__)
@@ -243,4 +243,4 @@ def _quarantined(name: str, source: str, error: BaseException) -> PluginInfo:
     if isinstance(error, SyntaxError):  # it stands in no frame: what was read where, and what could not be
         summary = f"{type(error).__name__}: {error}"  # ends with (file, line)
         trace += "".join(traceback.format_exception_only(error)[:-1])
-    return PluginInfo(name, source, "quarantined", f"{summary}\n{trace}".strip())
+    return PluginInfo(name, source, PluginState.QUARANTINED, f"{summary}\n{trace}".strip())

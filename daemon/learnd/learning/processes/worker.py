@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from learnd.learning.processes.connection import Line, add_plugin_arguments, connect, load_plugins
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.jobs import BackboneSpec, ConsolidateSpec, ExportSpec, LearnSpec, PredictSpec, SurveySpec
-from learnd.messages.outcomes import Outcome
+from learnd.messages.outcomes import Outcome, OutcomeStatus
 from learnd.messages.state_files import BACKBONE_FILE
 from learnd.messages.worker import Hello, Loaded
 from learnd.plugin_files import META
@@ -177,7 +177,7 @@ def _run(job: Path, worker: WorkerContext, keeper: HeadKeeper, line: Line, more:
         outcome = _do(data, worker, keeper, line, more)
     except BaseException as error:  # of learnd, of the machine or of a plugin, and nothing is said about the task by it
         traceback.print_exc()
-        status = "no_room" if short_of_room(error) else "broken"
+        status = OutcomeStatus.NO_ROOM if short_of_room(error) else OutcomeStatus.BROKEN
         outcome = Outcome(status, reason=f"{type(error).__name__}: {error}")
     finally:
         finished.set()
@@ -228,7 +228,7 @@ def _do(
         return consolidate(spec, worker, line.progress)
     path = Path(spec.out) / BACKBONE_FILE
     export(worker.backbone, path)
-    return Outcome("done", files={path.name: sha256_of(path)})
+    return Outcome(OutcomeStatus.DONE, files={path.name: sha256_of(path)})
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from learnd.control.dispatch.progress_file import JobProgress
 from learnd.control.files.lock import Holder
 from learnd.control.journal.journal import WorkerRow
 from learnd.identity import printable
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.ui.dashboard.facts import Facts, JournalRow, Moment
 from learnd.ui.views.wording import counted, first_line, one_line, size
 
@@ -187,7 +187,7 @@ def _problem(row: JournalRow, now: float) -> Item:
 
 
 def _quarantined(plugins: Sequence[PluginInfo]) -> list[Item]:
-    bad = [plugin for plugin in plugins if plugin.state == "quarantined"]
+    bad = [plugin for plugin in plugins if plugin.state is PluginState.QUARANTINED]
     return [_of_plugin(plugin.name, "quarantined", first_line(plugin.reason)) for plugin in bad]
 
 
@@ -203,7 +203,7 @@ def _of_plugin(name: str, state: str, why: str) -> Item:
 def _plugin(plugin: PluginInfo, facts: Facts) -> Item:
     strikes = sum(strike.count for strike in facts.strikes if strike.name == plugin.name)
     wins = facts.wins.get(plugin.name, 0)
-    said = first_line(plugin.reason) if plugin.state != "ok" else plugin.summary
+    said = first_line(plugin.reason) if plugin.state is not PluginState.OK else plugin.summary
     cells = (
         (printable(plugin.name), ""),
         (plugin.state, plugin.state),

@@ -18,6 +18,7 @@ from learnd.control.knowledge.generations import Generations
 from learnd.control.processes.start import devices
 from learnd.errors import LearndError, StateError
 from learnd.messages.jobs import BackboneSpec
+from learnd.messages.plugins import PluginState
 from learnd.plugin_files import META, is_meta
 from learnd.settings.keys import Settings
 from learnd.ui.doctor import machine
@@ -224,10 +225,10 @@ def _worker(settings: Settings, progress: ProgressReport) -> Diagnoses:
     with one_shot(settings, backbone, progress) as (_worker, hello):
         held = f"{hello.backbone} {hello.backbone_hash[:12]} on {hello.device}, torch {hello.versions['torch']}"
     yield Diagnosis("worker", "ok", held)
-    good = [plugin.name for plugin in hello.plugins if plugin.state == "ok"]
+    good = [plugin.name for plugin in hello.plugins if plugin.state is PluginState.OK]
     none = "every one is switched off or broken: learnd plugins"
     yield Diagnosis("plugins", "ok" if good else "fail", ", ".join(good) or "no algorithm at all", "" if good else none)
     for plugin in hello.plugins:
-        if plugin.state == "quarantined":
+        if plugin.state is PluginState.QUARANTINED:
             text = f"{plugin.name} ({plugin.source}) is quarantined: {first_line(plugin.reason)}"
             yield Diagnosis("plugins", "warn", text, f"learnd plugins info {plugin.name}")

@@ -17,6 +17,7 @@ from learnd.control.knowledge.image_budget import Budget
 from learnd.identity import label
 from learnd.messages.report import AdapterScore
 from learnd.messages.task import TaskState
+from learnd.messages.worker import WorkerState
 from learnd.ui.views import text_report
 from tests.control.rights import Unprivileged
 from tests.ui.conftest import Command, learn, lease, mark, queue
@@ -80,7 +81,7 @@ def test_status_of_a_state(learnd: Command, state: Path) -> None:
 def test_status_says_of_a_lost_worker_that_the_next_one_waits(learnd: Command, state: Path) -> None:
     journal = Journal(state / JOURNAL)
     journal.jobs.recover()
-    journal.set_worker("cpu:0", "restarting")
+    journal.set_worker("cpu:0", WorkerState.RESTARTING)
     journal.close()
     with hold(state):
         assert learnd("status", "--json").json["devices"][0]["state"] == "restarting"

@@ -14,7 +14,7 @@ from learnd.errors import StateError, TaskError
 from learnd.identity import label, printable
 from learnd.messages.convert import Json
 from learnd.messages.jobs import BackboneSpec, HeadFile, Member, PredictSpec
-from learnd.messages.outcomes import PROBABILITY_DIGITS, Prediction
+from learnd.messages.outcomes import PROBABILITY_DIGITS, OutcomeStatus, Prediction
 from learnd.settings.keys import Settings
 from learnd.ui.options import Command, CommandLine, complete_task, json_option, pass_asked
 from learnd.ui.views import console, state_data
@@ -135,8 +135,8 @@ def _ask_worker(
         places = tuple(str(Path(path).absolute()) for path in paths)
         spec = PredictSpec(places, known.members, task, top, str(worker.room / "out"), known.head)
         outcome = worker.do(spec, progress)
-    if outcome.status != "done":
-        kind = StateError if outcome.status == "damaged" else TaskError
+    if outcome.status is not OutcomeStatus.DONE:
+        kind = StateError if outcome.status is OutcomeStatus.DAMAGED else TaskError
         raise kind(f"the question could not be answered: {outcome.reason}")
     return [replace(one, image=path) for path, one in zip(paths, outcome.predictions, strict=True)]
 

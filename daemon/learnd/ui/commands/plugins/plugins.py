@@ -16,7 +16,7 @@ from learnd.control.journal.leaderboard import Standing
 from learnd.errors import LearndError, UsageError
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import BackboneSpec
-from learnd.messages.plugins import CheckResult, PluginInfo
+from learnd.messages.plugins import CheckResult, PluginInfo, PluginState
 from learnd.plugin_files import TEST, fingerprint, is_plugin
 from learnd.settings.keys import Settings
 from learnd.suggest import did_you_mean
@@ -133,7 +133,9 @@ def check(asked: CommandLine, target: str, seconds: float, as_json: bool) -> int
         if not hello.plugins:
             raise _unknown(target, hello.known)
         verdicts = _check_all(kit, hello, quiet=as_json)
-    passed = all(plugin.state == "ok" for plugin in hello.plugins) and all(v.outcome != "failed" for v in verdicts)
+    passed = all(plugin.state is PluginState.OK for plugin in hello.plugins) and all(
+        v.outcome != "failed" for v in verdicts
+    )
     if as_json:
         found = {"plugins": [to_json(plugin) for plugin in hello.plugins], "checks": [to_json(v) for v in verdicts]}
         console.print_json({"target": target, "passed": passed, **found})
@@ -219,7 +221,7 @@ def _conclude(hello: KitReady, verdicts: list[CheckResult]) -> None:
     from learnd.ui.views.wording import counted
 
     for plugin in hello.plugins:
-        if plugin.state != "ok":
+        if plugin.state is not PluginState.OK:
             console.show(*text_report.plugin(to_json(plugin)))
     failed = sum(verdict.outcome == "failed" for verdict in verdicts)
     kept = "it keeps every promise" if verdicts else "there is no algorithm to check"

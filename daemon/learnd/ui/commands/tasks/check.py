@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from learnd.messages.convert import Json
+from learnd.messages.task import ImageSplit
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, state_data
 
@@ -69,7 +70,7 @@ def _readiness(seen: Scan, inspection: Inspection, now: float, quiet_seconds: fl
 def _checked(folder: Path, name: str, inspection: Inspection, ready: bool, reason: str) -> Json:
     from learnd.messages.convert import to_json
 
-    support = [file for file in inspection.files if file.split == "support"]
+    support = [file for file in inspection.files if file.split is ImageSplit.SUPPORT]
     return {
         "folder": str(folder),
         "name": name,
