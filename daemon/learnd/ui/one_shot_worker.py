@@ -16,16 +16,18 @@ from learnd.control.dispatch.plugin_strikes import AT_IMPORT, Strikes
 from learnd.control.processes.child import GONE, Child, explain_exit
 from learnd.control.processes.start import WorkerPlace, devices, refuse_quarantined, start_worker
 from learnd.errors import LearndError, StateError
-from learnd.messages.convert import SCHEMA, from_json, to_json
+from learnd.messages.convert import SCHEMA, BadJson, from_json, to_json
 from learnd.messages.jobs import BackboneSpec, ConsolidateSpec, PredictSpec
 from learnd.messages.outcomes import Outcome
 from learnd.messages.plugins import PluginInfo
-from learnd.messages.worker import Hello
+from learnd.messages.worker import Hello, Importing, StageProgress, read_message
 from learnd.settings.keys import Settings
 from learnd.ui.views.console import ProgressReport
 from learnd.ui.views.state_data import journal_if_any
 
 WORKER_SILENCE_SECONDS = 60.0  # seconds without a word, though a worker beats every two
+
+_DOCTOR = "run `learnd doctor`"
 
 
 class OneShot:
@@ -34,7 +36,7 @@ class OneShot:
     def __init__(self, child: Child, inbox: queue.SimpleQueue[dict[str, Any]], room: Path) -> None:
         self._child = child
         self._inbox = inbox
-        self._importing: dict[str, str] | None = None  # the plugin that it said it imports next
+        self._importing: Importing | None = None  # the plugin that it said it imports next
         self.room = room
 
     def hear(self, wanted: str, seconds: float, progress: ProgressReport, *, patient: bool = False) -> Any:
@@ -45,13 +47,15 @@ class OneShot:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                message = self._inbox.get(timeout=max(0.0, deadline - time.monotonic()))
+                message = read_message(self._inbox.get(timeout=max(0.0, deadline - time.monotonic())))
+            except BadJson as error:
+                raise LearndError(f"the worker sent a message that makes no sense ({error})", remedy=_DOCTOR) from error
             except queue.Empty:
                 raise LearndError(f"the worker did not answer within {seconds:g} s", where=self._child.name) from None
             if wanted in message:
                 return message[wanted]
             if "failed" in message:
-                raise LearndError(str(message["failed"]), remedy="learnd doctor looks closer")
+                raise LearndError(message["failed"], remedy=_DOCTOR)
             if "unwritten" in message:  # there will be no answer
                 remedy = f"make room in {self.room.parent}, or name another folder: TMPDIR=DIR learnd predict ..."
                 raise LearndError(f"the answer cannot be written ({message['unwritten']})", remedy=remedy)
@@ -60,17 +64,17 @@ class OneShot:
             if "importing" in message:
                 self._importing = message["importing"]
             if "progress" in message:
-                at = message["progress"]
-                progress(at["stage"], at["done"], at["total"])
+                at: StageProgress = message["progress"]
+                progress(at.stage, at.done, at.total)
             if patient:
                 deadline = time.monotonic() + seconds
 
     def _died(self, how: str) -> LearndError:
         plugin = self._importing
         if plugin is None:
-            return LearndError(f"the worker {how}\n{self._child.log_tail()}", remedy="learnd doctor looks closer")
-        what = f"the worker {how} while it imported the plugin {plugin['name']} ({plugin['source']})"
-        remedy = f"mend it, take it away, or set plugins.{plugin['name']}.enabled: false in config.yaml"
+            return LearndError(f"the worker {how}\n{self._child.log_tail()}", remedy=_DOCTOR)
+        what = f"the worker {how} while it imported the plugin {plugin.name} ({plugin.source})"
+        remedy = f"mend it, take it away, or set plugins.{plugin.name}.enabled: false in config.yaml"
         return LearndError(f"{what}\n{self._child.log_tail()}".rstrip(), remedy=remedy)
 
     def do(self, spec: PredictSpec | ConsolidateSpec, progress: ProgressReport) -> Outcome:
@@ -79,7 +83,10 @@ class OneShot:
         job.write_text(json.dumps({"schema": SCHEMA, **to_json(spec)}))
         self._child.send({"run": str(job)})
         result = Path(self.hear("done", WORKER_SILENCE_SECONDS, progress, patient=True))
-        return from_json(Outcome, json.loads(result.read_text()))
+        try:
+            return from_json(Outcome, json.loads(result.read_text()))
+        except (OSError, ValueError) as error:
+            raise LearndError(f"the worker left no readable result ({error})", remedy=_DOCTOR) from error
 
 
 @contextmanager
@@ -97,7 +104,7 @@ def one_shot(settings: Settings, backbone: BackboneSpec, progress: ProgressRepor
         child = start_worker(place, backbone, elsewhere, lambda _child, message: inbox.put(message), _barred(settings))
         try:
             worker = OneShot(child, inbox, room)
-            hello = from_json(Hello, worker.hear("hello", settings.worker.start_seconds, progress))
+            hello = worker.hear("hello", settings.worker.start_seconds, progress)
             refuse_quarantined(hello.plugins, settings)
             yield worker, hello
         finally:

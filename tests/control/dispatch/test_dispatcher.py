@@ -653,6 +653,30 @@ def test_a_result_that_cannot_be_read_counts_as_a_death(make_yard: MakeYard, res
     assert "no readable result" in row.reason
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"hello": {}},
+        {"progress": 5},
+        {"progress": {"stage": 1}},
+        {"importing": {"name": "x"}},
+        {"loaded": []},
+        {"done": {}},
+    ],
+)
+def test_a_message_that_makes_no_sense_costs_the_worker_and_not_the_daemon(
+    make_yard: MakeYard, message: dict[str, Any]
+) -> None:
+    yard = make_yard(worker__attempts="2")
+    yard.crew.learns("cats")
+    yard.start()
+    yard.until(lambda: yard.slots[0].ready)
+    yard.dispatcher.hear(yard.child(), message)
+    assert any("sent a message that makes no sense" in text for _, text in yard.notices)
+    yard.queue("cats")
+    yard.until_state("cats", TaskState.LEARNED)
+
+
 def test_a_missing_result_counts_as_a_death(make_yard: MakeYard) -> None:
     yard = make_yard(worker__attempts="1")
     yard.crew.learns("cats")

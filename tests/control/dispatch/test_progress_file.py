@@ -10,6 +10,8 @@ from learnd.control.dispatch import progress_file
 from learnd.control.dispatch.progress_file import JobProgress, Posting, posted
 from learnd.control.dispatch.worker_slot import WorkerSlot
 from learnd.control.journal.queue import Lease
+from learnd.messages.jobs import JobSpec
+from learnd.messages.worker import StageProgress
 
 
 @pytest.fixture
@@ -19,8 +21,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def slot(done: int, *, leased: bool = True) -> WorkerSlot:
-    lease = Lease(1, 7, "birds-1", "birds", 1, "d", 0, {}) if leased else None
-    progress = {"stage": "embed", "done": done, "total": 10, "algorithm": ""}
+    lease = Lease(1, 7, "birds-1", "birds", 1, "d", 0, JobSpec("/tasks/birds")) if leased else None
+    progress = StageProgress("embed", done, 10)
     return WorkerSlot("cpu:0", "cpu", 0, lease=lease, progress=progress)
 
 

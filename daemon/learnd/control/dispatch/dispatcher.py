@@ -24,10 +24,10 @@ from learnd.control.journal.queue import Lease
 from learnd.control.knowledge.generations import Generations
 from learnd.control.processes.child import GONE, Child, Inbox, explain_exit
 from learnd.errors import LearndError, StateError
-from learnd.messages.convert import SCHEMA, from_json, legible, to_json
+from learnd.messages.convert import SCHEMA, BadJson, from_json, legible, to_json
 from learnd.messages.jobs import ConsolidateSpec, ExportSpec, LearnSpec, RoutingSpec, SurveySpec
 from learnd.messages.outcomes import Outcome, OutcomeStatus
-from learnd.messages.worker import Hello, Loaded
+from learnd.messages.worker import Hello, read_message
 from learnd.settings.keys import Settings
 
 _LONGEST_LOOK = 60.0  # seconds between two, where nothing is due
@@ -215,7 +215,7 @@ class Dispatcher:
         job = folder / "job.json"
         job.write_text(json.dumps({"schema": SCHEMA, **to_json(spec)}))
         slot.deadline = time.monotonic() + self._settings.worker.job_seconds
-        slot.progress = {}
+        slot.progress = None
         assert slot.child is not None  # a slot that is ready has one
         slot.child.send({"run": str(job)})
 
@@ -255,25 +255,28 @@ class Dispatcher:
         slot = next((slot for slot in self.slots if slot.child is child), None)
         if slot is None:
             return
-        said = legible(message)
+        try:
+            said = read_message(legible(message))
+        except BadJson as error:
+            self._lose(slot, "died", f"the worker sent a message that makes no sense ({error})")
+            return
         if "beat" in said:
             slot.silent_at = time.monotonic() + SILENCE_SECONDS
         elif "progress" in said:
             slot.progress = said["progress"]
         elif "importing" in said:
-            plugin = said["importing"]
-            slot.importing = None if plugin is None else (plugin["name"], plugin["source"])
+            slot.importing = said["importing"]
         elif "hello" in said:
-            self._welcome(slot, from_json(Hello, said["hello"]))
+            self._welcome(slot, said["hello"])
         elif "loaded" in said:
-            self._pool.loaded(slot, from_json(Loaded, said["loaded"]))
+            self._pool.loaded(slot, said["loaded"])
         elif "done" in said:
             self._finish(slot)
         elif "unwritten" in said:  # not even its result.json
-            self._take(slot, Outcome(OutcomeStatus.NO_ROOM, str(said["unwritten"])))
+            self._take(slot, Outcome(OutcomeStatus.NO_ROOM, said["unwritten"]))
         elif "failed" in said:
-            self._pool.refused(slot, str(said["failed"]))
-            self._lose(slot, "died", str(said["failed"]))
+            self._pool.refused(slot, said["failed"])
+            self._lose(slot, "died", said["failed"])
         elif OVERDUE in said:
             if (reason := self._pool.overdue(slot)) is not None:
                 self._lose(slot, "overran", reason)
@@ -297,8 +300,8 @@ class Dispatcher:
         """The worker is lost, or must be: end it, and decide on its job."""
         lease, culprit = slot.lease, None
         if slot.progress and outcome != "broken":
-            reason = f"{reason}, at: {slot.progress['stage']}"
-            culprit = slot.progress.get("algorithm") or None
+            reason = f"{reason}, at: {slot.progress.stage}"
+            culprit = slot.progress.algorithm or None
         if lease is not None and culprit is not None:
             self._pool.strike(slot, culprit, f"{reason}, while learning {lease.name}")
         self._notice("warning", f"{slot.name}: {reason}" + (f" while learning {lease.name}" if lease else ""))
@@ -315,7 +318,7 @@ class Dispatcher:
             return
         try:
             outcome = from_json(Outcome, legible(json.loads((slot.out / "result.json").read_text())))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError) as error:
             self._lose(slot, "died", f"the worker left no readable result ({error})")
             return
         self._take(slot, outcome)

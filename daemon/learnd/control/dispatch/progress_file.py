@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learnd.control.dispatch.worker_slot import WorkerSlot
-from learnd.messages.convert import from_json, legible, to_json_all
+from learnd.messages.convert import from_json, legible, to_json, to_json_all
 
 PROGRESS_FILE = "progress.json"  # in the state folder
 _PAUSE = 0.5  # seconds between two writes at least
@@ -43,7 +43,7 @@ class Posting:
         """To be called often: it writes where something is new, and not too soon after the last time."""
         now = time.monotonic()
         wanted = tuple(
-            JobProgress(slot.name, slot.lease.epoch, **slot.progress)
+            JobProgress(slot.name, slot.lease.epoch, **to_json(slot.progress))
             for slot in slots
             if slot.lease is not None and slot.progress
         )
@@ -65,5 +65,5 @@ def posted(state: Path) -> tuple[JobProgress, ...]:
     """The watcher's end: what was posted last, of jobs that may have ended since.  () where nothing is legible."""
     try:
         return tuple(from_json(JobProgress, legible(item)) for item in json.loads((state / PROGRESS_FILE).read_text()))
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+    except (OSError, ValueError, TypeError):
         return ()

@@ -175,7 +175,7 @@ class WorkerPool:
         slot.start_at = time.monotonic()
         self._journal.set_worker(slot.name, WorkerState.STARTING)
         if plugin is not None:
-            self._strikes.add(*plugin, f"killed the worker while being imported: {reason}")
+            self._strikes.add(plugin.name, plugin.source, f"killed the worker while being imported: {reason}")
         elif not had_job:
             last = f": {tail.splitlines()[-1]}" if tail else ""
             if not was_ready and slot.failures + 1 >= self._settings.worker.attempts:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from learnd.control.journal.queue import Lease
 from learnd.control.processes.child import Child
-from learnd.messages.worker import Hello
+from learnd.messages.worker import Hello, Importing, StageProgress
 
 SECOND_LOOK = 0.2  # seconds that what an overdue worker said meanwhile has to come in, after the daemon was held up
 
@@ -25,7 +24,7 @@ class WorkerSlot:
     index: int
     child: Child | None = None
     files: str = ""  # the fingerprint of the plugins folder when it was last told to load them
-    importing: tuple[str, str] | None = None  # name and source of the plugin that it said it imports next
+    importing: Importing | None = None  # the plugin that it said it imports next
     ready: bool = False
     hello: Hello | None = None
     lease: Lease | None = None
@@ -37,11 +36,11 @@ class WorkerSlot:
     doubted_at: float | None = None  # when it was first seen overdue
     start_at: float = 0.0  # of the next start, after one that failed or a worker that was lost
     failures: int = 0  # such, since a job came back
-    progress: dict[str, Any] = field(default_factory=dict)
+    progress: StageProgress | None = None
 
     def clear(self) -> None:
         """Nothing is in hand any more."""
-        self.lease, self.out, self.deadline, self.doubted_at, self.progress = None, None, None, None, {}
+        self.lease, self.out, self.deadline, self.doubted_at, self.progress = None, None, None, None, None
         self.survey, self.makes_way = None, False
 
     def discard(self) -> None:
