@@ -164,7 +164,7 @@ def test_flatten_lists_every_key_as_plain_data_with_its_origin_and_help() -> Non
         2,
         "config.yaml:4",
     )
-    assert listed["watch.quiet_seconds"].help == "Seconds without any change before a folder counts as complete."
+    assert listed["watch.quiet_seconds"].help.startswith("Treat a folder as complete when nothing in it has changed")
 
 
 # --- cost ---------------------------------------------------------------------------------------------------

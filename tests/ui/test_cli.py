@@ -73,8 +73,8 @@ def test_help_lists_every_command_and_the_exit_codes(learnd: Command) -> None:
 
     assert said.code == 0
     assert all(f"  {name} " in said.out for name in COMMANDS)
-    assert "Exit codes: 0 fine, 1 some task failed" in said.out
-    assert "(a full disk, a missing right)" in said.out
+    assert "Exit codes: 0 success; 1 a task failed" in said.out
+    assert "(disk full, no permission)" in said.out
 
 
 def test_a_mistyped_command_is_recognised(learnd: Command) -> None:

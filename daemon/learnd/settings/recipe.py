@@ -30,43 +30,48 @@ class DomainSpec:
 class Recipe:
     """How to train over many tasks: what the tasks are like, and how the outer loop steps."""
 
-    steps: int = field(default=6000, metadata=rules("Steps of the outer loop.", min=1, max=10**8))
-    meta_batch: int = field(default=1, metadata=rules("Tasks a step.", min=1, max=10**4))
+    steps: int = field(default=6000, metadata=rules("Train for this many steps of the outer loop.", min=1, max=10**8))
+    meta_batch: int = field(default=1, metadata=rules("Use this many tasks per step.", min=1, max=10**4))
     ways: tuple[int, ...] = field(
-        default=(5,), metadata=rules("Classes of a task at most: 5, or 5,20 or 5-20, drawn anew for each step.", min=2)
+        default=(5,), metadata=rules("Classes per task: 5, or 5,20 or 5-20 to draw a number at each step.", min=2)
     )
     shots: tuple[int, ...] = field(
-        default=(1, 5), metadata=rules("Support images of a class: 1, or 1,5 or 1-10, drawn anew for each step.", min=1)
+        default=(1, 5),
+        metadata=rules("Support images per class: 1, or 1,5 or 1-10 to draw a number at each step.", min=1),
     )
-    queries: int = field(default=15, metadata=rules("Query images of a class.", min=1, max=10**4))
+    queries: int = field(default=15, metadata=rules("Query images per class.", min=1, max=10**4))
     hard: float = field(
-        default=0.5, metadata=rules("Share of the tasks whose classes come from few groups.", min=0, max=1)
+        default=0.5,
+        metadata=rules("Make this share of the tasks hard: their classes come from few groups.", min=0, max=1),
     )
     hard_groups: int = field(
-        default=2, metadata=rules("From how many groups; more where they have too few classes.", min=1, max=10**4)
+        default=2, metadata=rules("Groups of a hard task; more if they have too few classes.", min=1, max=10**4)
     )
     optimiser: str = field(
-        default="adamw", metadata=rules("How the outer loop steps; sgd is for Reptile.", choices=("adamw", "sgd"))
+        default="adamw", metadata=rules("Optimiser of the outer loop; sgd is for Reptile.", choices=("adamw", "sgd"))
     )
-    rate: float = field(default=1e-3, metadata=rules("Learning rate of the outer loop at its peak.", min=1e-9, max=100))
+    rate: float = field(default=1e-3, metadata=rules("Peak learning rate of the outer loop.", min=1e-9, max=100))
     warmup: float = field(
-        default=0.1, metadata=rules("Share of the steps in which the rate rises; it then falls.", min=0, max=1)
+        default=0.1,
+        metadata=rules("Raise the learning rate during this share of the steps; then it falls.", min=0, max=1),
     )
     weight_decay: float = field(default=1e-4, metadata=rules("Weight decay of adamw.", min=0, max=10))
-    clip: float = field(default=10.0, metadata=rules("Norm at which a gradient is clipped; 0: never.", min=0, max=1e9))
+    clip: float = field(default=10.0, metadata=rules("Clip gradients to this norm; 0 never clips.", min=0, max=1e9))
     batching: str = field(
         default="auto",
-        metadata=rules("How many tasks at once: auto, loop (one) or vmap:<n>.", pattern=r"auto|loop|vmap:[1-9][0-9]*"),
+        metadata=rules("Tasks per pass: auto, loop (one) or vmap:<n>.", pattern=r"auto|loop|vmap:[1-9][0-9]*"),
     )
     amp: str = field(
         default="auto",
-        metadata=rules("bfloat16, for metric methods, where the device is faster so.", choices=("auto", "off")),
+        metadata=rules("auto uses bfloat16 for metric methods if it is faster on the device.", choices=("auto", "off")),
     )
-    validate_every: int = field(default=500, metadata=rules("Steps between two validations.", min=1, max=10**8))
-    validation_episodes: int = field(default=200, metadata=rules("Tasks of a validation.", min=1, max=10**6))
-    validation_ways: int = field(default=5, metadata=rules("Classes of each.", min=2, max=10**4))
-    validation_shots: int = field(default=1, metadata=rules("Support images of a class.", min=1, max=10**4))
-    seed: int = field(default=1, metadata=rules("Of everything random.", min=0, max=2**62))
+    validate_every: int = field(default=500, metadata=rules("Validate every so many steps.", min=1, max=10**8))
+    validation_episodes: int = field(default=200, metadata=rules("Validate on this many tasks.", min=1, max=10**6))
+    validation_ways: int = field(default=5, metadata=rules("Classes per validation task.", min=2, max=10**4))
+    validation_shots: int = field(
+        default=1, metadata=rules("Support images per class of a validation task.", min=1, max=10**4)
+    )
+    seed: int = field(default=1, metadata=rules("Seed of all random numbers.", min=0, max=2**62))
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ from learnd.settings.scalars import plain
 from learnd.settings.schema import SchemaNode
 
 WIDTH = 110  # of a line of comment
-HEADER = """The settings of learnd. Every key is here with its default; what is left out keeps it.
-Relative paths start from the folder of this file. The environment (LEARND_WATCH__BACKEND=polling) and flags
-come before this file; "learnd config show" says where each value is from."""
+HEADER = """The settings of learnd. This file lists every key with its default; you may leave out any of them.
+Relative paths start from the folder of this file. Environment variables (LEARND_WATCH__BACKEND=polling) and
+flags override this file. "learnd config show" says where each value comes from."""
 
 PLUGIN_EXAMPLES = {
     "plugins": """matching:
   context: true     # full context embeddings
 ridge:
-  strength: 1.0     # of the pull towards small weights
+  strength: 1.0     # of the regularisation
 finetune:
-  blocks: 1         # how many of the last blocks are tuned after the head
+  blocks: 1         # tune this many of the last blocks, after the head
   steps: 100        # gradient steps
   rate: 0.001       # learning rate"""
 }

@@ -26,47 +26,48 @@ class CommandEntry(NamedTuple):
 
 
 COMMANDS = {
-    "init": CommandEntry("daemon", "Write a config.yaml with every key, and make the folders."),
+    "init": CommandEntry("daemon", "Write a config.yaml with every key, and create the folders."),
     "run": CommandEntry("daemon", "Run the daemon: watch, learn, remember."),
     "top": CommandEntry("daemon", "Open the dashboard: see what the daemon does and what it knows."),
     "status": CommandEntry("daemon", "Show what the daemon does and how much it knows."),
     "pause": CommandEntry("daemon", "Stop starting new jobs."),
     "resume": CommandEntry("daemon", "Start new jobs again."),
     "config": CommandEntry("daemon", "Show every setting and where it comes from."),
-    "doctor": CommandEntry("daemon", "Check that everything works on this machine."),
+    "doctor": CommandEntry("daemon", "Check the installation, the settings and the state."),
     "completion": CommandEntry("daemon", "Print the completion script for a shell."),
     "tasks": CommandEntry("tasks", "List every task with its state."),
-    "show": CommandEntry("tasks", "Show everything about one task: how it was learnt, or why not."),
+    "show": CommandEntry("tasks", "Show everything about one task."),
     "check": CommandEntry("tasks", "Check whether a folder can be learnt."),
     "retry": CommandEntry("tasks", "Try a failed, rejected, skipped or forgotten task again."),
-    "skip": CommandEntry("tasks", "Leave a task alone."),
-    "examples": CommandEntry("tasks", "Write a real example task."),
+    "skip": CommandEntry("tasks", "Do not learn a task."),
+    "examples": CommandEntry("tasks", "Write an example task of real images."),
     "predict": CommandEntry("knowledge", "Classify images."),
     "versions": CommandEntry("knowledge", "List all versions of the learned state."),
     "history": CommandEntry("knowledge", "Show each task's accuracy at every version."),
-    "report": CommandEntry("knowledge", "Write one HTML page about everything that is known."),
+    "report": CommandEntry("knowledge", "Write an HTML page about everything that is known."),
     "rollback": CommandEntry("knowledge", "Restore an earlier version."),
     "forget": CommandEntry("knowledge", "Forget a task for good."),
     "alias": CommandEntry("knowledge", "Answer a class of one task as a class of another."),
     "consolidate": CommandEntry("knowledge", "Train the shared network on the kept images of all tasks."),
     "plugins": CommandEntry("plugins", "List, check and create algorithm plugins."),
-    "meta-train": CommandEntry("plugins", "Train an algorithm or a backbone over many tasks."),
+    "meta-train": CommandEntry("plugins", "Meta-train an algorithm or a backbone over many tasks."),
 }
-SECTIONS = {"daemon": "The daemon", "tasks": "Tasks", "knowledge": "What was learnt", "plugins": "Algorithms"}
+SECTIONS = {"daemon": "The daemon", "tasks": "Tasks", "knowledge": "Knowledge", "plugins": "Algorithms"}
 
-PROGRAM_HELP = """A daemon that never stops learning: drop a folder of labelled images into tasks/, ask about new ones.
+PROGRAM_HELP = """Learn to classify images, one task after another: drop folders of labelled images into
+tasks/, then ask about new images.
 
 \b
 Examples:
-  learnd init && learnd run           start here: then copy folders into tasks/
-  learnd examples photos tasks        a real task to try
-  learnd predict photo.jpg            what is on it?
-  learnd tasks                        what has been learnt, and what has not
+  learnd init && learnd run           start here, then copy folders into tasks/
+  learnd examples photos tasks        write an example task
+  learnd predict photo.jpg            classify an image
+  learnd tasks                        list all tasks with their state
 
 \b
-Exit codes: 0 fine, 1 some task failed or was rejected, or it cannot be done now
-(a full disk, a missing right) and nothing is damaged, 2 wrong usage or settings,
-3 the state is locked or damaged."""
+Exit codes: 0 success; 1 a task failed or was rejected, or the machine does not
+allow it now (disk full, no permission); 2 wrong usage or settings; 3 the state is
+locked or damaged."""
 
 
 def command_named(name: str) -> click.Command:

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 COMPLETE = "_LEARND_COMPLETE"  # the variable in which a shell asks for completions
 FIRST = {  # the keys that learnd --help shows; `learnd config show` lists all
-    "tasks": ("DIR", "The watched folder."),
-    "state": ("DIR", "Where what is learnt is kept."),
-    "backbone": ("NAME", "The CNN that all tasks share: conv4, lite0, lite0-meta, timm:<model>...; @<file>: weights."),
-    "devices": ("LIST", "Where the workers run: auto, cpu, cuda:0 or [cuda:0, cuda:1]."),
+    "tasks": ("DIR", "The folder to watch."),
+    "state": ("DIR", "The folder for what was learned."),
+    "backbone": (
+        "NAME",
+        "The CNN that all tasks share: lite0-meta, lite0, conv4, timm:<model>, ... Add @<file> for other weights.",
+    ),
+    "devices": ("LIST", "Run the workers on these devices: auto, cpu, cuda:0 or [cuda:0, cuda:1]."),
 }
-EPILOG = "Also: --config FILE, and any key of config.yaml, e.g. --watch-backend polling (see: learnd config show)."
+EPILOG = "Every key of config.yaml is an option too, e.g. --watch-backend polling (learnd config show lists them)."
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def general_options() -> list[click.Parameter]:
         type=click.Path(path_type=Path),
         expose_value=False,
         callback=_remember_config,
-        help="The settings to read.  [default: config.yaml, where there is one]",
+        help="Read the settings from this file.  [default: config.yaml, if it exists]",
     )
     return [config, *(_option(key, metavar=metavar, help=help) for key, (metavar, help) in FIRST.items())]
 

@@ -81,7 +81,7 @@ def test_names_are_shown_and_never_obeyed() -> None:
 
 def test_of_many_tasks_the_page_says_which_it_tells_more_of() -> None:
     text = html_report.page({**DATA, "tasks": DATA["tasks"] * 500}, *matrices())
-    assert "The 1 that changed last, of 500; learnd show TASK tells of any." in text
+    assert "The 1 that changed last, of 500; learnd show TASK shows any." in text
 
 
 def test_few_classes_are_a_square_and_many_a_list() -> None:

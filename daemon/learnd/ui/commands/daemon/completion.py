@@ -11,7 +11,7 @@ from learnd.ui.options import COMPLETE, Word
 @click.argument("shell", type=Word(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that teaches a shell to complete commands, options and the names of tasks.
+    """Print the completion script for a shell.  It completes commands, options and task names.
 
     \b
     Examples:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 @json_option
 @pass_asked
 def config(asked: CommandLine, action: str, as_json: bool) -> int:
-    """Show every setting and where it is from, or say whether the settings are in order.
+    """Show every setting and where it comes from, or validate the settings.
 
     \b
     Examples:
-      learnd config                       what holds here, and who said so
-      learnd config validate              exit code 2, and every mistake, if there is one
+      learnd config                       every value, and where it comes from
+      learnd config validate              list every mistake; exit code 2 if there is one
       LEARND_WATCH__BACKEND=polling learnd config show
     """
     if action == "validate":

@@ -15,9 +15,9 @@ from learnd.ui.views.wording import COLOURS
 @json_option
 @pass_asked
 def doctor(asked: CommandLine, as_json: bool) -> int:
-    """Look at the installation, the settings, the folders, the state and a worker.
+    """Check the installation, the settings, the folders, the state and a worker.
 
-    The exit code is 0 if nothing is wrong, 2 for wrong settings, 3 for a damaged state, and 1 for anything else.
+    Exit codes: 0 all is well, 2 wrong settings, 3 a damaged state, 1 anything else.
 
     \b
     Examples:
@@ -25,7 +25,7 @@ def doctor(asked: CommandLine, as_json: bool) -> int:
       learnd doctor --json | jq '.checks[] | select(.status != "ok")'
     """
     findings: list[Diagnosis] = []
-    with console.progress("looking at everything: this starts a worker") as progress:
+    with console.progress("checking everything (this starts a worker)") as progress:
         for finding in examine(asked, progress):
             findings.append(finding)
     code = max((finding.exit_code for finding in findings if finding.status == "fail"), default=0)

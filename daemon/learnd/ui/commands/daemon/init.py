@@ -12,12 +12,12 @@ from learnd.ui.views import console
 @click.command()
 @click.argument("folder", metavar="[DIR]", type=click.Path(file_okay=False, path_type=Path), default=".")
 def init(folder: Path) -> None:
-    """Write a config.yaml that says every key, and make the folders it names.  Nothing is ever overwritten.
+    """Write a config.yaml with every key, and create the folders it names.  Existing files stay as they are.
 
     \b
     Examples:
-      learnd init                         here
-      learnd init ~/learning              there
+      learnd init                         in the current folder
+      learnd init ~/learning              in another folder
     """
     from learnd.settings.loading import load
     from learnd.settings.template import template

@@ -12,9 +12,9 @@ from learnd.ui.views import console, state_data
 @click.command(cls=Command)
 @pass_asked
 def pause(asked: CommandLine) -> None:
-    """Let the daemon finish what it has in hand and begin nothing more, until learnd resume or its next start.
+    """Stop starting new jobs, until learnd resume or the next start of the daemon.
 
-    Folders are still watched and checked, and questions are answered.
+    Running jobs finish.  The daemon still watches and checks folders, and predict still works.
 
     \b
     Examples:

@@ -12,7 +12,7 @@ from learnd.ui.views import console, state_data
 @click.command(cls=Command)
 @pass_asked
 def resume(asked: CommandLine) -> None:
-    """Let a daemon that was paused go on.
+    """Start new jobs again after learnd pause.
 
     \b
     Examples:

@@ -13,14 +13,14 @@ from learnd.ui.views import console
 
 
 @click.command(cls=Command)
-@click.option("--once", is_flag=True, help="Learn what is there, then end; exit code 1 if any task failed.")
-@click.option("--no-dashboard", is_flag=True, help="Print plain lines, on a terminal, too.")
+@click.option("--once", is_flag=True, help="Learn the tasks that are there, then exit.  Exit code 1 if a task failed.")
+@click.option("--no-dashboard", is_flag=True, help="Print plain lines even on a terminal.")
 @pass_asked
 def run(asked: CommandLine, once: bool, no_dashboard: bool) -> int:
-    """Run the daemon: watch the folder, learn each task in it, and keep what was learnt.
+    """Run the daemon: watch the tasks folder and learn each task in it.
 
-    On a terminal it shows the dashboard of learnd top as long as it runs; elsewhere it prints a line for all it does.
-    Stop it with Ctrl-C or SIGTERM: work in hand is taken up again at the next start.
+    On a terminal it shows the dashboard; otherwise it prints one line per event.  Stop it with Ctrl-C or SIGTERM: the
+    next start continues unfinished work.
 
     \b
     Examples:

@@ -12,7 +12,7 @@ from learnd.ui.views import console, state_data, wording
 @json_option
 @pass_asked
 def status(asked: CommandLine, as_json: bool) -> None:
-    """Say what the daemon does, and how much is known.
+    """Show what the daemon does and how much it knows.
 
     \b
     Examples:

@@ -10,14 +10,14 @@ from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 
 
 @click.command(cls=Command)
-@click.option("--readonly", is_flag=True, help="Look only: no key changes anything.")
-@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII alone; other characters are escaped.")
+@click.option("--readonly", is_flag=True, help="Disable all keys that change something.")
+@click.option("--ascii", "ascii_only", is_flag=True, help="Draw with ASCII characters only, and escape all others.")
 @json_option
 @pass_asked
 def top(asked: CommandLine, readonly: bool, ascii_only: bool, as_json: bool) -> int:
-    """Watch what the daemon does and what it knows.  It reads the journal: the daemon is neither slowed nor stopped.
+    """Open the dashboard: see what the daemon does and what it knows.  It does not slow the daemon down.
 
-    On a terminal it is a dashboard: ? lists its keys.  Elsewhere, and with --json, it prints a line for every change.
+    Press ? to list its keys.  Without a terminal, or with --json, it prints one line per event instead.
 
     \b
     Examples:

@@ -15,14 +15,14 @@ from learnd.ui.views import console, state_data
 @click.command(cls=Command)
 @click.argument("source", metavar="[TASK/CLASS", required=False, shell_complete=complete_class)
 @click.argument("target", metavar="OTHER/CLASS]", required=False, shell_complete=complete_class)
-@click.option("--remove", metavar="TASK/CLASS", shell_complete=complete_class, help="This one is itself again.")
+@click.option("--remove", metavar="TASK/CLASS", shell_complete=complete_class, help="Remove the alias of this class.")
 @json_option
 @pass_asked
 def alias(asked: CommandLine, source: str | None, target: str | None, remove: str | None, as_json: bool) -> None:
-    """Answer the first class as the second from now on; without classes, list what is joined.
+    """Answer the first class as the second.  Without classes, list all joined classes.
 
-    Classes of equal name in two tasks are two classes until they are joined: here, or by alias: or extends: in a
-    task.yaml.  It is a version of the knowledge like any other: learnd rollback takes it back.
+    Two tasks may have classes of the same name.  They are different classes until you join them here, or with alias: or
+    extends: in a task.yaml.  An alias makes a new version: learnd rollback removes it again.
 
     \b
     Examples:
@@ -32,7 +32,7 @@ def alias(asked: CommandLine, source: str | None, target: str | None, remove: st
     """
     if (source is None) != (target is None) or (remove and source):
         raise UsageError(
-            "takes two classes, one class with --remove, or none",
+            "alias takes two classes, one class with --remove, or none",
             remedy="for example: learnd alias garden/sparrow birds/house-sparrow",
         )
     if source is not None or remove is not None:

@@ -19,15 +19,17 @@ from learnd.ui.views import console, state_data
 
 
 @click.command(cls=Command)
-@click.option("--steps", metavar="N", type=click.IntRange(min=1), help="Steps of the training; see consolidate.steps.")
+@click.option(
+    "--steps", metavar="N", type=click.IntRange(min=1), help="Train for N steps.  [default: consolidate.steps]"
+)
 @json_option
 @pass_asked
 def consolidate(asked: CommandLine, steps: int | None, as_json: bool) -> None:
-    """Train the shared network on the images that are kept of all tasks, and make every task anew with it.
+    """Train the shared network on the kept images of all tasks, then refit every task with it.
 
-    It takes the place of the old one only if the mean accuracy rises and no task gets worse, on images that it was not
-    trained on; else it is thrown away.  Either way learnd versions lists the verdict with its numbers, and
-    learnd rollback goes back.  Where a daemon runs, it does it once nothing is left to learn.
+    The new network is accepted only if the mean accuracy rises and no task gets worse, on images that it was not
+    trained on.  learnd versions lists the decision with its numbers, and learnd rollback restores the old network.  A
+    running daemon first finishes all other jobs.
 
     \b
     Examples:

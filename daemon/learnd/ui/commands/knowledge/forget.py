@@ -19,9 +19,9 @@ from learnd.ui.views import console, state_data
 @json_option
 @pass_asked
 def forget(asked: CommandLine, task: str, yes: bool, as_json: bool) -> int:
-    """Forget a task for good: all that was learnt of it goes, from every version, as if it had never been learnt.
+    """Forget a task for good: remove everything that was learned from it, from every version.
 
-    Its folder stays as it is, and is not learnt again until it changes, or learnd retry TASK asks for it.
+    Its folder stays as it is.  The daemon learns it again only if it changes, or after learnd retry TASK.
 
     \b
     Examples:

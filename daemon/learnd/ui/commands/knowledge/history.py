@@ -35,15 +35,15 @@ PANELS = {"unified": "among everything", "scoped": "by its own state"}
 
 
 @click.command(cls=Command)
-@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw it into this file, as SVG.")
-@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Draw it into this file, as PNG.")
+@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Write a heat map to this file, as SVG.")
+@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Write a heat map to this file, as PNG.")
 @json_option
 @pass_asked
 def history(asked: CommandLine, svg: Path | None, png: Path | None, as_json: bool) -> None:
-    """Show how well every task was told as the knowledge grew: among everything, and by its own state.
+    """Show each task's accuracy at every version: among all classes, and among its own.
 
-    The daemon asks after a change, when nothing else is to be done, about at most knowledge.survey_tasks tasks: their
-    held-out images, or, where there are none, all that it remembers, each as if it had not been learnt.
+    The daemon measures it after each new version, when it is idle, for at most knowledge.survey_tasks tasks.  It uses
+    held-out images; for a task without any, all remembered images, each as if it had not been learned.
 
     \b
     Examples:

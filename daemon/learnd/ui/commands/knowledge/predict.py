@@ -33,14 +33,23 @@ class _Knowledge:
 
 @click.command(cls=Command)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-@click.option("--task", metavar="NAME", shell_complete=complete_task, help="Only the classes of this task.")
-@click.option("--top", metavar="N", type=click.IntRange(min=1), default=3, show_default=True, help="How many guesses.")
+@click.option(
+    "--task", metavar="NAME", shell_complete=complete_task, help="Choose only among the classes of this task."
+)
+@click.option(
+    "--top",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Show the N most likely classes.",
+)
 @json_option
 @pass_asked
 def predict(asked: CommandLine, images: tuple[str, ...], task: str | None, top: int, as_json: bool) -> int:
-    """Say what is on images; of a folder, on every image in it.  Without --task, among everything ever learnt.
+    """Classify images, or every image in a folder, among all classes ever learned.
 
-    The exit code is 1 if an image could not be read; the others are answered all the same.
+    An image that cannot be read does not stop the others; the exit code is then 1.
 
     \b
     Examples:

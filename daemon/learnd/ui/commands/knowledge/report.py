@@ -33,14 +33,14 @@ THUMBNAIL_SIDE = 56  # pixels of an image
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("learnd-report.html"),
     show_default=True,
-    help="The file to write.",
+    help="Write to this file.",
 )
 @json_option
 @pass_asked
 def report(asked: CommandLine, out: Path, as_json: bool) -> None:
-    """Write one HTML page about everything that is known: the curve, the matrix, each task with images.
+    """Write one HTML page about everything that is known: accuracy over time, and each task with images.
 
-    The page needs no network and no script. It holds small copies of kept images: mind to whom you send it.
+    The page needs no network and no scripts.  It contains small copies of your images: take care who gets it.
 
     \b
     Examples:

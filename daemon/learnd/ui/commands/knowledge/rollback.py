@@ -14,10 +14,10 @@ from learnd.ui.views import console
 @json_option
 @pass_asked
 def rollback(asked: CommandLine, version: int, as_json: bool) -> None:
-    """Make the knowledge what it was at an earlier version.  A rollback to a later one brings back what came after it.
+    """Restore an earlier version, exactly as it was.  It becomes a new version, so you can undo a rollback too.
 
-    What was learnt since is undone, and not learnt by itself again: learnd retry TASK does that.  What was forgotten
-    since stays forgotten.
+    Tasks learned since then are undone.  The daemon does not learn them again until you run learnd retry TASK.
+    Forgotten tasks stay forgotten.
 
     \b
     Examples:

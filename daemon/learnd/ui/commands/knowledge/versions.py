@@ -12,7 +12,7 @@ from learnd.ui.views import console, state_data
 @json_option
 @pass_asked
 def versions(asked: CommandLine, as_json: bool) -> None:
-    """List every version of the knowledge that is kept, the newest first: what each changed, and what it held in all.
+    """List all versions of the learned state, the newest first: what each changed, and what it holds.
 
     \b
     Examples:

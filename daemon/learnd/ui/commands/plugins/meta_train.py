@@ -33,41 +33,57 @@ LINE_SECONDS = 10.0  # between two lines where no terminal is
 
 
 @click.command("meta-train", cls=Command)
-@click.option("--algorithm", metavar="NAME", required=True, help="A plugin with an outer loop, or pretrain.")
-@click.option("--data", metavar="ROOT", multiple=True, required=True, help="Folder or .zip of classes; see above.")
-@click.option("--out", metavar="FILE", help="The meta checkpoint: FILE.safetensors.")
-@click.option("--backbone-out", metavar="FILE", help="The trained network, of metric methods and pretrain.")
+@click.option(
+    "--algorithm",
+    metavar="NAME",
+    required=True,
+    help="The algorithm to train: a plugin with an outer loop, or pretrain.",
+)
+@click.option(
+    "--data",
+    metavar="ROOT",
+    multiple=True,
+    required=True,
+    help="Train on the classes of this folder or .zip; see above.",
+)
+@click.option("--out", metavar="FILE", help="Write the meta checkpoint to FILE.safetensors.")
+@click.option(
+    "--backbone-out", metavar="FILE", help="Write the trained network to FILE (metric methods and pretrain only)."
+)
 @click.option("--option", "options", metavar="NAME=VALUE", multiple=True, callback=parse_option,
-              help="An option of the algorithm, over those of config.yaml.")  # fmt: skip
+              help="Set an option of the algorithm; overrides config.yaml.")  # fmt: skip
 @click.option("--augment", type=click.Choice(AUGMENTATIONS), multiple=True, default=["none"],
-              help="How images are varied: once for all, or once for each --data.")  # fmt: skip
+              help="Augment images; give it once for all, or once for each --data.")  # fmt: skip
 @click.option("--turns", type=click.Choice(["1", "2", "4"]), multiple=True, default=["1"],
-              help="4: a class turned by a quarter is another class. Once, or once for each --data.")  # fmt: skip
-@click.option("--validation", metavar="ROOT", multiple=True, help="Validate on the classes of this one instead.")
-@click.option("--classes", metavar="FILE", help="A .json with class names under train and validation.")
+              help="4: count a class rotated by 90 degrees as a new class. Once, or once for each --data.")  # fmt: skip
+@click.option("--validation", metavar="ROOT", multiple=True, help="Validate on the classes of this folder or .zip.")
+@click.option("--classes", metavar="FILE", help="Read the class names to train and validate on from this .json.")
 @click.option("--held-back", type=click.FloatRange(0, 0.9), default=0.1, metavar="SHARE",
-              help="Share of the groups that validates, without those.  [default: 0.1]")  # fmt: skip
-@click.option("--side", type=click.IntRange(8, 1024), help="Train on images of so many pixels, not the backbone's own.")
-@click.option("--per-class", type=click.IntRange(1), help="Take so many images of a class at most.")
+              help="Otherwise, validate on this share of the groups.  [default: 0.1]")  # fmt: skip
+@click.option(
+    "--side", type=click.IntRange(8, 1024), help="Train on images of this size in pixels, not the backbone's own."
+)
+@click.option("--per-class", type=click.IntRange(1), help="Use at most this many images per class.")
 @click.option("--fresh", is_flag=True, help="Start from random weights.")
-@click.option("--half", is_flag=True, help="Write float16: half the size.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: one a core]")
-@click.option("--max-minutes", type=click.FloatRange(0), help="Stop after so long, with what there is.")
-@click.option("--restart", is_flag=True, help="Begin anew where an unfinished training lies.")
-@click.option("--tensorboard", metavar="DIR", help="Draw the curves there; needs the package tensorboard.")
+@click.option("--half", is_flag=True, help="Write float16, at half the size.")
+@click.option("--threads", type=click.IntRange(1, 1024), help="Use this many CPU threads.  [default: one per core]")
+@click.option("--max-minutes", type=click.FloatRange(0), help="Stop after this many minutes and keep the result.")
+@click.option("--restart", is_flag=True, help="Start from the beginning even if an unfinished training exists.")
+@click.option(
+    "--tensorboard", metavar="DIR", help="Write the curves to DIR for TensorBoard (needs the package tensorboard)."
+)
 @recipe_options
 @json_option
 @pass_asked
 def meta_train(
     asked: CommandLine, /, as_json: bool, threads: int | None, max_minutes: float | None, **given: Any
 ) -> int:
-    """Train what an algorithm learns over many tasks, for one backbone (--backbone, as in config.yaml).
+    """Meta-train an algorithm, or a backbone, over many tasks (--backbone: as in config.yaml).
 
-    A ROOT holds <class>/<image> or <group>/<class>/<image>; A:B are two roots of one domain, and each --data is a
-    domain of its own, whose classes are never mixed with another's. What validates is held back from --data, or named
-    in --classes, or a ROOT of its own: --validation. A meta checkpoint is used once it lies in the folder meta/ of
-    plugins_dir, a backbone file as --backbone NAME@FILE. Ctrl-C or SIGTERM keep a snapshot: the same command goes on
-    from there, bit for bit.
+    A ROOT holds <class>/<image> or <group>/<class>/<image>. Each --data is one domain: a training task never mixes
+    classes of two domains. A:B joins two roots to one domain. Validation classes are held back from --data, listed in
+    --classes, or in --validation. To use a meta checkpoint, put it into the folder meta/ of plugins_dir; to use a
+    backbone file, set --backbone NAME@FILE. Ctrl-C and SIGTERM keep a snapshot: run the same command again to continue.
 
     \b
     Examples:

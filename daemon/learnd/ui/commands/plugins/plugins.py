@@ -33,13 +33,13 @@ CHECK_SECONDS = 120.0
 @json_option
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> int:
-    """List the algorithms that tasks can be learnt with; tell all about one, check it, or begin a new one.
+    """List the algorithms; show, check or create one.
 
     \b
     Examples:
       learnd plugins
-      learnd plugins info ridge           its options, or why it failed
-      learnd plugins new mine             a plugin to begin with, in the plugins folder
+      learnd plugins info ridge           its options, or why it cannot be used
+      learnd plugins new mine             write a working plugin to start from
       learnd plugins check plugins/mine.py
     """
     if ctx.invoked_subcommand is None:
@@ -55,10 +55,10 @@ def plugins(ctx: click.Context, as_json: bool) -> int:
 @json_option
 @pass_asked
 def list_plugins(asked: CommandLine, as_json: bool) -> None:
-    """List the algorithms that tasks can be learnt with, how they did so far, and those that could not be loaded.
+    """List the algorithms: which are in use, how well they did so far, and which could not be loaded.
 
-    Of the tasks that are known: on how many it bid, on how many it was measured and won, its mean place among those
-    that were measured (1 is the best), and what a measurement took.
+    The columns count known tasks: how many an algorithm bid on, was measured on and won; its mean rank among the
+    measured (1 is best); and the seconds of a measurement.
 
     \b
     Examples:
@@ -88,7 +88,7 @@ def _standing(found: Standing | None) -> dict[str, Any]:
 @json_option
 @pass_asked
 def info(asked: CommandLine, name: str, as_json: bool) -> None:
-    """Tell all about one algorithm: its options, or why it could not be loaded.
+    """Show one algorithm: its options, or why it could not be loaded.
 
     \b
     Examples:
@@ -110,14 +110,14 @@ def info(asked: CommandLine, name: str, as_json: bool) -> None:
     type=click.FloatRange(0, min_open=True),
     default=CHECK_SECONDS,
     show_default=True,
-    help="How long one check may take.",
+    help="Stop a check that takes longer.",
 )
 @json_option
 @pass_asked
 def check(asked: CommandLine, target: str, seconds: float, as_json: bool) -> int:
-    """Put a plugin to the test: does it keep every promise that docs/plugins.md makes of it?
+    """Check a plugin against the contract in docs/plugins.md.
 
-    It runs in a process of its own, on a small network and drawn images; exit code 1 if a check failed.
+    The checks run in a separate process, on a small network and drawn images.  Exit code 1 if one fails.
 
     \b
     Examples:
@@ -146,12 +146,12 @@ def check(asked: CommandLine, target: str, seconds: float, as_json: bool) -> int
 
 @plugins.command("new", cls=Command)
 @click.argument("name")
-@click.option("--meta", is_flag=True, help="With an outer loop: an algorithm that is meta-trained.")
+@click.option("--meta", is_flag=True, help="Write an algorithm with an outer loop, to be meta-trained.")
 @pass_asked
 def new(asked: CommandLine, name: str, meta: bool) -> None:
-    """Write a plugin to begin with into the plugins folder, and its test: it works, and passes both.
+    """Write a working plugin and its test into the plugins folder, to start from.
 
-    Nothing is ever overwritten.
+    Existing files stay as they are.
 
     \b
     Examples:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 @json_option
 @pass_asked
 def check(asked: CommandLine, folder: Path, as_json: bool) -> int:
-    """Say whether a folder is ready and fit to be a task, and how to mend it where it is not.
+    """Check whether a folder can be learned, and say how to correct it if not.
 
-    It is read as the daemon reads it; nothing is learnt, nothing is changed.
+    The check is the same as the daemon's.  It learns nothing and changes nothing.
 
     \b
     Examples:

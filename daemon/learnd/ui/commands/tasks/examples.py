@@ -19,21 +19,21 @@ from learnd.ui.views import console
     "--held-out",
     metavar="DIR2",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write other images of the same classes to DIR2/NAME, to ask about.",
+    help="Write more images of the same classes to DIR2/NAME, to classify later.",
 )
 @click.option(
     "--root",
     metavar="DIR3",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where collections that torchvision fetches lie already, or are put.  [default: ~/.cache/learnd]",
+    help="Keep downloaded image collections here.  [default: ~/.cache/learnd]",
 )
 @json_option
 def examples(name: str | None, folder: Path | None, held_out: Path | None, root: Path | None, as_json: bool) -> None:
-    """List real task folders to try, or write one as DIR/NAME.  Those that are not fetched need no network.
+    """List example tasks of real images, or write one to DIR/NAME.  Some are downloaded.
 
     \b
     Examples:
-      learnd examples                     which there are
+      learnd examples                     list them
       learnd examples photos tasks        a task that learns in seconds
       learnd examples photos tasks --held-out /tmp/new && learnd predict /tmp/new/photos
       learnd examples omniglot/Tibetan tasks --root ~/datasets

@@ -14,7 +14,7 @@ from learnd.ui.views import console, state_data
 @json_option
 @pass_asked
 def show(asked: CommandLine, task: str, as_json: bool) -> None:
-    """Tell all about one task: each revision, the algorithms that were tried, every problem, what happened.
+    """Show everything about one task: its revisions, the algorithms that were tried, its problems and events.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from learnd.ui.views import console, state_data
 @click.argument("task", shell_complete=complete_task)
 @pass_asked
 def skip(asked: CommandLine, task: str) -> None:
-    """Leave a task alone until it is retried.  Work on it stops; its folder stays as it is.
+    """Do not learn a task until learnd retry.  A running job stops; the folder stays as it is.
 
     \b
     Examples:
