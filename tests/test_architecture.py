@@ -353,3 +353,16 @@ def test_nothing_in_the_packages_is_left_out_of_an_installation() -> None:
     files = {path for path in ROOTS["learnd"].rglob("*") if path.is_file()}
     source = {path for path in files if path.suffix in (".py", ".pyc")}
     assert files - source - data == set()
+
+
+def test_the_written_passes_have_one_door() -> None:
+    """So that they can be deleted, as their README says."""
+    package = "learnd.learning.written_passes"
+    users = {
+        (module, name)
+        for module, path in MODULES.items()
+        if not module.startswith(package)
+        for name in _imports(path.read_text(), module)
+        if name.startswith(package)
+    }
+    assert users == {("learnd.learning.methods.task_network", f"{package}.network")}

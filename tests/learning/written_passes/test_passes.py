@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from learnd.learning.networks.conv4 import Conv4
 from learnd.learning.written_passes.conv4_layers import layers_of
-from learnd.learning.written_passes.passes import Back, Bend, Forward, Layer, LayerWeights
+from learnd.learning.written_passes.passes import Back, Forward, Layer, LayerWeights, TangentPass
 
 TASKS, COUNT = 2, 9
 NETWORKS = [(1, 28, (8, 8, 16, 16)), (3, 32, (8, 8, 16, 16)), (1, 20, (8, 8, 12)), (2, 13, (8, 6, 8, 4))]
@@ -37,13 +37,17 @@ def threes(values: dict[str, Tensor], layers: Sequence[Layer]) -> list[LayerWeig
 
 
 def passed(
-    layers: Sequence[Layer], at: list[Forward], weights: list[LayerWeights], gradient: Tensor, bends: list[Bend] | None
+    layers: Sequence[Layer],
+    at: list[Forward],
+    weights: list[LayerWeights],
+    gradient: Tensor,
+    tangents: list[TangentPass] | None,
 ) -> tuple[dict[str, Tensor], list[Back]]:
-    """The backward pass: what it is for each parameter, and what it leaves for a bend."""
+    """The backward pass: what it is for each parameter, and what it leaves for a tangent."""
     left: list[Back] = []
     for number in reversed(range(len(layers))):
-        bend = bends[number] if bends else None
-        left.insert(0, layers[number].passes.back(at[number], weights[number], gradient, bend))
+        tangent = tangents[number] if tangents else None
+        left.insert(0, layers[number].passes.back(at[number], weights[number], gradient, tangent))
         gradient = left[0].gx if left[0].gx is not None else gradient
     of = zip(layers, left, strict=True)
     return {n: v for layer, one in of for n, v in zip(layer.names, layer.unfolded(one.weights), strict=True)}, left
@@ -64,13 +68,13 @@ def test_all_four_passes_say_what_torchs_graph_says(channels: int, side: int, wi
     at: list[Forward] = []
     for layer, weight in zip(layers, weights, strict=True):
         at.append(layer.passes.forward(at[-1].out if at else x.expand(TASKS, *x.shape), weight))
-    slopes, left = passed(layers, at, weights, first, None)
-    bends: list[Bend] = []
+    gradients, left = passed(layers, at, weights, first, None)
+    tangents: list[TangentPass] = []
     for number, layer in enumerate(layers):
-        dx = bends[-1].change.dout if bends else None
+        dx = tangents[-1].change.dout if tangents else None
         change = layer.passes.along(at[number], weights[number], directions[number], dx)
-        bends.append(Bend(directions[number], change, left[number]))
-    bent, _ = passed(layers, at, weights, second, bends)
+        tangents.append(TangentPass(directions[number], change, left[number]))
+    changed, _ = passed(layers, at, weights, second, tangents)
 
     own.double()
     for task in range(TASKS):
@@ -78,24 +82,24 @@ def test_all_four_passes_say_what_torchs_graph_says(channels: int, side: int, wi
         way = {name: value[task].double() for name, value in along.items()}
         expected = by_graph(own, images.double(), mine, way, first[task].double(), second[task].double())
         close(at[-1].out[task], expected[0])
-        close(bends[-1].change.dout[task], expected[1])
+        close(tangents[-1].change.dout[task], expected[1])
         for number, name in enumerate(mine):
-            close(slopes[name][task], expected[2][number])
-            close(bent[name][task], expected[3][number])
+            close(gradients[name][task], expected[2][number])
+            close(changed[name][task], expected[3][number])
 
 
 def by_graph(
     own: Conv4, images: Tensor, params: dict[str, Tensor], along: dict[str, Tensor], first: Tensor, second: Tensor
 ) -> tuple[Tensor, Tensor, Sequence[Tensor], Sequence[Tensor]]:
-    """Features and their change; the slopes of `first`; their change, with the slopes of `second`."""
+    """Features and their change; the gradients of `first`; their change, with the gradients of `second`."""
     of = list(params.values())
     features = functional_call(own, params, (images,))
     gradient = first.clone().requires_grad_()
-    slopes = torch.autograd.grad(features, of, gradient, create_graph=True)
-    length = torch.stack([(slope * d).sum() for slope, d in zip(slopes, along.values(), strict=True)]).sum()
-    (change,) = torch.autograd.grad(length, gradient, retain_graph=True)  # as the slopes are linear in the gradient
-    bent = torch.autograd.grad(length + (features * second).sum(), of)
-    return features.detach(), change, slopes, bent
+    gradients = torch.autograd.grad(features, of, gradient, create_graph=True)
+    length = torch.stack([(gradient * d).sum() for gradient, d in zip(gradients, along.values(), strict=True)]).sum()
+    (change,) = torch.autograd.grad(length, gradient, retain_graph=True)  # as the gradients are linear in the gradient
+    changed = torch.autograd.grad(length + (features * second).sum(), of)
+    return features.detach(), change, gradients, changed
 
 
 def close(found: Tensor, expected: Tensor) -> None:

@@ -26,9 +26,9 @@ from learnd.learning.contract.meta_learner import (
 )
 from learnd.learning.methods.heads import HEAD_PREFIX, LOG_SCALE, angle_head, linear, prototype_head, zero_head
 from learnd.learning.methods.inner_loop import Descent, Rule, inner_loop, inner_steps
+from learnd.learning.methods.task_network import InputView, TaskNetwork, WithGradient, task_network, tasks_per_pass
 from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
 from learnd.learning.networks.named_tensors import Tensors
-from learnd.learning.written_passes.looks import Body, Seen, View, at_once, body_of, is_written
 from learnd.messages.task import Task
 
 SHARP = 10.0  # the scale of angles, where nothing was meta-learnt
@@ -47,16 +47,16 @@ class LabelledImages(NamedTuple):
 class Fitting:
     """A task at the start of its inner loop.
 
-    start: the parameters that are adapted, of network and head.  body: the network they are of.  parts: images and
+    start: the parameters that are adapted, of network and head.  network: the network they are of.  parts: images and
     labels, so many at a time as fit a graph.  kept: what the start says of the parts, where it is worth keeping.
     first_order: the gradients count as constants (FOMAML), so that no second derivative is needed.  check: is called
     before each part.
     """
 
     start: Tensors
-    body: Body
-    parts: tuple[tuple[View, Tensor], ...]
-    kept: tuple[Seen, ...]
+    network: TaskNetwork
+    parts: tuple[tuple[InputView, Tensor], ...]
+    kept: tuple[WithGradient, ...]
     first_order: bool
     check: Callable[[], None]
 
@@ -67,7 +67,7 @@ class Fitting:
         with torch.no_grad():  # of the outer loop: the inner one differentiates all the same
             return self._ask(params)
 
-    def logits(self, params: Tensors, view: View) -> Tensor:
+    def logits(self, params: Tensors, view: InputView) -> Tensor:
         """Of N images -> (N, K)."""
         return linear(view.features(network_part(params)), params)
 
@@ -79,13 +79,13 @@ class Fitting:
         losses = []
         for number, (view, labels) in enumerate(self.parts):
             self.check()
-            features, pull = kept[number] if kept else view.look(inner)
+            features, pull_back = kept[number] if kept else view.with_gradient(inner)
 
             def loss_of(features: Tensor, head: Tensors, labels: Tensor = labels) -> Tensor:
                 return F.cross_entropy(linear(features, head), labels, reduction="sum") / count
 
             (of_features, of_head), loss = torch.func.grad_and_value(loss_of, argnums=(0, 1))(features, head)
-            gradients = {**pull(of_features), **of_head}
+            gradients = {**pull_back(of_features), **of_head}
             total = {name: total[name] + value if total else value for name, value in gradients.items()}
             losses.append(loss)
         return total, torch.stack(losses).sum()
@@ -177,7 +177,7 @@ class GradientLearner(MetaLearner):
         return self.first_order or progress < self.anneal
 
     def at_once(self, backbone: Backbone, episodes: Episodes) -> int | None:
-        return at_once(episodes.support.shape[1]) if is_written(backbone, self.adapted(backbone, {})) else None
+        return tasks_per_pass(backbone, self.adapted(backbone, {}), episodes.support.shape[1])
 
     def meta_loss(self, backbone: Backbone, meta: Tensors, episodes: Episodes, ctx: Context) -> Tensor:
         first_order = self.first_order or episodes.progress < self.anneal
@@ -187,7 +187,7 @@ class GradientLearner(MetaLearner):
             task = self.fitting(backbone, meta, images, first_order, ctx)
             path = [task.start, *inner_steps(task.start, meta, task.ask, self.steps, self.rule())]
             counted = path[1:] if self.multi_step and self.steps else path[-1:]
-            asked = task.body.view(query)
+            asked = task.network.view(query)
             losses = [F.cross_entropy(task.logits(params, asked), query_labels) for params in counted]
             return torch.stack(losses).mean()
 
@@ -204,22 +204,22 @@ class GradientLearner(MetaLearner):
     ) -> Fitting:
         """Return a task at the start of its inner loop.  part: images per forward pass (default: all)."""
         adapted = self.adapted(backbone, meta)
-        body = body_of(backbone, adapted, for_backbone(meta))
+        network = task_network(backbone, adapted, for_backbone(meta))
         images, labels, ways = support
-        inner = body.start(adapted, images)
+        inner = network.start(adapted, images)
         size = part or len(labels)
-        views = [body.view(some) for some in images.split(size)]
+        views = [network.view(some) for some in images.split(size)]
         parts = tuple(zip(views, labels.split(size), strict=True))
-        seen: list[Seen] = []
+        seen: list[WithGradient] = []
         features: list[Tensor] = []
         for view, _ in parts:
             ctx.check()
-            now = view.look(inner)
+            now = view.with_gradient(inner)
             features.append(now[0])
             if not inner or len(parts) == 1:  # else the graphs of all parts would lie in memory at once
                 seen.append(now)
         head = self._head(torch.cat(features), labels, ways, {**self.scale(backbone), **meta})
-        return Fitting({**inner, **head}, body, parts, tuple(seen), first_order, ctx.check)
+        return Fitting({**inner, **head}, network, parts, tuple(seen), first_order, ctx.check)
 
     def adapted(self, backbone: Backbone, meta: Tensors) -> Tensors:
         """The network's parameters that the inner loop adapts, where they start."""

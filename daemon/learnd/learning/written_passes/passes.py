@@ -67,7 +67,7 @@ class Back(NamedTuple):
     gout: Tensor
 
 
-class Bend(NamedTuple):
+class TangentPass(NamedTuple):
     """Along what direction a backward pass changes: of the weights; of the forward pass; and the pass that changes."""
 
     d: LayerWeights
@@ -76,13 +76,15 @@ class Bend(NamedTuple):
 
 
 class Passes(Protocol):
-    """A layer's passes.  In `back`, gradient is a loss's for the output; with bend, how that changes."""
+    """A layer's passes.  In `back`, gradient is a loss's for the output; with tangent, how that changes."""
 
     def forward(self, x: Tensor, weights: LayerWeights) -> Forward: ...
 
     def along(self, at: Forward, weights: LayerWeights, d: LayerWeights, dx: Tensor | None) -> Tangent: ...
 
-    def back(self, at: Forward, weights: LayerWeights, gradient: Tensor, bend: Bend | None = None) -> Back: ...
+    def back(
+        self, at: Forward, weights: LayerWeights, gradient: Tensor, tangent: TangentPass | None = None
+    ) -> Back: ...
 
 
 @dataclass(frozen=True)
@@ -138,18 +140,18 @@ class PooledPasses:
         torch.add(chosen, d.shift[:, None], out=dout[:, :-1])
         return Tangent(dx, dk, _nothing(dy), _relu_back(dout, at.out, 0))
 
-    def back(self, at: Forward, weights: LayerWeights, gradient: Tensor, bend: Bend | None = None) -> Back:
+    def back(self, at: Forward, weights: LayerWeights, gradient: Tensor, tangent: TangentPass | None = None) -> Back:
         gout = _relu_back(gradient, at.out, 0)
         assert at.chosen is not None
         chosen = gout[:, :-1].reshape(-1)
         whole = gout.new_zeros(4 * len(chosen)).scatter_(0, at.chosen, chosen)
         gy = self.convolution.to_products(whole.view(len(gout), -1, gout.shape[2]))
-        gx, gk = _to_both(None if self.image else self.convolution, gy, at, bend)
+        gx, gk = _to_both(None if self.image else self.convolution, gy, at, tangent)
         gk = self.convolution.to_kernels(gk)
         kernels, scale = gk * _wide(weights.scale), (gk * weights.kernels).sum((2, 3, 4))
-        if bend:
-            kernels.addcmul_(bend.first.gk, _wide(bend.d.scale))
-            scale.add_((bend.first.gk * bend.d.kernels).sum((2, 3, 4)))
+        if tangent:
+            kernels.addcmul_(tangent.first.gk, _wide(tangent.d.scale))
+            scale.add_((tangent.first.gk * tangent.d.kernels).sum((2, 3, 4)))
         return Back(gx, LayerWeights(kernels, scale, gout.sum(1)), _nothing(gy) if self.image else gy, gk, gout)
 
 
@@ -173,16 +175,16 @@ class PlainPasses:
         dout[:, :-1].addcmul_(at.y, d.scale[:, None])
         return Tangent(dx, dk, dy, _relu_back(dout, at.out, 0))
 
-    def back(self, at: Forward, weights: LayerWeights, gradient: Tensor, bend: Bend | None = None) -> Back:
+    def back(self, at: Forward, weights: LayerWeights, gradient: Tensor, tangent: TangentPass | None = None) -> Back:
         gout = _relu_back(gradient, at.out, 0)
         maps = gout[:, :-1]
         gy, scale = maps * weights.scale[:, None], (maps * at.y).sum(1)
-        if bend:
-            first = bend.first.gout[:, :-1]
-            gy.addcmul_(first, bend.d.scale[:, None])
-            scale.add_((first * bend.change.dy).sum(1))
+        if tangent:
+            first = tangent.first.gout[:, :-1]
+            gy.addcmul_(first, tangent.d.scale[:, None])
+            scale.add_((first * tangent.change.dy).sum(1))
         gy = self.convolution.to_products(gy)
-        gx, gk = _to_both(self.convolution, gy, at, bend)
+        gx, gk = _to_both(self.convolution, gy, at, tangent)
         return Back(gx, LayerWeights(self.convolution.to_kernels(gk), scale, gout.sum(1)), gy, gk, gout)
 
 
@@ -204,17 +206,17 @@ class LastPasses:
         dout = torch.addcmul(d.shift[:, None], dy, weights.scale[:, None]).addcmul_(at.y, d.scale[:, None])
         return Tangent(dx, dk, dy, dout)
 
-    def back(self, at: Forward, weights: LayerWeights, gradient: Tensor, bend: Bend | None = None) -> Back:
+    def back(self, at: Forward, weights: LayerWeights, gradient: Tensor, tangent: TangentPass | None = None) -> Back:
         gy, scale = gradient * weights.scale[:, None], (gradient * at.y).sum(1)
-        if bend:
-            gy.addcmul_(bend.first.gout, bend.d.scale[:, None])
-            scale.add_((bend.first.gout * bend.change.dy).sum(1))
+        if tangent:
+            gy.addcmul_(tangent.first.gout, tangent.d.scale[:, None])
+            scale.add_((tangent.first.gout * tangent.change.dy).sum(1))
         gx, gk = gy[:, :, None] * at.k, (gy[:, :, None] * at.x).sum(1)
-        if bend:
-            assert bend.change.dx is not None
-            first = bend.first.gy[:, :, None]
-            gx.addcmul_(first, bend.change.dk)
-            gk.add_((first * bend.change.dx).sum(1))
+        if tangent:
+            assert tangent.change.dx is not None
+            first = tangent.first.gy[:, :, None]
+            gx.addcmul_(first, tangent.change.dk)
+            gk.add_((first * tangent.change.dx).sum(1))
         maps = gx.new_zeros(len(gx), self.grid.rows + 1, gx.shape[3])
         maps.index_copy_(1, self.grid.order.flatten(), gx.flatten(1, 2))
         return Back(maps, LayerWeights(gk.mT.reshape(weights.kernels.shape), scale, gradient.sum(1)), gy, gk, gradient)
@@ -236,16 +238,18 @@ def _moved(
     return dx, dk, convolution.of_products(products)
 
 
-def _to_both(maps: ThreeByThree | None, gy: Tensor, at: Forward, bend: Bend | None) -> tuple[Tensor | None, Tensor]:
+def _to_both(
+    maps: ThreeByThree | None, gy: Tensor, at: Forward, tangent: TangentPass | None
+) -> tuple[Tensor | None, Tensor]:
     """The gradients for the maps, where their convolution is given, and for the kernels as they multiply."""
     gk = torch.bmm(at.x.mT, gy)
     if maps is None:
         return None, gk
     gx = torch.bmm(gy, at.k.mT)
-    if bend:
-        assert bend.change.dx is not None
-        gx.baddbmm_(bend.first.gy, bend.change.dk.mT)
-        gk.baddbmm_(bend.change.dx.mT, bend.first.gy)
+    if tangent:
+        assert tangent.change.dx is not None
+        gx.baddbmm_(tangent.first.gy, tangent.change.dk.mT)
+        gk.baddbmm_(tangent.change.dx.mT, tangent.first.gy)
     return maps.to_maps(gx), gk
 
 

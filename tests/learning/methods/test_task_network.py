@@ -1,4 +1,4 @@
-"""What written passes give an outer loop is what torch's graph gives it; and where they are taken."""
+"""What the written passes give an outer loop is what torch's graph gives it; and when they are used."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from learnd.learning.contract.meta_learner import BACKBONE, Episodes
 from learnd.learning.metatraining.meta_gradient import MetaGradient
-from learnd.learning.methods import gradient_learner
+from learnd.learning.methods import task_network as task_network_module
 from learnd.learning.methods.gradient_learner import GradientLearner
+from learnd.learning.methods.task_network import task_network
 from learnd.learning.networks.backbone import Backbone, load_backbone
-from learnd.learning.written_passes import looks
-from learnd.learning.written_passes.looks import at_once, body_of, is_written
+from learnd.learning.written_passes.network import WrittenNetwork, written_network
 from learnd.messages.jobs import BackboneSpec
 from learnd_plugins.anil import Anil
 from learnd_plugins.fomaml import Fomaml
@@ -52,6 +52,11 @@ def as_large_as_glyphs(batch: Episodes) -> Episodes:
     return replace(batch, support=grown(batch.support), query=grown(batch.query))
 
 
+def without_written_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the package written_passes had been deleted, as its README says."""
+    monkeypatch.setattr(task_network_module, "written_network", lambda backbone, adapted: None)
+
+
 @pytest.mark.parametrize("learner", LEARNERS, ids=lambda learner: f"{learner.name}-{learner.head}")
 @pytest.mark.parametrize("batching", ["loop", "vmap:2"])
 def test_the_meta_gradient_is_that_of_torchs_graph(
@@ -60,27 +65,29 @@ def test_the_meta_gradient_is_that_of_torchs_graph(
     batch = as_large_as_glyphs(episodes(tasks=3))
     assert learner.at_once(NETWORK, batch) is not None
     found = meta_gradient(learner, batch, batching)
-    monkeypatch.setattr(looks, "is_written", lambda *of: False)
-    monkeypatch.setattr(gradient_learner, "is_written", lambda *of: False)
+    without_written_passes(monkeypatch)
     away = 1e-3 if isinstance(learner, LstmMetalearner) else 1e-4  # that one sees logarithms of gradients
     for name, expected in meta_gradient(learner, batch, batching).items():
         assert float((found[name] - expected).norm()) <= away * float(expected.norm()), name
 
 
-def test_they_are_taken_where_all_of_conv4_is_adapted_by_an_outer_loop_on_a_cpu() -> None:
-    assert is_written(NETWORK, WHOLE)
-    assert not is_written(NETWORK, WHOLE[3:])
-    assert not is_written(tiny_backbone(), [BACKBONE + name for name, _ in tiny_backbone().module.named_parameters()])
-    assert not is_written(load_backbone(BackboneSpec("conv4-views"), "cpu"), WHOLE)
+def test_they_are_used_if_an_outer_loop_adapts_all_of_conv4_on_a_cpu() -> None:
+    assert written_network(NETWORK, WHOLE)
+    assert not written_network(NETWORK, WHOLE[3:])
+    assert not written_network(
+        tiny_backbone(), [BACKBONE + name for name, _ in tiny_backbone().module.named_parameters()]
+    )
+    assert not written_network(load_backbone(BackboneSpec("conv4-views"), "cpu"), WHOLE)
     assert Anil().at_once(NETWORK, episodes()) is None
-    assert not is_written(training(NETWORK), WHOLE)
+    assert not written_network(training(NETWORK), WHOLE)
     double = NETWORK.private()
     double.module.double()
-    assert not is_written(double, WHOLE)
+    assert not written_network(double, WHOLE)
     with torch.autocast("cpu", torch.bfloat16):
-        assert not is_written(NETWORK, WHOLE)
+        assert not written_network(NETWORK, WHOLE)
     with torch.no_grad():
-        assert not body_of(NETWORK, dict.fromkeys(WHOLE, torch.zeros(())), {}).written
+        adapted = dict.fromkeys(WHOLE, torch.zeros(()))
+        assert not isinstance(task_network(NETWORK, adapted, {}), WrittenNetwork)
 
 
 def training(backbone: Backbone) -> Backbone:
@@ -89,14 +96,23 @@ def training(backbone: Backbone) -> Backbone:
     return private
 
 
-def test_a_look_has_one_way_back() -> None:
+def test_a_forward_pass_has_one_backward_pass() -> None:
     params = {name: value.detach() for name, value in zip(WHOLE, NETWORK.module.parameters(), strict=True)}
-    view = body_of(NETWORK, params, {}).view(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
-    features, back = view.look(params)
+    view = task_network(NETWORK, params, {}).view(torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
+    features, back = view.with_gradient(params)
     assert set(back(torch.ones_like(features))) == set(WHOLE)
-    with pytest.raises(AssertionError, match="one way back"):
+    with pytest.raises(AssertionError, match="one backward pass"):
         back(torch.ones_like(features))
 
 
-def test_as_many_tasks_at_once_as_hold_eighty_images() -> None:
-    assert [at_once(images) for images in (5, 20, 25, 100)] == [16, 4, 3, 1]
+def test_a_pass_takes_as_many_tasks_as_have_eighty_images() -> None:
+    network = WrittenNetwork(NETWORK)
+    assert [network.tasks_per_pass(images) for images in (5, 20, 25, 100)] == [16, 4, 3, 1]
+
+
+def test_without_them_every_learner_takes_torchs_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_written_passes(monkeypatch)
+    batch = as_large_as_glyphs(episodes(tasks=2))
+    for learner in LEARNERS:
+        assert learner.at_once(NETWORK, batch) is None
+        assert bool(meta_gradient(learner, batch, "loop")["loss"].isfinite())

@@ -1,138 +1,93 @@
-"""What a network makes of a task's images, and the way back from its features to its parameters.
-
-Both are differentiable, as an outer loop needs them.  torch's graph makes them so for any network.  Where a network has
-its passes written out (`passes.py`), they do it sooner on a CPU, for one task or under vmap for several.
-"""
+"""conv4 with its passes written out, as an inner loop takes it: the one way into this package.  See README.md."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from learnd.learning.contract.meta_learner import BACKBONE, for_backbone
+from learnd.learning.contract.meta_learner import BACKBONE
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.conv4 import Conv4
 from learnd.learning.networks.images import normalise
 from learnd.learning.networks.named_tensors import Tensors
 from learnd.learning.written_passes.conv4_layers import layers_of
 from learnd.learning.written_passes.convolutions import laid, summed
-from learnd.learning.written_passes.passes import Back, Bend, Forward, Layer, LayerWeights
+from learnd.learning.written_passes.passes import Back, Forward, Layer, LayerWeights, TangentPass
 
-IMAGES = 80  # at once: fewer leave more to the interpreter, more gain nothing; measured on conv4
-
-Seen = tuple[Tensor, Callable[[Tensor], Tensors]]  # features (n, D); their gradients -> those of the parameters
+IMAGES = 80  # per pass: fewer leave more to the interpreter, more gain nothing; measured on conv4
 
 
-class View(Protocol):
-    """Images, as a network with parameters of its own for every task looks at them."""
+def written_network(backbone: Backbone, adapted: Iterable[str]) -> WrittenNetwork | None:
+    """Return the network with its passes written out, or None if there are none for it.
 
-    def features(self, params: Tensors) -> Tensor:
-        """Float32 (n, D), with these in place of those that are adapted."""
-        ...
-
-    def look(self, params: Tensors) -> Seen:
-        """The features, and the way back from them: to be taken once."""
-        ...
+    There are some for conv4 on a CPU, in float32 and eval mode, if all of its parameters are adapted.
+    adapted: the names of the adapted parameters, as meta-parameters have them.
+    """
+    if type(backbone.module) is not Conv4 or backbone.module.training or backbone.device.type != "cpu":
+        return None
+    own = dict(backbone.module.named_parameters())
+    single = all(value.dtype == torch.float32 for value in own.values()) and not torch.is_autocast_enabled("cpu")
+    whole = set(adapted) == {BACKBONE + name for name in own}
+    return WrittenNetwork(backbone) if single and whole else None
 
 
 @dataclass(frozen=True)
-class Body:
-    """The network of a task.
-
-    fixed: what stands in place of the network's own of that name, and no step changes.  written: by written passes.
-    """
+class WrittenNetwork:
+    """A `methods.task_network.TaskNetwork`."""
 
     backbone: Backbone
-    fixed: Tensors
-    written: bool
 
     def start(self, params: Tensors, images: Tensor) -> Tensors:
-        """The parameters that are adapted, of the task with these images, as the passes take them soonest."""
-        if not self.written:
-            return params
+        """Return the adapted parameters of the task with these images, laid out as the passes multiply them."""
         own: tuple[Tensor, ...] = _applied(_Apart, 1, images, *(value.unsqueeze(0) for value in params.values()))
         return {name: value.squeeze(0) for name, value in zip(params, own, strict=True)}
 
-    def view(self, images: Tensor) -> View:
-        """Of uint8 (n, C, H, H)."""
-        if not self.written:
-            return _Graphed(self.backbone, self.fixed, images)
-        return _Written(*layers_of(cast(Conv4, self.backbone.module), normalise(images, self.backbone.preprocess)))
+    def view(self, images: Tensor) -> _View:
+        """Return a view of images, uint8 (n, C, S, S)."""
+        taken = normalise(images, self.backbone.preprocess)
+        return _View(*layers_of(cast(Conv4, self.backbone.module), taken))
 
-
-def body_of(backbone: Backbone, adapted: Tensors, fixed: Tensors) -> Body:
-    """adapted: the parameters that are, by their names as meta-parameters.  fixed: as in Body."""
-    return Body(backbone, fixed, torch.is_grad_enabled() and is_written(backbone, adapted))
-
-
-def is_written(backbone: Backbone, adapted: Iterable[str]) -> bool:
-    """Would an outer loop that adapts these take written passes?  They are conv4's, in float32 and out of training."""
-    if type(backbone.module) is not Conv4 or backbone.module.training or backbone.device.type != "cpu":
-        return False
-    own = dict(backbone.module.named_parameters())
-    single = all(value.dtype == torch.float32 for value in own.values()) and not torch.is_autocast_enabled("cpu")
-    return single and set(adapted) == {BACKBONE + name for name in own}
-
-
-def at_once(images: int) -> int:
-    """Tasks of so many images each that written passes do soonest together."""
-    return max(1, IMAGES // images)
+    def tasks_per_pass(self, images: int) -> int:
+        """How many tasks of so many images each go fastest together."""
+        return max(1, IMAGES // images)
 
 
 @dataclass(frozen=True)
-class _Graphed:
-    """By torch's graph."""
-
-    backbone: Backbone
-    fixed: Tensors
-    images: Tensor
-
-    def features(self, params: Tensors) -> Tensor:
-        return self.backbone.features_of(self.images, {**self.fixed, **for_backbone(params)})
-
-    def look(self, params: Tensors) -> Seen:
-        if not params:
-            return self.features(params), lambda gradient: {}
-        passed = torch.func.vjp(self.features, dict(params))
-        return passed[0], lambda gradient: passed[1](gradient)[0]
-
-
-@dataclass(frozen=True)
-class _Written:
-    """By written passes.  x: the images as the first layer takes them."""
+class _View:
+    """x: the images as the first layer takes them."""
 
     x: Tensor
     layers: tuple[Layer, ...]
 
     def features(self, params: Tensors) -> Tensor:
-        return self.look(params)[0]
+        return self.with_gradient(params)[0]
 
-    def look(self, params: Tensors) -> Seen:
+    def with_gradient(self, params: Tensors) -> tuple[Tensor, Callable[[Tensor], Tensors]]:
         names = [BACKBONE + name for layer in self.layers for name in layer.names]
         trace = _Trace(self.layers)
         seen: Tensor = _applied(_Features, trace, self.x.unsqueeze(0), *(params[name].unsqueeze(0) for name in names))
 
-        def back(gradient: Tensor) -> Tensors:
-            slopes: tuple[Tensor, ...] = _applied(_Slopes, trace, seen, gradient.unsqueeze(0))
-            return {name: slope.squeeze(0) for name, slope in zip(names, slopes, strict=True)}
+        def pull_back(gradient: Tensor) -> Tensors:
+            found: tuple[Tensor, ...] = _applied(_Gradients, trace, seen, gradient.unsqueeze(0))
+            return {name: value.squeeze(0) for name, value in zip(names, found, strict=True)}
 
-        return seen.squeeze(0), back  # whose way back is no copy, as that of [0] would be
+        return seen.squeeze(0), pull_back  # the backward of squeeze is no copy; that of [0] would be one
 
 
 class _Trace:
-    """What the passes of one look keep for those that follow.  All of K tasks at once."""
+    """What a forward pass keeps for the passes that follow, of K tasks at once."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = layers
         self.weights: list[LayerWeights] = []
         self.at: list[Forward] = []
-        self.slopes: list[Back] = []
-        self.bends: list[Bend] = []  # once an outer loop comes back by the slopes
+        self.gradients: list[Back] = []
+        self.tangents: list[TangentPass] = []  # once an outer loop differentiates the gradients
 
     def forward(self, x: Tensor, values: Sequence[Tensor]) -> Tensor:
         """To features (K, N, D)."""
@@ -144,9 +99,9 @@ class _Trace:
 
     def back(self, gradient: Tensor) -> list[Tensor]:
         """Of the features -> of the parameters."""
-        assert not self.slopes, "a look has one way back"
-        self.slopes = self._back(gradient)
-        return self._unfolded(self.slopes)
+        assert not self.gradients, "a forward pass has one backward pass"
+        self.gradients = self._back(gradient)
+        return self._unfolded(self.gradients)
 
     def along(self, directions: Sequence[Tensor]) -> Tensor:
         """How the features change where the parameters change so."""
@@ -154,28 +109,33 @@ class _Trace:
         for number, own in enumerate(_threes(directions)):
             layer, at, weights = self.layers[number], self.at[number], self.weights[number]
             d = layer.folded(own)
-            self.bends.append(Bend(d, layer.passes.along(at, weights, d, dx), self.slopes[number]))
-            dx = self.bends[-1].change.dout
+            self.tangents.append(TangentPass(d, layer.passes.along(at, weights, d, dx), self.gradients[number]))
+            dx = self.tangents[-1].change.dout
         assert dx is not None
         return dx
 
     def gathered(self, gradient: Tensor) -> list[Tensor]:
-        """What a loss of features and slopes is for the parameters; gradient: what it is for the features alone."""
+        """What a loss of features and gradients is for the parameters; gradient: what it is for the features alone."""
         found = self._unfolded(self._back(gradient))
-        self.weights, self.at, self.slopes, self.bends = [], [], [], []  # memory that is still warm serves the next
+        self.weights, self.at, self.gradients, self.tangents = (
+            [],
+            [],
+            [],
+            [],
+        )  # memory that is still warm serves the next
         return found
 
     def _back(self, gradient: Tensor) -> list[Back]:
         found: list[Back] = []
-        bends: Sequence[Bend | None] = self.bends or [None] * len(self.layers)
-        for layer, at, weights, bend in reversed([*zip(self.layers, self.at, self.weights, bends, strict=True)]):
-            found.append(layer.passes.back(at, weights, gradient, bend))
+        tangents: Sequence[TangentPass | None] = self.tangents or [None] * len(self.layers)
+        for layer, at, weights, tangent in reversed([*zip(self.layers, self.at, self.weights, tangents, strict=True)]):
+            found.append(layer.passes.back(at, weights, gradient, tangent))
             gradient = found[-1].gx if found[-1].gx is not None else gradient
         return found[::-1]
 
-    def _unfolded(self, slopes: Sequence[Back]) -> list[Tensor]:
-        pairs = zip(self.layers, slopes, strict=True)
-        return [value for layer, slope in pairs for value in layer.unfolded(slope.weights)]
+    def _unfolded(self, gradients: Sequence[Back]) -> list[Tensor]:
+        pairs = zip(self.layers, gradients, strict=True)
+        return [value for layer, gradient in pairs for value in layer.unfolded(gradient.weights)]
 
 
 def _threes(values: Sequence[Tensor]) -> list[LayerWeights]:
@@ -219,7 +179,7 @@ class _Apart(torch.autograd.Function):
 
 
 class _Features(torch.autograd.Function):
-    """Images and parameters -> features.  What a loss is for the slopes has come back before it comes here.
+    """Images and parameters -> features.  What a loss is for the gradients has come back before it comes here.
 
     Before all of them stands K; vmap adds to it.
     """
@@ -243,10 +203,10 @@ class _Features(torch.autograd.Function):
         return found[:, None], 0
 
 
-class _Slopes(torch.autograd.Function):
+class _Gradients(torch.autograd.Function):
     """A loss's gradient for the features -> those for the parameters.
 
-    The features are an input that nothing is computed of: by it the graph knows that they are behind the slopes.
+    The features are an input that nothing is computed of: by it the graph knows that they are behind the gradients.
     """
 
     @staticmethod
@@ -267,7 +227,7 @@ class _Slopes(torch.autograd.Function):
     def vmap(
         info: Any, dims: Sequence[int | None], trace: _Trace, *values: Tensor
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        found: tuple[Tensor, ...] = _applied(_Slopes, trace, *_side_by_side(values, dims[1:], info.batch_size))
+        found: tuple[Tensor, ...] = _applied(_Gradients, trace, *_side_by_side(values, dims[1:], info.batch_size))
         return tuple(value[:, None] for value in found), (0,) * len(found)
 
 
