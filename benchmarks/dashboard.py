@@ -27,11 +27,11 @@ from benchmarks.speed import cpu_seconds
 from learnd.control.files.lock import Holder
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.messages.task import TaskState
-from learnd.ui.dashboard.board import board
-from learnd.ui.dashboard.facts import JournalReader
-from learnd.ui.dashboard.frame import frame
+from learnd.ui.dashboard.journal_reader import JournalReader
 from learnd.ui.dashboard.keys import DashboardView
-from learnd.ui.dashboard.symbols import Looks
+from learnd.ui.dashboard.layout import lay_out
+from learnd.ui.dashboard.panels import build_content
+from learnd.ui.dashboard.symbols import SymbolSet
 from learnd.ui.dashboard.terminal import ansi
 from tests.live import LiveDaemon
 
@@ -72,8 +72,8 @@ def frame_figures(room: Path, tasks: int, frames: int) -> list[Figure]:
         with journal.db.transaction():
             fill(journal, tasks + number)
         started, used = time.perf_counter(), time.process_time()
-        now = board(reader.look(), Holder(1, "host", 0.0), (), "tasks", time.time())
-        for line in frame(now, DashboardView(), SIZE, Looks()):
+        now = build_content(reader.read(), Holder(1, "host", 0.0), (), "tasks", time.time())
+        for line in lay_out(now, DashboardView(), SIZE, SymbolSet()):
             ansi(line, console)
         seconds.append(time.process_time() - used)
         on_the_clock.append(time.perf_counter() - started)

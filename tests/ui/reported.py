@@ -1,4 +1,4 @@
-"""A state in miniature, as `reporting.gathered` gives it."""
+"""A state in miniature: the data of `learnd report`."""
 
 from __future__ import annotations
 

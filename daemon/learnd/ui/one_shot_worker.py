@@ -23,7 +23,7 @@ from learnd.messages.plugins import PluginInfo
 from learnd.messages.worker import Hello, Importing, StageProgress, read_message
 from learnd.settings.keys import Settings
 from learnd.ui.views.console import ProgressReport
-from learnd.ui.views.state_data import journal_if_any
+from learnd.ui.views.json_output import journal_if_any
 
 WORKER_SILENCE_SECONDS = 60.0  # seconds without a word, though a worker beats every two
 

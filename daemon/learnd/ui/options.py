@@ -166,7 +166,7 @@ def complete_class(ctx: click.Context, _parameter: click.Parameter, incomplete: 
 def _of_journal(ctx: click.Context, read: Callable[[Journal, Settings], list[str]]) -> list[str]:
     """A shell that waits for completions must not see an error: then there are none."""
     from learnd.errors import LearndError
-    from learnd.ui.views.state_data import journal_if_any
+    from learnd.ui.views.json_output import journal_if_any
 
     try:
         settings = (ctx.find_object(CommandLine) or CommandLine()).settings()

@@ -11,8 +11,8 @@ from learnd.control.journal.journal import WorkerRow
 from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.messages.task import TaskState
 from learnd.messages.worker import Hello
-from learnd.ui.dashboard.board import EMPTY, Board, board
-from learnd.ui.dashboard.facts import Facts, JournalRow, Moment
+from learnd.ui.dashboard.journal_reader import Facts, JournalRow, VersionPoint
+from learnd.ui.dashboard.panels import EMPTY, ScreenContent, build_content
 
 NOW = 1_800_000_000.0
 HOLDER = Holder(4242, "host", NOW - 11_537)
@@ -43,9 +43,10 @@ def problem(name: str, state: str, reason: str, remedy: str = "") -> JournalRow:
     return {"name": name, "state": state, "reason": reason, "problems": problems, "updated": NOW - 300}
 
 
-def curve(number: int) -> tuple[Moment, ...]:
+def curve(number: int) -> tuple[VersionPoint, ...]:
     return tuple(
-        Moment(n, n, 5 * n, 1_500_000 * n, 0.9 + 0.08 * (n % 7) / 7 if n > 1 else 0.85) for n in range(1, number + 1)
+        VersionPoint(n, n, 5 * n, 1_500_000 * n, 0.9 + 0.08 * (n % 7) / 7 if n > 1 else 0.85)
+        for n in range(1, number + 1)
     )
 
 
@@ -94,7 +95,7 @@ MANY = replace(
     queued=tuple({"name": f"queue-{n:03d}", "reason": "", "not_before": 0.0} for n in range(40)),
     results=tuple(result(f"task-{n:03d}", n) for n in range(200)),
     curve=curve(200),
-    told=tuple(0.6 + 0.4 * (n % 9) / 9 for n in range(24)),
+    accuracies_now=tuple(0.6 + 0.4 * (n % 9) / 9 for n in range(24)),
     joins=3,
 )
 BIRDS = "鳥類と植物の写真の分類、二〇二六年の秋"
@@ -114,5 +115,5 @@ FACTS = {"empty": EMPTY, "busy": BUSY, "errors": ERRORS, "many": MANY, "names": 
 PROGRESS = (JobProgress("cpu:0", 31, "embed", 30, 75), JobProgress("cpu:1", 32, "route finetune", 4, 8, "finetune"))
 
 
-def scene(facts: Facts) -> Board:
-    return board(facts, None if facts is EMPTY else HOLDER, PROGRESS, "/home/x/tasks", NOW)
+def scene(facts: Facts) -> ScreenContent:
+    return build_content(facts, None if facts is EMPTY else HOLDER, PROGRESS, "/home/x/tasks", NOW)

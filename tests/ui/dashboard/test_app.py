@@ -7,36 +7,36 @@ from pathlib import Path
 
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.settings.loading import load
-from learnd.ui.dashboard.app import SnapshotSource
-from learnd.ui.dashboard.facts import ROWS
+from learnd.ui.dashboard.app import FactsSource
+from learnd.ui.dashboard.journal_reader import ROWS
 
 
 def test_it_waits_for_a_journal_and_follows_it_and_the_one_put_in_its_place(home: Path) -> None:
-    source = SnapshotSource(load(environ={}))
-    assert source.look(ROWS, "").paused is None
+    source = FactsSource(load(environ={}))
+    assert source.read(ROWS, "").paused is None
     (home / "state").mkdir()
     journal = Journal(home / "state" / JOURNAL, create=True)
-    assert source.look(ROWS, "").paused is None
+    assert source.read(ROWS, "").paused is None
     journal.pause()
-    assert source.look(ROWS, "").paused is not None
+    assert source.read(ROWS, "").paused is not None
     journal.close()
 
     Journal(home / "other.sqlite", create=True).close()
     os.replace(home / "other.sqlite", home / "state" / JOURNAL)
-    assert source.look(ROWS, "").paused is None
+    assert source.read(ROWS, "").paused is None
     assert source.trouble == ""
     source.close()
 
 
 def test_what_was_known_stays_while_the_journal_cannot_be_read(state: Path) -> None:
-    source = SnapshotSource(load(environ={}))
-    before = source.look(ROWS, "")
+    source = FactsSource(load(environ={}))
+    before = source.read(ROWS, "")
     content = (state / JOURNAL).read_bytes()
     (state / JOURNAL).write_bytes(b"no journal" * 1000)  # in place: it is the same file
-    assert source.look(ROWS - 1, "") == before
-    assert source.look(ROWS, "") == before
+    assert source.read(ROWS - 1, "") == before
+    assert source.read(ROWS, "") == before
     assert source.trouble
     (state / JOURNAL).write_bytes(content)
-    assert source.look(ROWS, "") == before
+    assert source.read(ROWS, "") == before
     assert source.trouble == ""
     source.close()

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from learnd.ui.dashboard.board import Panel
-from learnd.ui.dashboard.keys import Action, DashboardView, Do, press, selected
+from learnd.ui.dashboard.keys import Action, ActionKind, DashboardView, press, selected
+from learnd.ui.dashboard.panels import Panel
 from tests.ui.dashboard.scenes import BUSY, EMPTY, ERRORS, scene
 
 
 def after(view: DashboardView, *keys: str, facts: object = BUSY) -> tuple[DashboardView, Action | None]:
-    board = scene(ERRORS if facts is ERRORS else EMPTY if facts is EMPTY else BUSY)
+    content = scene(ERRORS if facts is ERRORS else EMPTY if facts is EMPTY else BUSY)
     action = None
     for key in keys:
-        view, action = press(view, key, board)
+        view, action = press(view, key, content)
     return view, action
 
 
 def test_q_leaves_but_within_a_page_it_closes_that() -> None:
-    assert after(DashboardView(), "q")[1] == Action(Do.QUIT)
+    assert after(DashboardView(), "q")[1] == Action(ActionKind.QUIT)
     view, action = after(DashboardView(), "?", "q")
-    assert (view.page, action) == (None, None)
+    assert (view.text_page, action) == (None, None)
 
 
 def test_tab_goes_round_and_back() -> None:
@@ -38,7 +38,7 @@ def test_the_cursor_stays_on_its_task_and_within_the_list() -> None:
 
 
 def test_enter_asks_for_all_about_the_selected_task() -> None:
-    assert after(DashboardView(), "down", "enter")[1] == Action(Do.DETAILS, "task 2")
+    assert after(DashboardView(), "down", "enter")[1] == Action(ActionKind.DETAILS, "task 2")
     view, action = after(DashboardView(focus=Panel.PLUGINS), "enter")
     assert (view.message, action) == ("no task is selected here", None)
 
@@ -47,12 +47,12 @@ def test_no_change_without_a_yes() -> None:
     view, action = after(DashboardView(focus=Panel.PROBLEMS), "down", "down", "down", "r", facts=ERRORS)
     assert action is None
     assert view.asked is not None
-    assert view.asked.do == Do.RETRY
+    assert view.asked.do == ActionKind.RETRY
     assert after(view, "y", facts=ERRORS)[1] == view.asked
     refused, action = after(view, "r", facts=ERRORS)
     assert (refused.asked, refused.message, action) == (None, "nothing was changed", None)
-    assert after(DashboardView(), "p", "y")[1] == Action(Do.PAUSE)
-    assert after(DashboardView(), "p", "y", facts=ERRORS)[1] == Action(Do.RESUME)
+    assert after(DashboardView(), "p", "y")[1] == Action(ActionKind.PAUSE)
+    assert after(DashboardView(), "p", "y", facts=ERRORS)[1] == Action(ActionKind.RESUME)
 
 
 def test_readonly_changes_nothing_at_all() -> None:
@@ -71,20 +71,20 @@ def test_a_filter_is_typed_kept_and_dropped() -> None:
 
 
 def test_the_log_is_that_of_the_selected_device() -> None:
-    assert after(DashboardView(focus=Panel.DEVICES), "down", "l")[1] == Action(Do.LOG, "cpu:1")
-    assert after(DashboardView(), "l")[1] == Action(Do.LOG)
-    assert after(DashboardView(), "s")[1] == Action(Do.SVG)
+    assert after(DashboardView(focus=Panel.DEVICES), "down", "l")[1] == Action(ActionKind.LOG, "cpu:1")
+    assert after(DashboardView(), "l")[1] == Action(ActionKind.LOG)
+    assert after(DashboardView(), "s")[1] == Action(ActionKind.SVG)
 
 
 def test_nothing_can_be_chosen_where_nothing_is() -> None:
     for key in ("down", "end", "enter", "r", "l"):
         view, action = after(DashboardView(), key, facts=EMPTY)
         assert view.asked is None
-        assert action is None or action == Action(Do.LOG)
+        assert action is None or action == Action(ActionKind.LOG)
 
 
 def test_a_page_scrolls_within_its_text() -> None:
     view, _ = after(DashboardView(), "?", "down", "pgdn", "end")
-    assert view.page is not None
-    assert view.page.top == len(view.page.lines) - 1
-    assert after(view, "home")[0].page == after(DashboardView(), "?")[0].page
+    assert view.text_page is not None
+    assert view.text_page.top == len(view.text_page.lines) - 1
+    assert after(view, "home")[0].text_page == after(DashboardView(), "?")[0].text_page

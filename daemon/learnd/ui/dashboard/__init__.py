@@ -1,1 +1,1 @@
-"""The dashboard: journal -> facts -> board -> frame -> terminal; each step a function of the one before."""
+"""The dashboard: journal -> facts -> content -> frame -> terminal; each step a function of the one before."""

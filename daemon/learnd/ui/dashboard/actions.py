@@ -16,9 +16,9 @@ from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.errors import LearndError
 from learnd.identity import printable
 from learnd.settings.keys import Settings
-from learnd.ui.dashboard.keys import Action, DashboardView, Do, Overlay
-from learnd.ui.dashboard.plain_lines import line
-from learnd.ui.views import state_data, text_report
+from learnd.ui.dashboard.keys import Action, ActionKind, DashboardView, TextPage
+from learnd.ui.dashboard.without_terminal import line
+from learnd.ui.views import json_output, text_output
 
 _TAIL = 64_000  # bytes of a log
 _EVENTS = 200
@@ -29,11 +29,11 @@ def carry_out(
 ) -> DashboardView:
     """The view afterwards, with a page to read or a word on what was done.  shown: what is on the screen."""
     try:
-        if action.do == Do.DETAILS:
-            return replace(view, page=Overlay(action.what, _details(settings, action.what, size[0])))
-        if action.do == Do.LOG:
-            return replace(view, page=_log(settings, action.what))
-        if action.do == Do.SVG:
+        if action.do == ActionKind.DETAILS:
+            return replace(view, text_page=TextPage(action.what, _details(settings, action.what, size[0])))
+        if action.do == ActionKind.LOG:
+            return replace(view, text_page=_log(settings, action.what))
+        if action.do == ActionKind.SVG:
             place = Path(time.strftime("learnd-%Y%m%d-%H%M%S.svg")).absolute()
             place.write_text(svg(shown, size), encoding="utf-8")
             return replace(view, message=f"wrote {place}")
@@ -46,10 +46,10 @@ def carry_out(
 
 def _change(action: Action, settings: Settings) -> str:
     with closing(Journal(settings.state / JOURNAL)) as journal:
-        if action.do == Do.PAUSE:
+        if action.do == ActionKind.PAUSE:
             journal.pause()
             return "paused"
-        if action.do == Do.RESUME:
+        if action.do == ActionKind.RESUME:
             journal.resume()
             return "resumed"
         journal.tasks.retry(action.what)
@@ -58,23 +58,23 @@ def _change(action: Action, settings: Settings) -> str:
 
 def _details(settings: Settings, task: str, width: int) -> tuple[str, ...]:
     with closing(Journal(settings.state / JOURNAL, readonly=True)) as journal:
-        data = state_data.task(settings, journal, task)
+        data = json_output.task(settings, journal, task)
     paper = Console(width=width, file=io.StringIO(), markup=False, highlight=False, emoji=False, color_system=None)
     with paper.capture() as captured:
-        paper.print(*text_report.task(data), sep="\n")
+        paper.print(*text_output.task(data), sep="\n")
     return tuple(captured.get().splitlines())
 
 
-def _log(settings: Settings, device: str) -> Overlay:
+def _log(settings: Settings, device: str) -> TextPage:
     """The log of a device's worker, or what happened last; from its end."""
     if device:
         path = settings.state / "logs" / f"worker-{device.replace(':', '-')}.log"
         text = path.read_bytes()[-_TAIL:].decode(errors="replace")
         lines = tuple(printable(one) for one in text.splitlines()) or ("it is empty",)
-        return Overlay(str(path), lines, max(0, len(lines) - 10))
+        return TextPage(str(path), lines, max(0, len(lines) - 10))
     with closing(Journal(settings.state / JOURNAL, readonly=True)) as journal:
         events = journal.db.events(_EVENTS)
-    return Overlay("what happened, the newest first", tuple(line(event, as_json=False) for event in reversed(events)))
+    return TextPage("what happened, the newest first", tuple(line(event, as_json=False) for event in reversed(events)))
 
 
 def svg(shown: Sequence[Text], size: tuple[int, int]) -> str:

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 from learnd.control.dispatch.progress_file import posted
@@ -15,18 +14,18 @@ from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.errors import StateError
 from learnd.settings.keys import Settings
 from learnd.ui.dashboard.actions import carry_out
-from learnd.ui.dashboard.board import EMPTY, Board, Panel, board
-from learnd.ui.dashboard.facts import ROWS, Facts, JournalReader
-from learnd.ui.dashboard.frame import frame
-from learnd.ui.dashboard.gauges import Gauges
-from learnd.ui.dashboard.keys import DashboardView, Do, cursor, press
-from learnd.ui.dashboard.plain_lines import LOOK_SECONDS, changes, line
-from learnd.ui.dashboard.symbols import Looks
+from learnd.ui.dashboard.device_usage import DeviceUsage
+from learnd.ui.dashboard.journal_reader import ROWS, Facts, JournalReader
+from learnd.ui.dashboard.keys import ActionKind, DashboardView, cursor, press
+from learnd.ui.dashboard.layout import lay_out
+from learnd.ui.dashboard.panels import EMPTY, Panel, ScreenContent, build_content
+from learnd.ui.dashboard.symbols import SymbolSet
 from learnd.ui.dashboard.terminal import Terminal, TerminalClosed
+from learnd.ui.dashboard.without_terminal import REFRESH_SECONDS
 from learnd.ui.views import console
 
 
-class SnapshotSource:
+class FactsSource:
     """Where the facts come from: attached to a journal as soon and as long as there is one."""
 
     def __init__(self, settings: Settings) -> None:
@@ -38,14 +37,14 @@ class SnapshotSource:
         self._facts = EMPTY
         self.trouble = ""  # why there is nothing new
 
-    def look(self, rows: int, filter: str) -> Facts:
+    def read(self, rows: int, filter: str) -> Facts:
         """The newest facts; those before, where the journal cannot be read now."""
         try:
             self._attach()
             if self._journal is not None and self._reader is not None:
                 asked = (self._journal.db.data_version(), rows, filter, self._inode)
                 if asked != self._seen:
-                    self._facts, self._seen = self._reader.look(rows, filter), asked
+                    self._facts, self._seen = self._reader.read(rows, filter), asked
             self.trouble = ""
         except StateError as error:
             self.close()
@@ -68,13 +67,15 @@ class SnapshotSource:
         self._journal, self._reader, self._seen = None, None, None
 
 
-def show(settings: Settings, view: DashboardView, looks: Looks, running: Callable[[], bool] = lambda: True) -> int:
+def show(
+    settings: Settings, view: DashboardView, symbols: SymbolSet, running: Callable[[], bool] = lambda: True
+) -> int:
     """On this terminal, until somebody leaves, a signal comes or it runs no more.  Returns the exit code."""
     terminal = Terminal(sys.stdin.fileno(), sys.stdout, console.console())
-    source = SnapshotSource(settings)
+    source = FactsSource(settings)
     try:
         with terminal.taken():
-            _follow(settings, terminal, source, view, looks, running)
+            _follow(settings, terminal, source, view, symbols, running)
     except TerminalClosed as end:
         return end.code
     finally:
@@ -85,24 +86,24 @@ def show(settings: Settings, view: DashboardView, looks: Looks, running: Callabl
 def _follow(
     settings: Settings,
     terminal: Terminal,
-    source: SnapshotSource,
+    source: FactsSource,
     view: DashboardView,
-    looks: Looks,
+    symbols: SymbolSet,
     running: Callable[[], bool],
 ) -> None:
     """Returns when somebody leaves, or it runs no more."""
-    rows, gauges = ROWS, Gauges()
+    rows, usage = ROWS, DeviceUsage()
     while running():
-        facts = source.look(rows, view.filter)
+        facts = source.read(rows, view.filter)
         state, tasks = settings.state, str(settings.tasks)
-        now = board(facts, holder_of(state), posted(state), tasks, time.time(), gauges.read())
+        now = build_content(facts, holder_of(state), posted(state), tasks, time.time(), usage.read())
         said = f"the journal cannot be read now: {source.trouble}" if source.trouble and not view.message else ""
         size = terminal.size()
-        shown = frame(now, _with(view, said), size, looks)
+        shown = lay_out(now, _with(view, said), size, symbols)
         terminal.paint(shown)
-        for key in terminal.wait(LOOK_SECONDS):
+        for key in terminal.wait(REFRESH_SECONDS):
             view, action = press(view, key, now)
-            if action is not None and action.do == Do.QUIT:
+            if action is not None and action.do == ActionKind.QUIT:
                 return
             if action is not None:
                 view = carry_out(action, view, settings, shown, size)
@@ -113,28 +114,10 @@ def _with(view: DashboardView, said: str) -> DashboardView:
     return replace(view, message=said) if said else view
 
 
-def _rows_for(view: DashboardView, now: Board) -> int:
+def _rows_for(view: DashboardView, now: ScreenContent) -> int:
     """More of them where somebody has scrolled near the end of what is there."""
     furthest = max(cursor(view, panel, now) for panel in Panel)
     return ROWS * (1 + (furthest + ROWS // 2) // ROWS)
-
-
-def tell(settings: Settings, *, as_json: bool) -> int:
-    """A line for every change from now on, until a signal comes or nobody reads."""
-    source = settings.state / JOURNAL
-    journal: Journal | None = None
-    last = 0
-    with suppress(KeyboardInterrupt):
-        while True:
-            if journal is None and source.exists():
-                with suppress(StateError):  # the daemon that is starting is about to fill it
-                    journal = Journal(source, readonly=True)
-                    last = journal.db.last_event()
-            for number, event in changes(journal, last) if journal is not None else ():
-                print(line(event, as_json=as_json), flush=True)
-                last = number
-            time.sleep(LOOK_SECONDS)
-    return 0
 
 
 def can_draw() -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from learnd.ui.dashboard.board import Board, Item, Panel
+from learnd.ui.dashboard.panels import Panel, PanelRow, ScreenContent
 
 
-class Do(StrEnum):
+class ActionKind(StrEnum):
     QUIT = "quit"
     DETAILS = "details"
     LOG = "log"
@@ -23,12 +23,12 @@ class Do(StrEnum):
 class Action:
     """Something to be done.  what: the task or the device it is about, "" where it is about none."""
 
-    do: Do
+    do: ActionKind
     what: str = ""
 
 
 @dataclass(frozen=True)
-class Overlay:
+class TextPage:
     """A text over the panels; top: the first line of it that is shown."""
 
     title: str
@@ -48,7 +48,7 @@ class DashboardView:
     chosen: Mapping[Panel, str] = field(default_factory=dict)
     filter: str = ""
     typing: bool = False
-    page: Overlay | None = None
+    text_page: TextPage | None = None
     asked: Action | None = None
     message: str = ""
     readonly: bool = False
@@ -73,7 +73,7 @@ MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -10, "pgdn": 10, "home": 
 _PANELS = list(Panel)
 
 
-def press(view: DashboardView, key: str, board: Board) -> tuple[DashboardView, Action | None]:
+def press(view: DashboardView, key: str, content: ScreenContent) -> tuple[DashboardView, Action | None]:
     """key: a character, or "tab" "backtab" "enter" "esc" "up" "down" "pgup" "pgdn" "home" "end" "backspace"."""
     view = replace(view, message="")
     if view.asked is not None:
@@ -81,9 +81,9 @@ def press(view: DashboardView, key: str, board: Board) -> tuple[DashboardView, A
         return replace(view, asked=None, message="" if agreed else "nothing was changed"), agreed
     if view.typing:
         return _type(view, key), None
-    if view.page is not None:
-        return _read(view, view.page, key)
-    return _command(view, key, board)
+    if view.text_page is not None:
+        return _read(view, view.text_page, key)
+    return _command(view, key, content)
 
 
 def _type(view: DashboardView, key: str) -> DashboardView:
@@ -96,60 +96,64 @@ def _type(view: DashboardView, key: str) -> DashboardView:
     return replace(view, filter=view.filter + key) if len(key) == 1 and key.isprintable() else view
 
 
-def _read(view: DashboardView, page: Overlay, key: str) -> tuple[DashboardView, Action | None]:
+def _read(view: DashboardView, page: TextPage, key: str) -> tuple[DashboardView, Action | None]:
     if key in MOVES:
         top = min(max(0, page.top + MOVES[key]), max(0, len(page.lines) - 1))
-        return replace(view, page=replace(page, top=top)), None
-    return (replace(view, page=None), None) if key in ("esc", "q", "enter", "?", "l") else (view, None)
+        return replace(view, text_page=replace(page, top=top)), None
+    return (replace(view, text_page=None), None) if key in ("esc", "q", "enter", "?", "l") else (view, None)
 
 
-def _command(view: DashboardView, key: str, board: Board) -> tuple[DashboardView, Action | None]:
-    item = selected(view, board)
+def _command(view: DashboardView, key: str, content: ScreenContent) -> tuple[DashboardView, Action | None]:
+    item = selected(view, content)
     task = item.task if item is not None else None
     if key == "q":
-        return (replace(view, asked=Action(Do.QUIT)), None) if view.owner else (view, Action(Do.QUIT))
+        return (replace(view, asked=Action(ActionKind.QUIT)), None) if view.owner else (view, Action(ActionKind.QUIT))
     if key == "?":
-        return replace(view, page=Overlay("help", KEY_HELP)), None
+        return replace(view, text_page=TextPage("help", KEY_HELP)), None
     if key in ("tab", "backtab"):
         at = _PANELS.index(view.focus) + (1 if key == "tab" else -1)
         return replace(view, focus=_PANELS[at % len(_PANELS)]), None
     if key in MOVES:
-        return _move(view, MOVES[key], board), None
+        return _move(view, MOVES[key], content), None
     if key == "/":
         return replace(view, typing=True), None
     if key == "esc":
         return replace(view, filter=""), None
     if key == "s":
-        return view, Action(Do.SVG)
+        return view, Action(ActionKind.SVG)
     if key == "l":
         device = item.key if item is not None and view.focus == Panel.DEVICES else ""
-        return view, Action(Do.LOG, device)
+        return view, Action(ActionKind.LOG, device)
     if key == "enter":
-        return (view, Action(Do.DETAILS, task)) if task else (replace(view, message="no task is selected here"), None)
+        return (
+            (view, Action(ActionKind.DETAILS, task))
+            if task
+            else (replace(view, message="no task is selected here"), None)
+        )
     if key in ("p", "r") and view.readonly:
         return replace(view, message="nothing can be changed here (--readonly)"), None
     if key == "p":
-        return replace(view, asked=Action(Do.RESUME if board.state == "paused" else Do.PAUSE)), None
+        return replace(view, asked=Action(ActionKind.RESUME if content.state == "paused" else ActionKind.PAUSE)), None
     if key == "r":
-        asked = Action(Do.RETRY, task) if task else None
+        asked = Action(ActionKind.RETRY, task) if task else None
         return replace(view, asked=asked, message="" if task else "no task is selected here"), None
     return view, None
 
 
-def selected(view: DashboardView, board: Board) -> Item | None:
+def selected(view: DashboardView, content: ScreenContent) -> PanelRow | None:
     """The item that the cursor is on: where the chosen one is gone, the first; None in an empty panel."""
-    items = board.panels[view.focus]
-    return items[cursor(view, view.focus, board)] if items else None
+    items = content.panels[view.focus]
+    return items[cursor(view, view.focus, content)] if items else None
 
 
-def cursor(view: DashboardView, panel: Panel, board: Board) -> int:
+def cursor(view: DashboardView, panel: Panel, content: ScreenContent) -> int:
     chosen = view.chosen.get(panel)
-    return next((at for at, item in enumerate(board.panels[panel]) if item.key == chosen), 0)
+    return next((at for at, item in enumerate(content.panels[panel]) if item.key == chosen), 0)
 
 
-def _move(view: DashboardView, by: int, board: Board) -> DashboardView:
-    items = board.panels[view.focus]
+def _move(view: DashboardView, by: int, content: ScreenContent) -> DashboardView:
+    items = content.panels[view.focus]
     if not items:
         return view
-    at = min(max(0, cursor(view, view.focus, board) + by), len(items) - 1)
+    at = min(max(0, cursor(view, view.focus, content) + by), len(items) - 1)
     return replace(view, chosen={**view.chosen, view.focus: items[at].key})

@@ -9,11 +9,11 @@ from typing import TextIO
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from learnd.ui.views.wording import COLOURS
+from learnd.ui.views.colours import COLOURS
 
 
 @dataclass(frozen=True)
-class Looks:
+class SymbolSet:
     """ascii: the terminal, or whoever sits at it, can show no other characters."""
 
     ascii: bool = False
@@ -83,32 +83,34 @@ def style(state: str) -> str:
     return _STYLES.get(state) or COLOURS.get(state, "")
 
 
-def columns(rows: Sequence[Sequence[tuple[str, str]]], width: int, looks: Looks) -> list[Text]:
+def columns(rows: Sequence[Sequence[tuple[str, str]]], width: int, symbols: SymbolSet) -> list[Text]:
     """Cells (text, state) as lines of this width.  The first column gives way, the last takes what is left.
 
     Where there is no room for all, those in the middle that come last are left out.
     """
     if not rows:
         return []
-    shown = [[(looks.plain(_signed(text, state, looks)), state) for text, state in row] for row in rows]
+    shown = [[(symbols.plain(_signed(text, state, symbols)), state) for text, state in row] for row in rows]
     widths = [max(cell_len(row[at][0]) for row in shown) for at in range(len(shown[0]))]
     widths[0] = min(widths[0], max(8, width // 3))
     keep = list(range(len(widths)))
     while len(keep) > 3 and sum(widths[at] + 2 for at in keep[:-1]) + 12 > width:
         del keep[-2]
-    return [_line(row, keep, widths, width, looks) for row in shown]
+    return [_line(row, keep, widths, width, symbols) for row in shown]
 
 
-def _signed(text: str, state: str, looks: Looks) -> str:
-    return f"{looks.sign(state)} {text}" if text == state and state in _SIGNS else text
+def _signed(text: str, state: str, symbols: SymbolSet) -> str:
+    return f"{symbols.sign(state)} {text}" if text == state and state in _SIGNS else text
 
 
-def _line(row: Sequence[tuple[str, str]], keep: Sequence[int], widths: Sequence[int], width: int, looks: Looks) -> Text:
+def _line(
+    row: Sequence[tuple[str, str]], keep: Sequence[int], widths: Sequence[int], width: int, symbols: SymbolSet
+) -> Text:
     line, left = Text(no_wrap=True), width
     for at in keep:
         text, state = row[at]
         room = left if at == keep[-1] else min(widths[at], left)
-        line.append(looks.cut(text, room), style(state))
+        line.append(symbols.cut(text, room), style(state))
         left -= room
         if at != keep[-1]:
             gap = min(2, left)

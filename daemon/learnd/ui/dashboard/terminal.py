@@ -66,9 +66,9 @@ def keys_of(text: str) -> Iterator[str]:
 def ansi(line: Text, console: Console) -> str:
     """A line as this console's terminal takes it: with as many colours as it has, or as NO_COLOR leaves."""
     parts = []
-    for text, looks, _ in line.render(console):
-        looks = looks.without_color if looks is not None and console.no_color else looks
-        parts.append(looks.render(text, color_system=console._color_system) if looks is not None else text)
+    for text, text_style, _ in line.render(console):
+        text_style = text_style.without_color if text_style is not None and console.no_color else text_style
+        parts.append(text_style.render(text, color_system=console._color_system) if text_style is not None else text)
     return "".join(parts)
 
 

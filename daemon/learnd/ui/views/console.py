@@ -12,7 +12,7 @@ import click
 
 from learnd.identity import printable
 from learnd.messages.convert import SCHEMA
-from learnd.ui.views.wording import COLOURS
+from learnd.ui.views.colours import COLOURS
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

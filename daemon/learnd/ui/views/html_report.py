@@ -17,7 +17,7 @@ from learnd.messages.convert import Json
 from learnd.metrics import Matrix
 from learnd.ui.views import accuracy_curve, heatmap
 from learnd.ui.views.confusion_matrix import MAX_PAIRS, SQUARE, square
-from learnd.ui.views.wording import counted, moment, size
+from learnd.ui.views.formatting import counted, moment, size
 
 DETAILED = 200  # tasks that are shown in detail, the newest; the others get one line
 

@@ -8,7 +8,7 @@ from learnd.identity import printable
 from learnd.ui.doctor.checks import Diagnosis, examine
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console
-from learnd.ui.views.wording import COLOURS
+from learnd.ui.views.colours import COLOURS
 
 
 @click.command(cls=Command)

@@ -6,7 +6,7 @@ import click
 
 from learnd.control.files.lock import require_daemon
 from learnd.ui.options import Command, CommandLine, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -22,7 +22,7 @@ def pause(asked: CommandLine) -> None:
     """
     settings = asked.settings()
     require_daemon(settings.state)
-    with state_data.opened(settings) as journal:
+    with json_output.opened(settings) as journal:
         journal.pause()
         busy = [row.task for row in journal.workers() if row.task is not None]
     console.say("paused" + (f"; still being learnt: {', '.join(busy)}" if busy else ""))

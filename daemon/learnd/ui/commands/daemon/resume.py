@@ -6,7 +6,7 @@ import click
 
 from learnd.control.files.lock import require_daemon
 from learnd.ui.options import Command, CommandLine, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -20,6 +20,6 @@ def resume(asked: CommandLine) -> None:
     """
     settings = asked.settings()
     require_daemon(settings.state)
-    with state_data.opened(settings) as journal:
+    with json_output.opened(settings) as journal:
         journal.resume()
     console.say("resumed: jobs begin again")

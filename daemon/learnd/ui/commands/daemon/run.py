@@ -32,8 +32,8 @@ def run(asked: CommandLine, once: bool, no_dashboard: bool) -> int:
 
     settings = asked.settings()
     if not no_dashboard and app.can_draw():
+        from learnd.ui.dashboard.run_with_daemon import host
         from learnd.ui.dashboard.symbols import only_ascii
-        from learnd.ui.dashboard.with_daemon import host
 
         return host(settings, [*sys.argv[1:], "--no-dashboard"], ascii=only_ascii(sys.stdout))
     from learnd.control.service import Service

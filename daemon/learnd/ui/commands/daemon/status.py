@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
-from learnd.ui.views import console, state_data, wording
+from learnd.ui.views import console, json_output, status_text
 
 
 @click.command(cls=Command)
@@ -19,9 +19,9 @@ def status(asked: CommandLine, as_json: bool) -> None:
       learnd status
       learnd status --json | jq .counts.learned
     """
-    data = state_data.status(asked.settings())
+    data = json_output.status(asked.settings())
     if as_json:
         console.print_json(data)
         return
-    for what, text in wording.status(data):
+    for what, text in status_text.status(data):
         click.echo(f"{what:<10} {text}")

@@ -27,10 +27,11 @@ def top(asked: CommandLine, readonly: bool, ascii_only: bool, as_json: bool) -> 
     """
     from learnd.ui.dashboard import app
     from learnd.ui.dashboard.keys import DashboardView
-    from learnd.ui.dashboard.symbols import Looks, only_ascii
+    from learnd.ui.dashboard.symbols import SymbolSet, only_ascii
+    from learnd.ui.dashboard.without_terminal import print_changes
 
     settings = asked.settings()
     if as_json or not app.can_draw():
-        return app.tell(settings, as_json=as_json)
+        return print_changes(settings, as_json=as_json)
     plain = ascii_only or only_ascii(sys.stdout)
-    return app.show(settings, DashboardView(readonly=readonly), Looks(plain))
+    return app.show(settings, DashboardView(readonly=readonly), SymbolSet(plain))

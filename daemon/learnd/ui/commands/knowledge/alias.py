@@ -9,7 +9,7 @@ import click
 from learnd.errors import UsageError
 from learnd.identity import printable
 from learnd.ui.options import Command, CommandLine, complete_class, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -41,17 +41,17 @@ def alias(asked: CommandLine, source: str | None, target: str | None, remove: st
             done = f"{remove} is itself again" if remove else f"{source} is answered as {target}"
             console.say(f"{printable(done)}; the knowledge is version {version}")
             return
-    with state_data.journal_if_any(asked.settings()) as journal:
-        found = state_data.joins(journal, asked.settings()) if journal else []
-        alike = state_data.twins(journal) if journal else []
+    with json_output.journal_if_any(asked.settings()) as journal:
+        found = json_output.joins(journal, asked.settings()) if journal else []
+        alike = json_output.twins(journal) if journal else []
         version = journal.head if journal else 0
     if as_json:
         console.print_json({"version": version, "joins": found, "suggested": alike})
         return
-    from learnd.ui.views import text_report
+    from learnd.ui.views import text_output
 
     if found or alike:
-        console.show(*map(text_report.join, found), *map(text_report.twin, alike))
+        console.show(*map(text_output.join, found), *map(text_output.twin, alike))
     if not found:
         console.say("no class is joined to another")
 
@@ -60,7 +60,7 @@ def _change(asked: CommandLine, source: str | None, target: str | None, remove: 
     from learnd.control.knowledge.change_requests import ask
 
     settings = asked.settings()
-    with state_data.opened(settings):  # or say that there is nothing yet
+    with json_output.opened(settings):  # or say that there is nothing yet
         pass
     if remove is not None:
         return ask(settings, "part", json.dumps([remove])).version

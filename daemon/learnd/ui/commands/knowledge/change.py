@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from learnd.messages.convert import Json
 from learnd.ui.options import CommandLine
-from learnd.ui.views import state_data
+from learnd.ui.views import json_output
 
 
 def request_change(asked: CommandLine, kind: str, argument: str) -> Json:
@@ -14,6 +14,6 @@ def request_change(asked: CommandLine, kind: str, argument: str) -> Json:
     from learnd.control.knowledge.change_requests import ask
 
     settings = asked.settings()
-    with state_data.opened(settings):  # or say that there is nothing yet
+    with json_output.opened(settings):  # or say that there is nothing yet
         pass
     return asdict(ask(settings, kind, argument))

@@ -15,7 +15,7 @@ from learnd.errors import TaskError
 from learnd.settings.keys import Settings
 from learnd.ui.one_shot_worker import one_shot
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -37,7 +37,7 @@ def consolidate(asked: CommandLine, steps: int | None, as_json: bool) -> None:
       learnd consolidate --steps 400 --json
     """
     settings = asked.settings()
-    with state_data.opened(settings):  # or say that there is nothing yet
+    with json_output.opened(settings):  # or say that there is nothing yet
         pass
     with console.progress("consolidating") as progress:
         slept = _done(settings, steps, progress)

@@ -10,7 +10,7 @@ from learnd.errors import UsageError
 from learnd.identity import label
 from learnd.ui.commands.knowledge.change import request_change
 from learnd.ui.options import Command, CommandLine, complete_task, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -29,8 +29,8 @@ def forget(asked: CommandLine, task: str, yes: bool, as_json: bool) -> int:
       learnd forget birds --yes --json
     """
     settings, name = asked.settings(), label(task)
-    with state_data.journal_if_any(settings) as journal:
-        state_data.known_task(journal, name)
+    with json_output.journal_if_any(settings) as journal:
+        json_output.known_task(journal, name)
     if not yes and not _confirmed(name):
         console.say("nothing was forgotten")
         return 1

@@ -16,8 +16,8 @@ from learnd.identity import printable
 from learnd.messages.convert import Json
 from learnd.metrics import Matrix, metrics
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
-from learnd.ui.views import console, heatmap, state_data
-from learnd.ui.views.wording import counted
+from learnd.ui.views import console, heatmap, json_output
+from learnd.ui.views.formatting import counted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,7 +51,7 @@ def history(asked: CommandLine, svg: Path | None, png: Path | None, as_json: boo
       learnd history --svg history.svg
       learnd history --json | jq .metrics.unified.forgetting
     """
-    with state_data.journal_if_any(asked.settings()) as journal:
+    with json_output.journal_if_any(asked.settings()) as journal:
         found = journal.surveys.all() if journal else []
     data = as_data(found)
     panels = dict(zip(("scoped", "unified"), matrices(found), strict=True))

@@ -17,7 +17,7 @@ from learnd.messages.jobs import BackboneSpec, HeadFile, Member, PredictSpec
 from learnd.messages.outcomes import PROBABILITY_DIGITS, OutcomeStatus, Prediction
 from learnd.settings.keys import Settings
 from learnd.ui.options import Command, CommandLine, complete_task, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ def _knowledge(settings: Settings, task: str | None) -> _Knowledge:
     """Raises UsageError for a task that nobody knows, TaskError where it, or anything at all, is not learnt."""
     from learnd.control.knowledge.generations import Generations
 
-    with state_data.journal_if_any(settings) as journal:
+    with json_output.journal_if_any(settings) as journal:
         if task is not None:
-            state_data.known_task(journal, task)
+            json_output.known_task(journal, task)
         if journal is None or not journal.size().tasks:
             remedy = f"copy a folder of labelled images into {settings.tasks}, and start: learnd run"
             nothing = "nothing has been learnt yet" if journal is None or not journal.head else "all was forgotten"

@@ -21,7 +21,7 @@ from learnd.messages.state_files import EXEMPLARS_FILE
 from learnd.metrics import accuracy
 from learnd.settings.keys import Settings
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
-from learnd.ui.views import console, html_report, state_data
+from learnd.ui.views import console, html_report, json_output
 
 THUMBS = 8  # images of a task, of as many classes
 THUMBNAIL_SIDE = 56  # pixels of an image
@@ -48,7 +48,7 @@ def report(asked: CommandLine, out: Path, as_json: bool) -> None:
       learnd report --out /tmp/lab.html --json
     """
     settings = asked.settings()
-    with state_data.opened(settings) as journal:
+    with json_output.opened(settings) as journal:
         scoped, unified = matrices(journal.surveys.all())
         data = gathered(settings, journal)
         data["accuracy"] = {"unified": accuracy(unified), "scoped": accuracy(scoped)}
@@ -73,13 +73,13 @@ def gathered(settings: Settings, journal: Journal) -> Json:
         "learnd": __version__,
         "at": time.time(),
         "path": str(settings.state),
-        "knowledge": state_data.knowledge(settings, journal),
-        "tasks": state_data.tasks(sorted(rows, key=lambda row: row.name)),
+        "knowledge": json_output.knowledge(settings, journal),
+        "tasks": json_output.tasks(sorted(rows, key=lambda row: row.name)),
         "details": [_detail(journal, generations, row) for row in rows[: html_report.DETAILED]],
-        "joins": state_data.joins(journal, settings),
-        "twins": state_data.twins(journal),
-        "versions": state_data.versions(journal),
-        "decisions": state_data.decisions(journal),
+        "joins": json_output.joins(journal, settings),
+        "twins": json_output.twins(journal),
+        "versions": json_output.versions(journal),
+        "decisions": json_output.decisions(journal),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -19,16 +19,16 @@ def versions(asked: CommandLine, as_json: bool) -> None:
       learnd versions
       learnd versions --json | jq '.versions[] | select(.head)'
     """
-    with state_data.journal_if_any(asked.settings()) as journal:
-        found = state_data.versions(journal) if journal else []
-        decisions = state_data.decisions(journal) if journal else []
+    with json_output.journal_if_any(asked.settings()) as journal:
+        found = json_output.versions(journal) if journal else []
+        decisions = json_output.decisions(journal) if journal else []
     if as_json:
         console.print_json({"versions": found, "decisions": decisions})
     elif found:
-        from learnd.ui.views import text_report
+        from learnd.ui.views import text_output
 
-        console.show(text_report.versions(found))
+        console.show(text_output.versions(found))
         if decisions:
-            console.show(text_report.decisions(decisions))
+            console.show(text_output.decisions(decisions))
     else:
         console.say("no version yet: nothing has been learnt")

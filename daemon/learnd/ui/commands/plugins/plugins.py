@@ -21,7 +21,7 @@ from learnd.plugin_files import TEST, fingerprint, is_plugin
 from learnd.settings.keys import Settings
 from learnd.suggest import did_you_mean
 from learnd.ui.options import Command, CommandGroup, CommandLine, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 if TYPE_CHECKING:
     from learnd.ui.conformance_kit import Kit, KitReady
@@ -66,15 +66,15 @@ def list_plugins(asked: CommandLine, as_json: bool) -> None:
       learnd plugins list --json | jq '.plugins[] | select(.state == "quarantined")'
     """
     settings = asked.settings()
-    with state_data.journal_if_any(settings) as journal:
+    with json_output.journal_if_any(settings) as journal:
         standings = journal.history.leaderboard.standings() if journal else {}
     listed = [{**to_json(plugin), **_standing(standings.get(plugin.name))} for plugin in _found(settings)]
     if as_json:
         console.print_json({"plugins": listed})
         return
-    from learnd.ui.views import text_report
+    from learnd.ui.views import text_output
 
-    console.show(text_report.plugins(listed))
+    console.show(text_output.plugins(listed))
 
 
 def _standing(found: Standing | None) -> dict[str, Any]:
@@ -98,9 +98,9 @@ def info(asked: CommandLine, name: str, as_json: bool) -> None:
     if as_json:
         console.print_json({"plugin": plugin})
         return
-    from learnd.ui.views import text_report
+    from learnd.ui.views import text_output
 
-    console.show(*text_report.plugin(plugin))
+    console.show(*text_output.plugin(plugin))
 
 
 @plugins.command("check", cls=Command)
@@ -217,12 +217,12 @@ def _told(verdict: CheckResult) -> list[Any]:
 
 
 def _conclude(hello: KitReady, verdicts: list[CheckResult]) -> None:
-    from learnd.ui.views import text_report
-    from learnd.ui.views.wording import counted
+    from learnd.ui.views import text_output
+    from learnd.ui.views.formatting import counted
 
     for plugin in hello.plugins:
         if plugin.state is not PluginState.OK:
-            console.show(*text_report.plugin(to_json(plugin)))
+            console.show(*text_output.plugin(to_json(plugin)))
     failed = sum(verdict.outcome == "failed" for verdict in verdicts)
     kept = "it keeps every promise" if verdicts else "there is no algorithm to check"
     console.show(f"{counted(failed, 'check')} of {len(verdicts)} failed" if failed else kept)
@@ -231,7 +231,7 @@ def _conclude(hello: KitReady, verdicts: list[CheckResult]) -> None:
 def _found(settings: Settings) -> list[PluginInfo]:
     """As the workers of the daemon that runs have loaded them; without one, as a worker finds them now."""
     if holder_of(settings.state) is not None:
-        with state_data.journal_if_any(settings) as journal:
+        with json_output.journal_if_any(settings) as journal:
             known = list(journal.plugins()) if journal else []
             loaded = journal.plugin_files() if journal else None
         if known and loaded != fingerprint(settings.plugins_dir):

@@ -12,7 +12,7 @@ import click
 from learnd.messages.convert import Json
 from learnd.messages.task import ImageSplit
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 if TYPE_CHECKING:
     from learnd.control.intake.inspection import Inspection
@@ -39,7 +39,7 @@ def check(asked: CommandLine, folder: Path, as_json: bool) -> int:
     settings = asked.settings()
     place = Path(os.path.abspath(folder))  # its name, even where it is given as ".." or "."
     seen, now = scan(place), time.time()
-    with state_data.journal_if_any(settings) as journal:
+    with json_output.journal_if_any(settings) as journal:
         readers = journal.readers() if journal else ()
     with console.progress(f"reading {folder}") as progress:
         inspection = inspect(place, settings.intake, lambda done, total, path: progress(path, done, total), readers)
@@ -89,8 +89,8 @@ def _checked(folder: Path, name: str, inspection: Inspection, ready: bool, reaso
 
 def _show_check(data: Json) -> None:
     from learnd.identity import printable
-    from learnd.ui.views import text_report
-    from learnd.ui.views.wording import counted, size
+    from learnd.ui.views import text_output
+    from learnd.ui.views.formatting import counted, size
 
     classes, images = counted(data["ways"], "class", "classes"), counted(data["images"], "image")
     held = f" and {counted(data['queries'], 'held-out image')}" if data["queries"] else ""
@@ -101,5 +101,5 @@ def _show_check(data: Json) -> None:
         f"{printable(data['folder'])}: {classes}, {images}{held}, {size(data['bytes'])}",
         f"  {ready}: {data['reason']}",
         f"  {verdict}",
-        *text_report.problems(data["problems"]),
+        *text_output.problems(data["problems"]),
     )

@@ -7,7 +7,7 @@ import click
 from learnd.control.files.lock import holder_of
 from learnd.identity import label
 from learnd.ui.options import Command, CommandLine, complete_task, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -21,8 +21,8 @@ def retry(asked: CommandLine, task: str) -> None:
       learnd retry birds
     """
     settings, name = asked.settings(), label(task)
-    with state_data.journal_if_any(settings) as journal:
-        state_data.known_task(journal, name)
+    with json_output.journal_if_any(settings) as journal:
+        json_output.known_task(journal, name)
         assert journal is not None  # without one no task is known
         journal.tasks.retry(name)
     when = "the daemon takes it up now" if holder_of(settings.state) else "the daemon does so when it starts"

@@ -6,7 +6,7 @@ import click
 
 from learnd.identity import label
 from learnd.ui.options import Command, CommandLine, complete_task, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -22,13 +22,13 @@ def show(asked: CommandLine, task: str, as_json: bool) -> None:
       learnd show birds --json | jq '.revisions[-1].report.candidates'
     """
     settings, name = asked.settings(), label(task)
-    with state_data.journal_if_any(settings) as journal:
-        state_data.known_task(journal, name)
+    with json_output.journal_if_any(settings) as journal:
+        json_output.known_task(journal, name)
         assert journal is not None  # without one no task is known
-        data = state_data.task(settings, journal, name)
+        data = json_output.task(settings, journal, name)
     if as_json:
         console.print_json(data)
         return
-    from learnd.ui.views import text_report
+    from learnd.ui.views import text_output
 
-    console.show(*text_report.task(data))
+    console.show(*text_output.task(data))

@@ -6,7 +6,7 @@ import click
 
 from learnd.identity import label
 from learnd.ui.options import Command, CommandLine, complete_task, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -20,8 +20,8 @@ def skip(asked: CommandLine, task: str) -> None:
       learnd skip birds
     """
     settings, name = asked.settings(), label(task)
-    with state_data.journal_if_any(settings) as journal:
-        state_data.known_task(journal, name)
+    with json_output.journal_if_any(settings) as journal:
+        json_output.known_task(journal, name)
         assert journal is not None  # without one no task is known
         journal.tasks.skip(name)
     console.say(f"{name} is skipped; learnd retry {name} takes it up again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
-from learnd.ui.views import console, state_data
+from learnd.ui.views import console, json_output
 
 
 @click.command(cls=Command)
@@ -20,13 +20,13 @@ def tasks(asked: CommandLine, as_json: bool) -> None:
       learnd tasks --json | jq -r '.tasks[] | select(.state == "failed") | .name'
     """
     settings = asked.settings()
-    with state_data.journal_if_any(settings) as journal:
-        rows = state_data.tasks(journal.tasks.all()) if journal else []
+    with json_output.journal_if_any(settings) as journal:
+        rows = json_output.tasks(journal.tasks.all()) if journal else []
     if as_json:
         console.print_json({"tasks": rows})
     elif rows:
-        from learnd.ui.views import text_report
+        from learnd.ui.views import text_output
 
-        console.show(text_report.tasks(rows))
+        console.show(text_output.tasks(rows))
     else:
         console.say(f"no task yet: copy folders of labelled images into {settings.tasks}")

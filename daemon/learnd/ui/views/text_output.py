@@ -1,4 +1,4 @@
-"""The same data as people read it: tables and lines.  Made of what snapshot.py gives, so both say the same."""
+"""The same data as people read it: tables and lines.  It renders what json_output.py returns, so both say the same."""
 
 from __future__ import annotations
 
@@ -14,19 +14,13 @@ from learnd.identity import printable
 from learnd.messages.convert import Json
 from learnd.ui.views.confusion_matrix import MAX_PAIRS, SQUARE, square
 from learnd.ui.views.console import coloured, columns
-from learnd.ui.views.wording import counted, first_line, moment, one_line, size
+from learnd.ui.views.formatting import counted, first_line, moment, one_line, size
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
 NAMED = 10  # classes at most whose kept images are counted by name
-
-
-def counts(found: dict[str, int]) -> Text:
-    """The states that some task is in."""
-    parts = [Text.assemble(f"{count} ", coloured(state)) for state, count in found.items() if count]
-    return Text(", ").join(parts) if parts else Text("none yet")
 
 
 def tasks(rows: list[Json]) -> Table:

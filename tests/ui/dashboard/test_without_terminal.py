@@ -15,8 +15,8 @@ from rich.text import Text
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.messages.plugins import Event
 from learnd.messages.task import TaskState
-from learnd.ui.dashboard.plain_lines import changes, line
 from learnd.ui.dashboard.terminal import ansi
+from learnd.ui.dashboard.without_terminal import changes, line
 from tests.ui.conftest import mark
 
 

@@ -15,7 +15,7 @@ from typing import Any
 GIGABYTE = 1e9
 
 
-class Gauges:
+class DeviceUsage:
     """Read anew with every call; what cannot be read is left out."""
 
     def __init__(self) -> None:

@@ -14,8 +14,8 @@ from learnd.control.files.lock import Holder
 from learnd.control.journal.journal import WorkerRow
 from learnd.identity import printable
 from learnd.messages.plugins import PluginInfo, PluginState
-from learnd.ui.dashboard.facts import Facts, JournalRow, Moment
-from learnd.ui.views.wording import counted, first_line, one_line, size
+from learnd.ui.dashboard.journal_reader import Facts, JournalRow, VersionPoint
+from learnd.ui.views.formatting import counted, first_line, one_line, size
 
 
 class Panel(StrEnum):
@@ -30,7 +30,7 @@ class Panel(StrEnum):
 
 
 @dataclass(frozen=True)
-class Item:
+class PanelRow:
     """A line of a panel.  cells: text and the state that colours it; the last one takes what room there is.
 
     key: tells it from the others of its panel; task: the task it is about; share: of a bar after the cells, in [0, 1].
@@ -43,7 +43,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Board:
+class ScreenContent:
     """Everything that is shown.  state: "running" | "paused" | "stopped"; totals: how many of each panel there are."""
 
     state: str
@@ -51,28 +51,28 @@ class Board:
     watching: str
     knowledge: str
     counts: tuple[tuple[str, int], ...]
-    panels: dict[Panel, tuple[Item, ...]]
+    panels: dict[Panel, tuple[PanelRow, ...]]
     totals: dict[Panel, int]
-    curve: tuple[Moment, ...]
-    told: tuple[float, ...] = ()
+    curve: tuple[VersionPoint, ...]
+    accuracies_now: tuple[float, ...] = ()
     joins: int = 0
 
 
-NO_GAUGES: Mapping[str, str] = MappingProxyType({})
+NO_USAGE: Mapping[str, str] = MappingProxyType({})
 EMPTY = Facts({}, (), (), (), (), (), (), (), (), {}, (), (), None, None, None)
 
 
-def board(
+def build_content(
     facts: Facts,
     holder: Holder | None,
     progress: Sequence[JobProgress],
     tasks: str,
     now: float,
-    gauges: Mapping[str, str] = NO_GAUGES,
-) -> Board:
+    usage: Mapping[str, str] = NO_USAGE,
+) -> ScreenContent:
     """holder: the daemon that runs; tasks: the folder that it would watch; now: Unix seconds.
 
-    gauges: how busy and how full devices are, in words, by their names.
+    usage: how busy and how full devices are, in words, by their names.
     """
     runs = holder is not None
     watching = facts.watching or {"path": tasks, "backend": "not yet"}
@@ -82,7 +82,7 @@ def board(
     problems = (*lasting, *(_problem(row, now) for row in facts.problems))
     waiting = (*(_queued(row, facts, now) for row in facts.queued), *map(_waiting, facts.waiting))
     panels = {
-        Panel.DEVICES: tuple(_device(worker, runs, gauges) for worker in facts.workers),
+        Panel.DEVICES: tuple(_device(worker, runs, usage) for worker in facts.workers),
         Panel.RUNNING: tuple(_running(row, said, pace, now) for row in facts.running) if runs else (),
         Panel.WAITING: waiting,
         Panel.RESULTS: tuple(_result(row, now) for row in facts.results),
@@ -94,7 +94,7 @@ def board(
     totals[Panel.RESULTS] = max(len(facts.results), facts.counts.get("learned", 0))
     totals[Panel.PROBLEMS] = max(len(problems), facts.counts.get("failed", 0) + facts.counts.get("rejected", 0))
     state = "stopped" if holder is None else "running" if facts.paused is None else "paused"
-    return Board(
+    return ScreenContent(
         state=state,
         since=duration(now - holder.since) if holder is not None else "",
         watching=f"{printable(watching['path'])} ({watching['backend']})",
@@ -103,7 +103,7 @@ def board(
         panels=panels,
         totals=totals,
         curve=facts.curve,
-        told=facts.told,
+        accuracies_now=facts.accuracies_now,
         joins=facts.joins,
     )
 
@@ -116,17 +116,17 @@ def _knowledge(facts: Facts) -> str:
     return f"version {now.version}: {known}" + (f", {facts.backbone}" if facts.backbone else "")
 
 
-def _device(worker: WorkerRow, runs: bool, gauges: Mapping[str, str]) -> Item:
+def _device(worker: WorkerRow, runs: bool, usage: Mapping[str, str]) -> PanelRow:
     name, task, hello = worker.name, worker.task, worker.hello
     ready = "idle" if worker.state == "ready" else worker.state
     state = "stopped" if not runs else "busy" if task is not None else ready
     held = f"process {hello.pid}, {hello.backbone}" if hello is not None and runs else ""
-    full = gauges.get(name) or gauges.get(name.partition(":")[0], "")  # of two workers on the CPU each is on the whole
+    full = usage.get(name) or usage.get(name.partition(":")[0], "")  # of two workers on the CPU each is on the whole
     said = ", ".join(part for part in (full, held) if part)
-    return Item(name, ((name, ""), (state, state), (printable(task or "") if runs else "", ""), (said, "dim")))
+    return PanelRow(name, ((name, ""), (state, state), (printable(task or "") if runs else "", ""), (said, "dim")))
 
 
-def _running(row: JournalRow, said: dict[tuple[str, int], JobProgress], pace: float | None, now: float) -> Item:
+def _running(row: JournalRow, said: dict[tuple[str, int], JobProgress], pace: float | None, now: float) -> PanelRow:
     at = said.get((row["worker"], row["epoch"]))
     stage = f"{at.stage} {at.done}/{at.total}" if at is not None else "begins"
     took = max(0.0, now - row["started"])
@@ -137,24 +137,24 @@ def _running(row: JournalRow, said: dict[tuple[str, int], JobProgress], pace: fl
     algorithm = printable(at.algorithm) if at is not None else ""
     stage = stage if algorithm in stage else f"{stage} {algorithm}"
     cells = ((name, ""), (row["worker"], "dim"), (duration(took), ""), (eta, "dim"), (one_line(stage), "running"))
-    return Item(name, cells, task=row["name"], share=min(1.0, share))
+    return PanelRow(name, cells, task=row["name"], share=min(1.0, share))
 
 
-def _queued(row: JournalRow, facts: Facts, now: float) -> Item:
+def _queued(row: JournalRow, facts: Facts, now: float) -> PanelRow:
     wait = row["not_before"] - now
     why = "paused" if facts.paused is not None else "waits for a free worker"
     if wait > 0:
         why = f"tried again in {duration(wait)}"
     why += f" ({one_line(row['reason'])})" if row["reason"] else ""
-    return Item(row["name"], ((printable(row["name"]), ""), ("queued", "queued"), (why, "")), task=row["name"])
+    return PanelRow(row["name"], ((printable(row["name"]), ""), ("queued", "queued"), (why, "")), task=row["name"])
 
 
-def _waiting(row: JournalRow) -> Item:
+def _waiting(row: JournalRow) -> PanelRow:
     why = one_line(row["reason"])
-    return Item(row["name"], ((printable(row["name"]), ""), ("waiting", "waiting"), (why, "")), task=row["name"])
+    return PanelRow(row["name"], ((printable(row["name"]), ""), ("waiting", "waiting"), (why, "")), task=row["name"])
 
 
-def _result(row: JournalRow, now: float) -> Item:
+def _result(row: JournalRow, now: float) -> PanelRow:
     name = printable(row["name"]) + (f" (revision {row['revision']})" if row["revision"] > 1 else "")
     accuracy = "not measured" if row["accuracy"] is None else f"{row['accuracy']:.3f}"
     interval = "" if row["ci_low"] is None else f"[{row['ci_low']:.2f}, {row['ci_high']:.2f}]"
@@ -168,7 +168,7 @@ def _result(row: JournalRow, now: float) -> Item:
         (f"{duration(now - row['updated'])} ago", "dim"),
         (printable(row["algorithm"] or ""), ""),
     )
-    return Item(f"{row['name']}/{row['revision']}", cells, task=row["name"])
+    return PanelRow(f"{row['name']}/{row['revision']}", cells, task=row["name"])
 
 
 def _cost(row: JournalRow) -> str:
@@ -178,29 +178,29 @@ def _cost(row: JournalRow) -> str:
     return f"cost others {row['flips']}" if row["flips"] else "cost none"
 
 
-def _problem(row: JournalRow, now: float) -> Item:
+def _problem(row: JournalRow, now: float) -> PanelRow:
     problems = json.loads(row["problems"])
     remedy = f" -> {problems[0]['remedy']}" if problems else ""
     name, ago = printable(row["name"]), f"{duration(now - row['updated'])} ago"
     cells = ((name, ""), (row["state"], row["state"]), (ago, "dim"), (one_line(row["reason"] + remedy), ""))
-    return Item(row["name"], cells, task=row["name"])
+    return PanelRow(row["name"], cells, task=row["name"])
 
 
-def _quarantined(plugins: Sequence[PluginInfo]) -> list[Item]:
+def _quarantined(plugins: Sequence[PluginInfo]) -> list[PanelRow]:
     bad = [plugin for plugin in plugins if plugin.state is PluginState.QUARANTINED]
     return [_of_plugin(plugin.name, "quarantined", first_line(plugin.reason)) for plugin in bad]
 
 
-def _restarting(facts: Facts, runs: bool) -> list[Item]:
+def _restarting(facts: Facts, runs: bool) -> list[PanelRow]:
     lost = [worker.name for worker in facts.workers if worker.state == "restarting" and runs]
     return [_of_plugin(name, "restarting", "its worker was lost, and the next one waits a while") for name in lost]
 
 
-def _of_plugin(name: str, state: str, why: str) -> Item:
-    return Item(f"{state} {name}", ((printable(name), ""), (state, state), ("now", "dim"), (one_line(why), "")))
+def _of_plugin(name: str, state: str, why: str) -> PanelRow:
+    return PanelRow(f"{state} {name}", ((printable(name), ""), (state, state), ("now", "dim"), (one_line(why), "")))
 
 
-def _plugin(plugin: PluginInfo, facts: Facts) -> Item:
+def _plugin(plugin: PluginInfo, facts: Facts) -> PanelRow:
     strikes = sum(strike.count for strike in facts.strikes if strike.name == plugin.name)
     wins = facts.wins.get(plugin.name, 0)
     said = first_line(plugin.reason) if plugin.state is not PluginState.OK else plugin.summary
@@ -211,7 +211,7 @@ def _plugin(plugin: PluginInfo, facts: Facts) -> Item:
         (counted(strikes, "strike") if strikes else "", "warning"),
         (one_line(said), "dim"),
     )
-    return Item(plugin.name, cells)
+    return PanelRow(plugin.name, cells)
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ import pytest
 from learnd.control.journal.journal import Journal
 from learnd.control.journal.surveys import Share, SurveyResult
 from learnd.messages.outcomes import Related, Twin
-from learnd.ui.dashboard.facts import Facts, JournalReader
+from learnd.ui.dashboard.journal_reader import Facts, JournalReader
 from tests.control.home import Home
 
 
@@ -23,7 +23,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 def afresh(home: Home) -> Facts:
     journal = Journal(home.state / "journal.sqlite", readonly=True)
-    facts = JournalReader(journal).look()
+    facts = JournalReader(journal).read()
     journal.close()
     return facts
 
@@ -31,20 +31,20 @@ def afresh(home: Home) -> Facts:
 def test_whoever_was_there_all_along_sees_what_one_sees_who_comes_late(home: Home) -> None:
     journal = Journal(home.state / "journal.sqlite", readonly=True)
     reader = JournalReader(journal)
-    assert reader.look().curve == ()
+    assert reader.read().curve == ()
     for name in ("a", "b", "c"):
         home.learn(name)
-        assert reader.look() == afresh(home)
+        assert reader.read() == afresh(home)
     home.learn("b", digest="d2")
     home.lease("d")
-    assert reader.look() == afresh(home)
+    assert reader.read() == afresh(home)
     home.generations.roll_back(3)
-    facts = reader.look()
+    facts = reader.read()
     assert facts == afresh(home)
     home.generations.forget("a")
-    assert reader.look() == afresh(home)
+    assert reader.read() == afresh(home)
     assert [row["name"] for row in facts.running] == ["d"]
-    assert [moment.tasks for moment in facts.curve] == [1, 2, 3, 3, 3]
+    assert [point.tasks for point in facts.curve] == [1, 2, 3, 3, 3]
     journal.close()
 
 
@@ -53,21 +53,21 @@ def test_only_names_that_contain_the_filter_are_there_whatever_is_in_it(home: Ho
         home.learn(name)
     journal = Journal(home.state / "journal.sqlite", readonly=True)
     reader = JournalReader(journal)
-    assert [row["name"] for row in reader.look(filter="%").results] == ["a%b"]
-    assert [row["name"] for row in reader.look(filter="_").results] == ["50_"]
-    assert len(reader.look(rows=1, filter="a").results) == 1
+    assert [row["name"] for row in reader.read(filter="%").results] == ["a%b"]
+    assert [row["name"] for row in reader.read(filter="_").results] == ["50_"]
+    assert len(reader.read(rows=1, filter="a").results) == 1
     journal.close()
 
 
 def test_the_last_row_of_the_matrix_is_that_of_the_newest_survey(home: Home) -> None:
     reader = JournalReader(home.journal)
-    assert reader.look().told == ()
+    assert reader.read().accuracies_now == ()
     for number, name in enumerate(("cats", "dogs")):
         home.learn(name, f"new {number}")
         head = home.journal.head
         found = [SurveyResult(one, one, one, Share(1, 1, "query"), Share(head, 9, "query")) for one in ("cats", "dogs")]
         assert home.journal.surveys.record(head, found)
-    assert reader.look().told == (home.journal.head / 9,) * 2
+    assert reader.read().accuracies_now == (home.journal.head / 9,) * 2
 
 
 def test_of_a_result_it_is_known_what_it_cost_the_tasks_before_it(home: Home) -> None:

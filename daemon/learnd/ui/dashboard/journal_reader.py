@@ -14,11 +14,11 @@ from typing import Any
 from learnd.control.dispatch.plugin_strikes import Strike, Strikes
 from learnd.control.journal.journal import Journal, WorkerRow
 from learnd.messages.plugins import PluginInfo
-from learnd.ui.views import state_data
+from learnd.ui.views import json_output
 
 JournalRow = dict[str, Any]
 
-MOMENTS = 240  # versions that the curve can show
+MAX_POINTS = 240  # versions that the curve can show
 LATEST = 200  # results that are kept in mind
 ROWS = 60  # of a panel, at least; more where somebody has scrolled there
 _UNDO = ("forgotten", "rollback", "undone", "restored")  # events after which earlier versions or results are others
@@ -26,7 +26,7 @@ _BURST = 2000  # events at once: from so many on everything is looked at anew
 
 
 @dataclass(frozen=True)
-class Moment:
+class VersionPoint:
     """The knowledge at one version; accuracy: the mean of its tasks', as measured when learnt, or None."""
 
     version: int
@@ -56,12 +56,12 @@ class Facts:
     plugins: tuple[PluginInfo, ...]
     strikes: tuple[Strike, ...]
     wins: dict[str, int]
-    curve: tuple[Moment, ...]
+    curve: tuple[VersionPoint, ...]
     pace: tuple[float, ...]
     paused: float | None
     watching: dict[str, str] | None
     backbone: str | None
-    told: tuple[float, ...] = ()
+    accuracies_now: tuple[float, ...] = ()
     joins: int = 0
 
 
@@ -74,10 +74,10 @@ class JournalReader:
         self._event = -1  # the newest that was seen
         self._learned: deque[tuple[str, int]] = deque(maxlen=LATEST)  # task ids and revisions, the newest last
         self._wins: Counter[str] = Counter()
-        self._curve: deque[Moment] = deque(maxlen=MOMENTS)
+        self._curve: deque[VersionPoint] = deque(maxlen=MAX_POINTS)
         self._sums = [0, 0, 0, 0.0, 0]  # tasks, classes, bytes, sum of accuracies, how many are measured
 
-    def look(self, rows: int = ROWS, filter: str = "") -> Facts:
+    def read(self, rows: int = ROWS, filter: str = "") -> Facts:
         """The facts as of now: so many rows of each panel, of tasks whose name contains the filter.
 
         Raises StateError.
@@ -102,8 +102,8 @@ class JournalReader:
                 paused=self._journal.paused,
                 watching=None if watching is None else json.loads(watching),
                 backbone=self._db.get("backbone"),
-                told=tuple(row["told"] for row in self._db.all(_TOLD)),
-                joins=len(state_data.twins(self._journal)),
+                accuracies_now=tuple(row["told"] for row in self._db.all(_TOLD)),
+                joins=len(json_output.twins(self._journal)),
             )
 
     def _rows(self, sql: str, like: str, limit: int) -> tuple[JournalRow, ...]:
@@ -124,12 +124,12 @@ class JournalReader:
             return
         new = self._db.all("SELECT kind FROM events WHERE id > ? ORDER BY id LIMIT ?", self._event, _BURST)
         if self._event < 0 or len(new) == _BURST or any(row["kind"] in _UNDO for row in new):
-            self._look_anew()
+            self._read_all()
         else:
             self._extend()
         self._event = last
 
-    def _look_anew(self) -> None:
+    def _read_all(self) -> None:
         self._learned.clear()
         self._curve.clear()
         self._sums = [0, 0, 0, 0.0, 0]
@@ -138,7 +138,7 @@ class JournalReader:
         self._wins = Counter({row["algorithm"]: row["n"] for row in rows})
 
     def _extend(self) -> None:
-        """A moment for every version since the last one, and what was learnt there."""
+        """A point for every version since the last one, and what was learnt there."""
         head, known = self._journal.head, self._curve[-1].version if self._curve else 0
         if head == known:
             return
@@ -158,7 +158,7 @@ class JournalReader:
                 self._sums = [before + sign * by for before, by in zip(self._sums, step, strict=True)]
             tasks, classes, size, total, measured_tasks = self._sums
             mean = total / measured_tasks if measured_tasks else None
-            self._curve.append(Moment(version, int(tasks), int(classes), int(size), mean))
+            self._curve.append(VersionPoint(version, int(tasks), int(classes), int(size), mean))
 
 
 _OF_JOB = "FROM jobs j JOIN tasks t ON t.id = j.task_id AND t.revision = j.revision"

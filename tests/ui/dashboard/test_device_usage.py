@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from learnd.ui.dashboard.gauges import Gauges, _processor
+from learnd.ui.dashboard.device_usage import DeviceUsage, _processor
 
 
 class Nvml:
@@ -38,16 +38,16 @@ class Nvml:
 def test_gpus_are_told_of_through_nvml_and_a_lost_one_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = Nvml()
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    gauges = Gauges()
-    read = gauges.read()
+    usage = DeviceUsage()
+    read = usage.read()
     assert (read["cuda:0"], read["cuda:1"]) == ("40 %, 10.0 of 80 GB", "41 %, 20.0 of 80 GB")
     nvml.lost = True
-    assert set(gauges.read()) == {"cpu"}
+    assert set(usage.read()) == {"cpu"}
 
 
 def test_without_nvml_there_is_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    (text,) = Gauges().read().values()
+    (text,) = DeviceUsage().read().values()
     assert re.fullmatch(r"load \d+\.\d of \d+, \d+\.\d of \d+ GB", text)
 
 

@@ -10,10 +10,10 @@ import pytest
 from rich.cells import cell_len
 
 from learnd.ui.dashboard.actions import svg
-from learnd.ui.dashboard.board import Panel
-from learnd.ui.dashboard.frame import frame
-from learnd.ui.dashboard.keys import KEY_HELP, Action, DashboardView, Do, Overlay
-from learnd.ui.dashboard.symbols import Looks
+from learnd.ui.dashboard.keys import KEY_HELP, Action, ActionKind, DashboardView, TextPage
+from learnd.ui.dashboard.layout import lay_out
+from learnd.ui.dashboard.panels import Panel
+from learnd.ui.dashboard.symbols import SymbolSet
 from tests.ui.dashboard.scenes import BUSY, ERRORS, FACTS, MANY, NAMES, scene
 
 SIZES = ((160, 45), (80, 24), (60, 20), (39, 9))
@@ -22,7 +22,7 @@ DRAWN_BY = FOLDER / "rich.txt"  # the version of rich that made the SVGs
 
 
 def text(name: str, size: tuple[int, int], view: DashboardView | None = None, *, ascii: bool = False) -> str:
-    lines = frame(scene(FACTS[name]), view or DashboardView(), size, Looks(ascii))
+    lines = lay_out(scene(FACTS[name]), view or DashboardView(), size, SymbolSet(ascii))
     return "".join(f"{line.plain.rstrip()}\n" for line in lines)
 
 
@@ -46,7 +46,8 @@ def test_its_picture_looks_as_it_did(name: str, size: tuple[int, int]) -> None:
     if drawn_by != version("rich") and not os.environ.get("RENEW_SNAPSHOTS"):
         pytest.skip(f"the pictures were drawn by rich {drawn_by}, this is {version('rich')}")
     same(
-        FOLDER / f"{name}-{size[0]}x{size[1]}.svg", svg(frame(scene(FACTS[name]), DashboardView(), size, Looks()), size)
+        FOLDER / f"{name}-{size[0]}x{size[1]}.svg",
+        svg(lay_out(scene(FACTS[name]), DashboardView(), size, SymbolSet()), size),
     )
 
 
@@ -55,7 +56,7 @@ def test_its_picture_looks_as_it_did(name: str, size: tuple[int, int]) -> None:
 def test_it_fills_every_size_and_overflows_none(name: str, ascii: bool) -> None:
     for size in ((1, 1), (20, 50), (40, 10), (41, 12), (79, 23), (119, 30), (120, 30), (121, 11), (250, 80)):
         for panel in Panel:
-            lines = frame(scene(FACTS[name]), DashboardView(focus=panel), size, Looks(ascii))
+            lines = lay_out(scene(FACTS[name]), DashboardView(focus=panel), size, SymbolSet(ascii))
             assert len(lines) == (1 if size[0] < 40 or size[1] < 10 else size[1])
             assert max(line.cell_len for line in lines) <= size[0]
 
@@ -95,13 +96,13 @@ def test_the_panel_in_focus_scrolls_to_what_is_chosen() -> None:
 
 def test_a_question_a_page_and_the_filter_are_seen_at_every_size() -> None:
     for size in SIZES:
-        assert "Retry bad?" in text("errors", size, DashboardView(asked=Action(Do.RETRY, "bad")))
+        assert "Retry bad?" in text("errors", size, DashboardView(asked=Action(ActionKind.RETRY, "bad")))
         assert "/bir_" in text("busy", size, DashboardView(filter="bir", typing=True))
-    assert KEY_HELP[0] in text("busy", (80, 24), DashboardView(page=Overlay("help", KEY_HELP)))
+    assert KEY_HELP[0] in text("busy", (80, 24), DashboardView(text_page=TextPage("help", KEY_HELP)))
 
 
 def test_wide_names_do_not_shift_what_stands_beside_them() -> None:
-    lines = frame(scene(NAMES), DashboardView(), (160, 45), Looks())
+    lines = lay_out(scene(NAMES), DashboardView(), (160, 45), SymbolSet())
     left = 160 * 11 // 20
     for line in lines[2:-1]:
         widths = [cell_len(line.plain[:end]) for end in range(len(line.plain) + 1)]

@@ -18,7 +18,7 @@ from learnd.identity import label
 from learnd.messages.report import AdapterScore
 from learnd.messages.task import TaskState
 from learnd.messages.worker import WorkerState
-from learnd.ui.views import text_report
+from learnd.ui.views import text_output
 from tests.control.rights import Unprivileged
 from tests.ui.conftest import Command, learn, lease, mark, queue
 
@@ -208,8 +208,8 @@ def test_show_says_what_the_task_yaml_says_for_people(learnd: Command, home: Pat
     journal.close()
 
     assert "  domain: garden\n  description: of an autumn\n" in learnd("show", "birds").out
-    text_report = learnd("show", "birds", "--json").json["revisions"][0]["report"]
-    assert (text_report["domain"], text_report["description"]) == ("garden", "of an autumn")
+    text_output = learnd("show", "birds", "--json").json["revisions"][0]["report"]
+    assert (text_output["domain"], text_output["description"]) == ("garden", "of an autumn")
 
 
 def test_show_says_which_adapter_of_the_backbone_was_chosen_and_why(learnd: Command, home: Path) -> None:
@@ -277,7 +277,7 @@ def test_a_name_cannot_steer_the_terminal(learnd: Command, home: Path) -> None:
 )
 def test_kept_images_are_counted_by_class_where_classes_differ(classes: dict[str, int], said: str) -> None:
     kept = {"exemplars": sum(classes.values()), "held_out": 0, "evicted": 0, "classes": classes}
-    assert text_report._kept_line({"kept": kept, "report": {"images": 40}}) == said
+    assert text_output._kept_line({"kept": kept, "report": {"images": 40}}) == said
 
 
 def test_show_says_how_many_images_are_kept(learnd: Command, state: Path) -> None:

@@ -18,7 +18,7 @@ from learnd.identity import printable
 from learnd.settings.keys import Settings
 from learnd.ui.dashboard.app import show
 from learnd.ui.dashboard.keys import DashboardView
-from learnd.ui.dashboard.symbols import Looks
+from learnd.ui.dashboard.symbols import SymbolSet
 
 LINES = 12  # of what the daemon said that stay on the screen when it is over
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -41,7 +41,7 @@ def host(settings: Settings, arguments: Sequence[str], *, ascii: bool) -> int:
     listener = threading.Thread(target=_listen, args=(daemon.stdout, said), name="listen", daemon=True)
     listener.start()
     try:
-        show(settings, DashboardView(owner=True), Looks(ascii), running=lambda: daemon.poll() is None)
+        show(settings, DashboardView(owner=True), SymbolSet(ascii), running=lambda: daemon.poll() is None)
     finally:
         if daemon.poll() is None:
             print("the daemon ends its work in order ...", file=sys.stderr, flush=True)
