@@ -42,7 +42,6 @@ DATA: dict[str, Any] = {
     "at": 1_700_000_000.0,
     "path": "/lab/state",
     "knowledge": {"version": 2, "tasks": 1, "classes": 2, "bytes": 4096, "backbone": "conv4"},
-    "accuracy": {"unified": 0.75, "scoped": 0.75},
     "tasks": [TASK],
     "details": [DETAIL],
     "joins": [],

@@ -1,6 +1,6 @@
-"""A matrix of accuracies as a picture: one row a task, one column a version, the darker the better.  SVG or PNG.
+"""The heat map of `learnd history` and of the HTML report: a matrix of accuracies as SVG or PNG.
 
-Both are made of the same few rectangles and words.
+One row per task, one column per version, the darker the better.  heatmap.svg is the template of the SVG.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 
 from learnd.identity import printable
 from learnd.metrics import Matrix
+from learnd.ui.views.templates import environment
 
 CELL = 16  # pixels
-WIDEST = 120  # columns: of more versions an even part is drawn, the last among them
-LETTER = 7  # pixels that a letter of a label takes
+WIDEST = 120  # columns; of more versions, evenly spaced ones are drawn, the last among them
+LETTER = 7  # pixels: the width of a letter of a label
 LONGEST = 32  # letters of a label
 _SCALE = ((247, 251, 255), (158, 202, 225), (33, 113, 181), (8, 48, 107))  # ColorBrewer's blues, from 0 to 1
 _NOTHING = (255, 255, 255)
@@ -50,7 +50,7 @@ class Picture:
 
 
 def draw(panels: dict[str, Matrix]) -> Picture:
-    """One panel below another, each under its title."""
+    """Draw the panels below each other, each under its title (the key)."""
     parts: list[Box | Words] = []
     left = 8 + LETTER * max((len(_label(task)) for matrix in panels.values() for task in matrix.tasks), default=0) + 8
     width, y = 0, 8
@@ -67,22 +67,12 @@ def draw(panels: dict[str, Matrix]) -> Picture:
 
 
 def svg(picture: Picture) -> str:
-    """A document of its own; a cell says what it stands for when it is pointed at."""
-    size = f'width="{picture.width}" height="{picture.height}"'
-    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="monospace" font-size="11">']
-    lines.append(f'<rect {size} fill="#ffffff"/>')
-    for part in picture.parts:
-        if isinstance(part, Words):
-            lines.append(f'<text x="{part.x}" y="{part.y}">{escape(part.text)}</text>')
-            continue
-        place = f'x="{part.x}" y="{part.y}" width="{part.width}" height="{part.height}"'
-        fill = "#{:02x}{:02x}{:02x}".format(*part.fill)
-        lines.append(f'<rect {place} fill="{fill}"><title>{escape(part.note)}</title></rect>')
-    return "\n".join([*lines, "</svg>", ""])
+    """A complete SVG document; the tooltip of a cell says what it stands for."""
+    return environment().get_template("heatmap.svg").render(picture=picture)
 
 
 def png(picture: Picture) -> bytes:
-    """The same by Pillow, whose own font knows Latin letters alone."""
+    """The same as a PNG file, drawn by Pillow.  Its built-in font has Latin letters only; others become "?"."""
     from PIL import Image, ImageDraw, ImageFont
 
     image = Image.new("RGB", (picture.width, picture.height), _NOTHING)
@@ -111,7 +101,7 @@ def _cells(matrix: Matrix, columns: list[int], left: int, top: int) -> Iterator[
 
 
 def colour(value: float) -> tuple[int, int, int]:
-    """Of an accuracy in [0, 1]."""
+    """The colour of an accuracy in [0, 1]: (red, green, blue), each 0 to 255."""
     place = min(max(value, 0.0), 1.0) * (len(_SCALE) - 1)
     low = min(int(place), len(_SCALE) - 2)
     red, green, blue = (round(a + (b - a) * (place - low)) for a, b in zip(_SCALE[low], _SCALE[low + 1], strict=True))
@@ -119,7 +109,7 @@ def colour(value: float) -> tuple[int, int, int]:
 
 
 def _chosen(count: int) -> list[int]:
-    """The numbers of at most WIDEST rows, evenly spread, the first and the last among them."""
+    """The numbers of at most WIDEST rows, evenly spaced, the first and the last among them."""
     if count <= WIDEST:
         return list(range(count))
     return [place * (count - 1) // (WIDEST - 1) for place in range(WIDEST)]

@@ -1,57 +1,69 @@
 """The whole state as one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
 
-The page is html_report.html, a jinja2 template that escapes every value.  Only the two drawings are markup; they escape
-the names in them themselves.
+html_report.html, a jinja2 template, has the markup; it includes the SVG of the chart and of the heat map.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
-from learnd.identity import printable
 from learnd.messages.convert import Json
-from learnd.metrics import Matrix
-from learnd.ui.views import accuracy_curve, heatmap
+from learnd.messages.task import TaskState
+from learnd.metrics import Matrix, accuracy
+from learnd.ui.views import heatmap
+from learnd.ui.views.accuracy_chart import accuracy_chart
 from learnd.ui.views.confusion_matrix import MAX_PAIRS, SQUARE, square
 from learnd.ui.views.formatting import counted, moment, size
+from learnd.ui.views.templates import environment
 
 DETAILED = 200  # tasks that are shown in detail, the newest; the others get one line
 
 
-def page(data: Json, unified: Matrix, scoped: Matrix) -> str:
-    """Return the document.  data: see `learnd.ui.commands.knowledge.report`."""
-    template = _environment().get_template("html_report.html")
-    drawn = heatmap.svg(heatmap.draw({"the darker the better": unified})) if unified.tasks else ""
-    return template.render(
-        data=data,
-        cards=_cards(data),
-        curve=Markup(accuracy_curve.svg(unified, scoped)),
-        heatmap=Markup(drawn),
-        problems=[
-            (row["name"], row["state"], row["reason"])
-            for row in data["tasks"]
-            if row["state"] in ("failed", "rejected")
-        ],
-        joins=list(_joins(data)),
-        versions=list(_versions(data["versions"][:DETAILED])),
-        decisions=list(_decisions(data["decisions"])),
-    )
+@dataclass(frozen=True)
+class ReportPage:
+    """What the page shows, in the JSON of the commands that show the same.
+
+    at: Unix seconds; tasks: the newest revision of each; details: of those that changed last; unified, scoped: the
+    accuracy of every task at every version among all classes, and within its own.
+    """
+
+    learnd: str
+    at: float
+    path: str
+    knowledge: Json
+    tasks: Sequence[Json]
+    details: Sequence[Json]
+    joins: Sequence[Json]
+    twins: Sequence[Json]
+    versions: Sequence[Json]
+    decisions: Sequence[Json]
+    unified: Matrix
+    scoped: Matrix
+
+    @property
+    def cards(self) -> list[tuple[str, object]]:
+        known = self.knowledge
+        return [
+            ("version", known["version"]),
+            ("tasks", known["tasks"]),
+            ("classes", known["classes"]),
+            ("on the disk", size(known["bytes"])),
+            ("network", known["backbone"]),
+            ("among everything", _share(accuracy(self.unified))),
+            ("each task by itself", _share(accuracy(self.scoped))),
+        ]
+
+    @property
+    def problems(self) -> list[tuple[str, str, str]]:
+        bad = [row for row in self.tasks if row["state"] in (TaskState.FAILED, TaskState.REJECTED)]
+        return [(row["name"], row["state"], row["reason"]) for row in bad]
 
 
-def _environment() -> Environment:
-    """Every value is escaped, control characters in it are shown, and a name that is missing is an error."""
-    environment = Environment(
-        loader=PackageLoader("learnd.ui.views", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_legible,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
+def render(page: ReportPage) -> str:
+    """Return the document."""
+    templates = environment()
+    templates.filters |= {
         "confusion_matrix": _confusion_matrix,
         "confusions": _confusions,
         "counted": counted,
@@ -62,24 +74,14 @@ def _environment() -> Environment:
         "share": _share,
         "tried": _tried,
     }
-    return environment
-
-
-def _legible(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _cards(data: Json) -> list[tuple[str, object]]:
-    known = data["knowledge"]
-    return [
-        ("version", known["version"]),
-        ("tasks", known["tasks"]),
-        ("classes", known["classes"]),
-        ("on the disk", size(known["bytes"])),
-        ("network", known["backbone"]),
-        ("among everything", _share(data["accuracy"]["unified"])),
-        ("each task by itself", _share(data["accuracy"]["scoped"])),
-    ]
+    return templates.get_template("html_report.html").render(
+        data=page,
+        chart=accuracy_chart(page.unified, page.scoped),
+        picture=heatmap.draw({"the darker the better": page.unified}) if page.unified.tasks else None,
+        joins=list(_joins(page)),
+        versions=list(_versions(page.versions[:DETAILED])),
+        decisions=list(_decisions(page.decisions)),
+    )
 
 
 def _tried(report: Json) -> Iterator[tuple[object, ...]]:
@@ -113,9 +115,9 @@ def _confusion_matrix(report: Json) -> list[tuple[str, list[tuple[int, str]]]]:
     ]
 
 
-def _joins(data: Json) -> Iterator[tuple[str, str, str]]:
-    said = [(one, one["by"] if one["in_force"] else f"{one['by']}, waits") for one in data["joins"]]
-    said += [(one, "suggested") for one in data["twins"]]
+def _joins(page: ReportPage) -> Iterator[tuple[str, str, str]]:
+    said = [(one, one["by"] if one["in_force"] else f"{one['by']}, waits") for one in page.joins]
+    said += [(one, "suggested") for one in page.twins]
     for one, how in said:
         yield f"{one['task']}/{one['class']}", f"{one['to_task']}/{one['to_class']}", how
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from learnd.metrics import Matrix
 from learnd.ui.commands.knowledge.report import THUMBS, thumbnails
 from learnd.ui.views import html_report
 from learnd.ui.views.confusion_matrix import SQUARE
+from learnd.ui.views.html_report import ReportPage
 from tests.ui.conftest import Command
 from tests.ui.reported import DATA
 
@@ -27,6 +30,12 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 def parsed(text: str) -> ElementTree.Element:
     """The page is well-formed XML as well, so a parser that forgives nothing can read it."""
     return ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
+
+
+def page(data: dict[str, Any], name: str = "birds") -> str:
+    values: tuple[tuple[float | None, ...], ...] = ((0.5,), (0.75,))
+    matrix = Matrix((1, 2), (name,), values)
+    return html_report.render(ReportPage(**data, unified=matrix, scoped=matrix))
 
 
 @pytest.fixture
@@ -73,26 +82,59 @@ def test_before_the_first_daemon_there_is_nothing_to_report(learnd: Command, hom
 def test_names_are_shown_and_never_obeyed() -> None:
     evil = '<img src=x onerror="alert(1)">\x1b[31m'
     data = {**DATA, "tasks": [{**DATA["tasks"][0], "name": evil}], "details": [{**DATA["details"][0], "name": evil}]}
-    text = html_report.page(data, *matrices(evil))
+    text = page(data, evil)
     assert "<img src=x" not in text
     assert "\x1b" not in text
     assert evil.partition("\x1b")[0] in "".join(parsed(text).itertext())
 
 
+EVIL = ["<script>alert(1)</script>\"'&", "'\" onload=alert(1) x='", "</style></svg>]]>", "{{ 7 * 7 }}", "&amp;lt;"]
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_every_name_is_escaped_in_text_in_attributes_and_in_svg(evil: str) -> None:
+    thumbs = [{"class": evil, "src": f"data:image/webp;base64,{evil}"}]
+    mistakes = [{"path": evil, "class_name": evil, "told_as": "wren", "probability": 0.61}]
+    confusions = [{"class_name": evil, "told_as": "wren", "images": 1}]
+    report = {"classes": [evil, "wren"], "confusions": confusions, "mistakes": mistakes, "description": evil}
+    report = {**DATA["details"][0]["report"], **report}
+    detail = {**DATA["details"][0], "id": evil, "name": evil, "report": report, "thumbs": thumbs}
+    task = {**DATA["tasks"][0], "id": evil, "name": evil, "state": "failed", "reason": evil}
+    join = {"task": evil, "class": evil, "to_task": "b", "to_class": "c", "by": evil, "in_force": True}
+    data = {**DATA, "path": evil, "tasks": [task], "details": [detail], "joins": [join]}
+    root = parsed(page(data, name=evil))
+    expected = parsed(page(json.loads(json.dumps(data).replace(json.dumps(evil)[1:-1], "NAME")), name="NAME"))
+    assert [one.tag for one in root.iter()] == [one.tag for one in expected.iter()]
+    assert [sorted(one.attrib) for one in root.iter()] == [sorted(one.attrib) for one in expected.iter()]
+    for parts, names in zip(legible(root), legible(expected), strict=True):
+        assert parts == names.replace("NAME", evil)
+
+
+def legible(root: ElementTree.Element) -> list[str]:
+    """All texts and values of attributes; without those that depend on the length of a name."""
+    sizes = ("x", "y", "width", "height")
+    attributes = [value for one in root.iter() for name, value in one.attrib.items() if name not in sizes]
+    return [*root.itertext(), *attributes]
+
+
 def test_of_many_tasks_the_page_says_which_it_tells_more_of() -> None:
-    text = html_report.page({**DATA, "tasks": DATA["tasks"] * 500}, *matrices())
+    text = page({**DATA, "tasks": DATA["tasks"] * 500})
     assert "The 1 that changed last, of 500; learnd show TASK shows any." in text
 
 
 def test_few_classes_are_a_square_and_many_a_list() -> None:
-    few = "".join(html_report.page(DATA, *matrices()))
+    few = "".join(
+        page(
+            DATA,
+        )
+    )
     assert 'class="n hit">3<' in few
     assert 'class="n miss">1<' in few
     names = [f"class {number}" for number in range(SQUARE + 1)]
     learnt = {**DATA["details"][0]["report"], "classes": names, "asked": [4] * len(names)}
     confusions = [{"class_name": "class 0", "told_as": "class 7", "images": 2}]
     detail = {**DATA["details"][0], "report": {**learnt, "confusions": confusions}}
-    many = html_report.page({**DATA, "details": [detail]}, *matrices())
+    many = page({**DATA, "details": [detail]})
     assert "hit" not in many.partition("</style>")[2]
     assert "<td>class 0</td><td>class 7</td>" in many
 
@@ -131,12 +173,7 @@ def test_a_browser_shows_it(written: str, tmp_path: Path) -> None:
         assert len(image.convert("RGB").getcolors(1 << 24) or []) > 20  # text, cards and curves, and no blank page
 
 
-def matrices(name: str = "birds") -> tuple[Matrix, Matrix]:
-    values: tuple[tuple[float | None, ...], ...] = ((0.5,), (0.75,))
-    return Matrix((1, 2), (name,), values), Matrix((1, 2), (name,), values)
-
-
 def test_the_curve_is_that_of_the_matrix() -> None:
-    text = html_report.page(DATA, *matrices())
+    text = page(DATA)
     (points,) = set(re.findall(r'points="([^"]*)"', text))
     assert len(points.split()) == 2

@@ -18,10 +18,10 @@ from learnd.control.knowledge.generations import Generations
 from learnd.errors import LearndError
 from learnd.messages.convert import Json, to_json_all
 from learnd.messages.state_files import EXEMPLARS_FILE
-from learnd.metrics import accuracy
 from learnd.settings.keys import Settings
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, html_report, json_output
+from learnd.ui.views.html_report import ReportPage
 
 THUMBS = 8  # images of a task, of as many classes
 THUMBNAIL_SIDE = 56  # pixels of an image
@@ -49,38 +49,39 @@ def report(asked: CommandLine, out: Path, as_json: bool) -> None:
     """
     settings = asked.settings()
     with json_output.opened(settings) as journal:
-        scoped, unified = matrices(journal.surveys.all())
-        data = gathered(settings, journal)
-        data["accuracy"] = {"unified": accuracy(unified), "scoped": accuracy(scoped)}
-    text = html_report.page(data, unified, scoped).encode("utf-8", "backslashreplace")
+        page = report_page(settings, journal)
+    text = html_report.render(page).encode("utf-8", "backslashreplace")
     try:
         out.write_bytes(text)
     except OSError as error:
         remedy = "name a file in a folder that you may write to: --out FILE"
         raise LearndError(f"cannot be written ({error.strerror})", where=str(out), remedy=remedy) from error
     if as_json:
-        console.print_json({"file": str(out.absolute()), "bytes": len(text), "tasks": len(data["tasks"])})
+        console.print_json({"file": str(out.absolute()), "bytes": len(text), "tasks": len(page.tasks)})
     else:
         console.say(f"wrote {out} ({len(text):,} bytes): open it in a browser")
 
 
-def gathered(settings: Settings, journal: Journal) -> Json:
-    """All that the page tells, as plain data.  tasks: the newest revision of each; details: the last that changed."""
+def report_page(settings: Settings, journal: Journal) -> ReportPage:
+    """Read all that the page shows."""
     generations = Generations(settings.state, journal)
-    newest = {row.id: row for row in journal.tasks.all()}  # by revision: the last one stays
+    newest = {row.id: row for row in journal.tasks.all()}  # in the order of revisions: the last one stays
     rows = sorted(newest.values(), key=lambda row: (-row.updated, row.name))
-    return {
-        "learnd": __version__,
-        "at": time.time(),
-        "path": str(settings.state),
-        "knowledge": json_output.knowledge(settings, journal),
-        "tasks": json_output.tasks(sorted(rows, key=lambda row: row.name)),
-        "details": [_detail(journal, generations, row) for row in rows[: html_report.DETAILED]],
-        "joins": json_output.joins(journal, settings),
-        "twins": json_output.twins(journal),
-        "versions": json_output.versions(journal),
-        "decisions": json_output.decisions(journal),
-    }
+    scoped, unified = matrices(journal.surveys.all())
+    return ReportPage(
+        learnd=__version__,
+        at=time.time(),
+        path=str(settings.state),
+        knowledge=json_output.knowledge(settings, journal),
+        tasks=json_output.tasks(sorted(rows, key=lambda row: row.name)),
+        details=[_detail(journal, generations, row) for row in rows[: html_report.DETAILED]],
+        joins=json_output.joins(journal, settings),
+        twins=json_output.twins(journal),
+        versions=json_output.versions(journal),
+        decisions=json_output.decisions(journal),
+        unified=unified,
+        scoped=scoped,
+    )
 
 
 def _detail(journal: Journal, generations: Generations, row: TaskRow) -> Json:
