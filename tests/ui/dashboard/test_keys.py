@@ -40,7 +40,7 @@ def test_the_cursor_stays_on_its_task_and_within_the_list() -> None:
 def test_enter_asks_for_all_about_the_selected_task() -> None:
     assert after(DashboardView(), "down", "enter")[1] == Action(ActionKind.DETAILS, "task 2")
     view, action = after(DashboardView(focus=Panel.PLUGINS), "enter")
-    assert (view.message, action) == ("no task is selected here", None)
+    assert (view.message, action) == ("no task is selected", None)
 
 
 def test_no_change_without_a_yes() -> None:

@@ -1,4 +1,4 @@
-"""What is on the screen, to the character.  RENEW_SNAPSHOTS=1 writes the snapshots anew: look at them then."""
+"""What is on the screen, to the character.  RENEW_SNAPSHOTS=1 rewrites the snapshots: look at them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_stage_progress_and_what_is_left_of_a_job_are_shown() -> None:
     assert "about 21 s left" in shown  # 75 images at 0.45 s, 12 s of which are over
     assert "████░░░░░░" in shown
     assert "route finetune 4/8" in shown
-    assert "tried again in 42 s (the worker was killed by SIGKILL, at: embed)" in shown
+    assert "retry in 42 s (the worker was killed by SIGKILL, at: embed)" in shown
 
 
 def test_the_panel_in_focus_scrolls_to_what_is_chosen() -> None:

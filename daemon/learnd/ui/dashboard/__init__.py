@@ -1,1 +1,1 @@
-"""The dashboard: journal -> facts -> content -> frame -> terminal; each step a function of the one before."""
+"""The dashboard: journal_reader -> panels -> layout -> terminal; each step needs only the result of the one before."""

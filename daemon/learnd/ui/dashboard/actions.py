@@ -1,4 +1,4 @@
-"""What somebody asked the dashboard to do: it opens the journal for writing for that moment alone."""
+"""Do what a key asked for: pause, retry, show a log, save an SVG.  Only then is the journal open for writing."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from learnd.ui.dashboard.keys import Action, ActionKind, DashboardView, TextPage
 from learnd.ui.dashboard.without_terminal import line
 from learnd.ui.views import json_output, text_output
 
-_TAIL = 64_000  # bytes of a log
+_TAIL = 64_000  # bytes of a log that are shown
 _EVENTS = 200
 
 
 def carry_out(
     action: Action, view: DashboardView, settings: Settings, shown: Sequence[Text], size: tuple[int, int]
 ) -> DashboardView:
-    """The view afterwards, with a page to read or a word on what was done.  shown: what is on the screen."""
+    """Return the view afterwards, with a page to read or a message.  shown: the lines on the screen."""
     try:
         if action.do == ActionKind.DETAILS:
             return replace(view, text_page=TextPage(action.what, _details(settings, action.what, size[0])))
@@ -53,7 +53,7 @@ def _change(action: Action, settings: Settings) -> str:
             journal.resume()
             return "resumed"
         journal.tasks.retry(action.what)
-        return f"{action.what} is to be tried again"
+        return f"{action.what} will be tried again"
 
 
 def _details(settings: Settings, task: str, width: int) -> tuple[str, ...]:
@@ -66,19 +66,19 @@ def _details(settings: Settings, task: str, width: int) -> tuple[str, ...]:
 
 
 def _log(settings: Settings, device: str) -> TextPage:
-    """The log of a device's worker, or what happened last; from its end."""
+    """The end of the log of a device's worker; without a device, the last events."""
     if device:
         path = settings.state / "logs" / f"worker-{device.replace(':', '-')}.log"
         text = path.read_bytes()[-_TAIL:].decode(errors="replace")
-        lines = tuple(printable(one) for one in text.splitlines()) or ("it is empty",)
+        lines = tuple(printable(one) for one in text.splitlines()) or ("(empty)",)
         return TextPage(str(path), lines, max(0, len(lines) - 10))
     with closing(Journal(settings.state / JOURNAL, readonly=True)) as journal:
         events = journal.db.events(_EVENTS)
-    return TextPage("what happened, the newest first", tuple(line(event, as_json=False) for event in reversed(events)))
+    return TextPage("events, newest first", tuple(line(event, as_json=False) for event in reversed(events)))
 
 
 def svg(shown: Sequence[Text], size: tuple[int, int]) -> str:
-    """What is on the screen as an SVG document."""
+    """Return the screen as an SVG document."""
     paper = Console(
         width=size[0],
         height=max(1, len(shown)),

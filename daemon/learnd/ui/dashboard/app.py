@@ -1,4 +1,4 @@
-"""The dashboard as it runs: look, draw, hear a key, and again.  It waits for nobody, and nobody waits for it."""
+"""The loop of the dashboard: read the journal, draw, wait for a key.  The daemon never waits for it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from learnd.ui.views import console
 
 
 class FactsSource:
-    """Where the facts come from: attached to a journal as soon and as long as there is one."""
+    """Reads the facts.  It opens the journal as soon as there is one, and again if another file takes its place."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,10 +35,10 @@ class FactsSource:
         self._inode = 0
         self._seen: object = None
         self._facts = EMPTY
-        self.trouble = ""  # why there is nothing new
+        self.trouble = ""  # why the journal cannot be read now
 
     def read(self, rows: int, filter: str) -> Facts:
-        """The newest facts; those before, where the journal cannot be read now."""
+        """Return the newest facts, or the last ones if the journal cannot be read now."""
         try:
             self._attach()
             if self._journal is not None and self._reader is not None:
@@ -54,7 +54,7 @@ class FactsSource:
     def _attach(self) -> None:
         path = self._settings.state / JOURNAL
         inode = path.stat().st_ino if path.exists() else 0
-        if inode != self._inode:  # it has come, or another one was put in its place
+        if inode != self._inode:  # the file is new, or another one has taken its place
             self.close()
             self._facts, self._inode = EMPTY, inode
         if self._journal is None and inode:
@@ -70,7 +70,7 @@ class FactsSource:
 def show(
     settings: Settings, view: DashboardView, symbols: SymbolSet, running: Callable[[], bool] = lambda: True
 ) -> int:
-    """On this terminal, until somebody leaves, a signal comes or it runs no more.  Returns the exit code."""
+    """Show the dashboard until the user quits, a signal comes or running() is false.  Returns the exit code."""
     terminal = Terminal(sys.stdin.fileno(), sys.stdout, console.console())
     source = FactsSource(settings)
     try:
@@ -91,7 +91,7 @@ def _follow(
     symbols: SymbolSet,
     running: Callable[[], bool],
 ) -> None:
-    """Returns when somebody leaves, or it runs no more."""
+    """Return when the user quits or running() is false."""
     rows, usage = ROWS, DeviceUsage()
     while running():
         facts = source.read(rows, view.filter)
@@ -115,13 +115,13 @@ def _with(view: DashboardView, said: str) -> DashboardView:
 
 
 def _rows_for(view: DashboardView, now: ScreenContent) -> int:
-    """More of them where somebody has scrolled near the end of what is there."""
+    """Read more rows if the user has scrolled near the end of those that were read."""
     furthest = max(cursor(view, panel, now) for panel in Panel)
     return ROWS * (1 + (furthest + ROWS // 2) // ROWS)
 
 
 def can_draw() -> bool:
-    """Whether this is a terminal on which lines can be put where they belong, and it is ours now."""
+    """Whether stdin and stdout are a terminal that can move its cursor, and this is its foreground process."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         return False
     return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()

@@ -1,7 +1,7 @@
-"""How busy the devices are, and how full: the processor by what the kernel says, GPUs through NVML.
+"""How busy each device is and how much of its memory is in use: the CPU from the kernel, GPUs from NVML.
 
-NVML is spoken by the package nvidia-ml-py (`pip install learnd[gpu]`); without it, or without a driver, nothing is said
-of GPUs.  No torch: whoever looks on must not take part of a GPU's memory.
+NVML needs the package nvidia-ml-py (`pip install learnd[gpu]`).  Without it, or without a driver, GPUs are left out.
+No torch here: a CUDA context of the dashboard's would take memory from the workers.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ GIGABYTE = 1e9
 
 
 class DeviceUsage:
-    """Read anew with every call; what cannot be read is left out."""
+    """Every read() asks again; what cannot be read is left out."""
 
     def __init__(self) -> None:
         self._nvml: Any = None
         with suppress(ImportError):
             nvml = importlib.import_module("pynvml")
-            with suppress(nvml.NVMLError):  # no driver, or one of another version
+            with suppress(nvml.NVMLError):  # no driver, or a mismatched one
                 nvml.nvmlInit()
                 self._nvml = nvml
 
     def read(self) -> dict[str, str]:
-        """In words, by kind of device: "cpu", "cuda:0", ..."""
+        """Return the text for each device: "cpu", "cuda:0", ..."""
         found = {"cpu": _processor()}
         if self._nvml is not None:
-            with suppress(self._nvml.NVMLError):  # a GPU may fall off the bus; the dashboard goes on
+            with suppress(self._nvml.NVMLError):  # a GPU may fall off the bus while the dashboard runs
                 for number in range(self._nvml.nvmlDeviceGetCount()):
                     found[f"cuda:{number}"] = self._gpu(number)
         return {name: text for name, text in found.items() if text}

@@ -1,7 +1,7 @@
-"""What the dashboard knows: rows of the journal as they were at one moment, and only those that can be shown.
+"""What the dashboard reads from the journal: one consistent view of the rows that fit on a screen.
 
-Nothing here costs more the more tasks there are, but for one look when it attaches (and after something was forgotten
-or rolled back): what was learnt since is followed by the ids of events and the numbers of generations.
+The cost of a read does not grow with the number of tasks.  The exception is the first read, and the one after a task
+was forgotten or a version rolled back.  In between, event ids and version numbers say what is new.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from learnd.ui.views import json_output
 
 JournalRow = dict[str, Any]
 
-MAX_POINTS = 240  # versions that the curve can show
-LATEST = 200  # results that are kept in mind
-ROWS = 60  # of a panel, at least; more where somebody has scrolled there
-_UNDO = ("forgotten", "rollback", "undone", "restored")  # events after which earlier versions or results are others
-_BURST = 2000  # events at once: from so many on everything is looked at anew
+MAX_POINTS = 240  # versions that the sparklines can show
+LATEST = 200  # results that are remembered
+ROWS = 60  # of each panel, at least; more if the user has scrolled
+_UNDO = ("forgotten", "rollback", "undone", "restored")  # events that change earlier versions or results
+_BURST = 2000  # new events: from this number on, everything is read again
 
 
 @dataclass(frozen=True)
 class VersionPoint:
-    """The knowledge at one version; accuracy: the mean of its tasks', as measured when learnt, or None."""
+    """The knowledge at one version.  accuracy: the mean over its measured tasks, each when it was learnt, or None."""
 
     version: int
     tasks: int
@@ -38,10 +38,10 @@ class VersionPoint:
 
 @dataclass(frozen=True)
 class Facts:
-    """Rows of the journal.  wins: learnt revisions by algorithm; pace: seconds an image of the latest jobs.
+    """Rows of the journal.  wins: learnt revisions by algorithm; pace: seconds per image of the latest jobs.
 
-    told: of each task that the newest survey asked about its accuracy among everything, the last row of the matrix R.
-    joins: how many pairs of classes seem to be one and are not joined.
+    accuracies_now: the accuracy among all classes of each task in the newest survey (the last row of the matrix).
+    joins: how many pairs of classes look the same and are not joined.
     """
 
     counts: dict[str, int]
@@ -49,9 +49,8 @@ class Facts:
     running: tuple[JournalRow, ...]  # name images worker epoch started
     queued: tuple[JournalRow, ...]  # name reason not_before
     waiting: tuple[JournalRow, ...]  # name reason
-    results: tuple[
-        JournalRow, ...
-    ]  # name revision algorithm accuracy ci_low ci_high seconds version updated flips compared
+    # name revision algorithm accuracy ci_low ci_high seconds version updated flips compared
+    results: tuple[JournalRow, ...]
     problems: tuple[JournalRow, ...]  # name state reason problems updated
     plugins: tuple[PluginInfo, ...]
     strikes: tuple[Strike, ...]
@@ -66,19 +65,19 @@ class Facts:
 
 
 class JournalReader:
-    """Follows one journal, opened for reading."""
+    """Follows one journal that is open for reading."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._db = journal.db
-        self._event = -1  # the newest that was seen
+        self._event = -1  # the id of the last one seen
         self._learned: deque[tuple[str, int]] = deque(maxlen=LATEST)  # task ids and revisions, the newest last
         self._wins: Counter[str] = Counter()
         self._curve: deque[VersionPoint] = deque(maxlen=MAX_POINTS)
         self._sums = [0, 0, 0, 0.0, 0]  # tasks, classes, bytes, sum of accuracies, how many are measured
 
     def read(self, rows: int = ROWS, filter: str = "") -> Facts:
-        """The facts as of now: so many rows of each panel, of tasks whose name contains the filter.
+        """Return the facts as of now: at most `rows` per panel, of tasks whose name contains the filter.
 
         Raises StateError.
         """
@@ -138,7 +137,7 @@ class JournalReader:
         self._wins = Counter({row["algorithm"]: row["n"] for row in rows})
 
     def _extend(self) -> None:
-        """A point for every version since the last one, and what was learnt there."""
+        """Add a point for every version since the last one, and what was learnt there."""
         head, known = self._journal.head, self._curve[-1].version if self._curve else 0
         if head == known:
             return
@@ -150,7 +149,7 @@ class JournalReader:
                 changes.setdefault(row["last"] + 1, []).append((-1, row))
         for version in range(known + 1, head + 1):
             for sign, row in changes.get(version, ()):
-                if sign > 0 and row["version"] == version:  # it came of its own job, and not of a rollback
+                if sign > 0 and row["version"] == version:  # a job made it, not a rollback
                     self._learned.append((row["task_id"], row["revision"]))
                     self._wins[row["algorithm"]] += 1
                 measured = row["accuracy"] is not None

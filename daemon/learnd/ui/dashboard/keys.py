@@ -1,4 +1,4 @@
-"""What a key does: a pure function from what somebody sees and presses to what they see next and what is to be done."""
+"""What each key of the dashboard does: a pure function from a view and a key to the next view and an action."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True)
 class Action:
-    """Something to be done.  what: the task or the device it is about, "" where it is about none."""
+    """Something to do outside of the screen.  what: the task or the device that it is about, or ""."""
 
     do: ActionKind
     what: str = ""
@@ -29,7 +29,7 @@ class Action:
 
 @dataclass(frozen=True)
 class TextPage:
-    """A text over the panels; top: the first line of it that is shown."""
+    """A text in place of the panels, such as the help.  top: the number of the first visible line."""
 
     title: str
     lines: tuple[str, ...]
@@ -38,10 +38,10 @@ class TextPage:
 
 @dataclass(frozen=True)
 class DashboardView:
-    """What somebody has made of the screen.  chosen: the key of the item that is selected, by panel.
+    """The state of the user interface.  chosen: the key of the selected row of each panel.
 
-    typing: the filter is being typed; asked: what waits for a yes; message: the last thing that was said.
-    owner: the daemon ends with this dashboard, so to leave is asked about.
+    typing: the user is typing the filter; asked: the action that waits for a yes; message: shown in place of the hints.
+    owner: the daemon stops with this dashboard, so quitting needs a yes.
     """
 
     focus: Panel = Panel.RESULTS
@@ -56,18 +56,18 @@ class DashboardView:
 
 
 KEY_HELP = (
-    "q, Ctrl-C     leave; the daemon goes on, but that of learnd run stops",
-    "Tab, S-Tab    the next panel, the one before",
-    "up, down      select (also k, j, PgUp, PgDn, Home, End)",
-    "Enter         all about the selected task",
-    "/             show only tasks whose name contains ...; Esc shows all",
+    "q, Ctrl-C     quit; the daemon keeps running, unless learnd run started it",
+    "Tab, S-Tab    go to the next panel, or to the previous one",
+    "up, down      select a row (also k, j, PgUp, PgDn, Home, End)",
+    "Enter         show the details of the selected task",
+    "/             show only tasks whose name contains a text; Esc shows all",
     "r             retry the selected task (asks first)",
-    "p             pause: no new job begins, those in hand are finished;",
-    "              p again resumes, as does a daemon that starts anew (asks first)",
-    "l             the log of the selected device's worker, else what happened last",
-    "s             write what is on the screen into an SVG file",
-    "?             this page",
-    "Esc           close a page, drop the filter",
+    "p             pause: no new jobs start, running jobs finish (asks first);",
+    "              p again resumes, and so does a restart of the daemon",
+    "l             show the log of the selected device's worker, or the last events",
+    "s             save the screen as an SVG file",
+    "?             show this help",
+    "Esc           close this page, or clear the filter",
 )
 MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -10, "pgdn": 10, "home": -(10**9), "end": 10**9}
 _PANELS = list(Panel)
@@ -126,22 +126,20 @@ def _command(view: DashboardView, key: str, content: ScreenContent) -> tuple[Das
         return view, Action(ActionKind.LOG, device)
     if key == "enter":
         return (
-            (view, Action(ActionKind.DETAILS, task))
-            if task
-            else (replace(view, message="no task is selected here"), None)
+            (view, Action(ActionKind.DETAILS, task)) if task else (replace(view, message="no task is selected"), None)
         )
     if key in ("p", "r") and view.readonly:
-        return replace(view, message="nothing can be changed here (--readonly)"), None
+        return replace(view, message="this dashboard changes nothing (--readonly)"), None
     if key == "p":
         return replace(view, asked=Action(ActionKind.RESUME if content.state == "paused" else ActionKind.PAUSE)), None
     if key == "r":
         asked = Action(ActionKind.RETRY, task) if task else None
-        return replace(view, asked=asked, message="" if task else "no task is selected here"), None
+        return replace(view, asked=asked, message="" if task else "no task is selected"), None
     return view, None
 
 
 def selected(view: DashboardView, content: ScreenContent) -> PanelRow | None:
-    """The item that the cursor is on: where the chosen one is gone, the first; None in an empty panel."""
+    """Return the row under the cursor: the first if the chosen one is gone, None in an empty panel."""
     items = content.panels[view.focus]
     return items[cursor(view, view.focus, content)] if items else None
 

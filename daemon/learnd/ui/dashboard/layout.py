@@ -1,4 +1,4 @@
-"""A content and a view as lines of a terminal: what stands where, at every size."""
+"""Where the panels, the head and the key hints stand on a screen of any size: the content as lines of text."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from learnd.ui.dashboard.panels import Panel, ScreenContent
 from learnd.ui.dashboard.symbols import SymbolSet, columns, style
 from learnd.ui.views.formatting import counted
 
-SMALLEST = (40, 10)  # columns, lines: below either of them there is one line
-WIDE = 120  # columns: from here on two panels stand side by side
+SMALLEST = (40, 10)  # columns, lines: a smaller screen shows a single line
+WIDE = 120  # columns: from this width on, panels stand side by side
 LEFT = (Panel.DEVICES, Panel.RUNNING, Panel.WAITING, Panel.RESULTS)
 RIGHT = (Panel.PROBLEMS, Panel.PLUGINS)
-_FIRST = (Panel.RUNNING, Panel.PROBLEMS, Panel.DEVICES, Panel.RESULTS, Panel.WAITING, Panel.PLUGINS)  # to get room
-_HINTS = "q leave  ? help  Tab panel  / filter  Enter details  p pause  r retry  l log  s SVG"
+# The order in which panels get rows.
+_FIRST = (Panel.RUNNING, Panel.PROBLEMS, Panel.DEVICES, Panel.RESULTS, Panel.WAITING, Panel.PLUGINS)
+_HINTS = "q quit  ? help  Tab panel  / filter  Enter details  p pause  r retry  l log  s SVG"
 _QUESTIONS = {
-    ActionKind.PAUSE: "Pause? No new job begins; those in hand are finished.",
-    ActionKind.RESUME: "Resume? Jobs begin again.",
+    ActionKind.PAUSE: "Pause? No new jobs start; running jobs finish.",
+    ActionKind.RESUME: "Resume? Queued jobs start again.",
     ActionKind.RETRY: "Retry {}?",
-    ActionKind.QUIT: "Stop the daemon? Work in hand is taken up again at the next start.",
+    ActionKind.QUIT: "Stop the daemon? Unfinished jobs continue at the next start.",
 }
 
 
 def lay_out(content: ScreenContent, view: DashboardView, size: tuple[int, int], symbols: SymbolSet) -> list[Text]:
-    """size: (columns, lines).  As many lines, each as wide as the screen at most."""
+    """Return the lines of the screen, none wider than it.  size: (columns, lines)."""
     width, height = size
     if width < SMALLEST[0] or height < SMALLEST[1]:
         return [_one_line(content, view, width, symbols)]
@@ -55,7 +56,7 @@ def _panels(content: ScreenContent, view: DashboardView, width: int, room: int, 
 def _stack(
     content: ScreenContent, view: DashboardView, panels: Sequence[Panel], width: int, room: int, symbols: SymbolSet
 ) -> Iterator[Text]:
-    """One below the other: every panel has its title, and rows as there is room, the one in focus first."""
+    """Panels below each other, each with its title and its share of the rows."""
     rows = _share(content, view, panels, room)
     for panel in panels:
         if panel in rows:
@@ -64,12 +65,12 @@ def _stack(
 
 
 def _share(content: ScreenContent, view: DashboardView, panels: Sequence[Panel], room: int) -> dict[Panel, int]:
-    """How many rows each panel gets; those that are left out have not even room for a title."""
+    """Return how many rows each panel gets, the focused one first.  A panel without room for its title is absent."""
     order = [panel for panel in (view.focus, *_FIRST) if panel in panels]
     order = list(dict.fromkeys(order))[:room]
     left, rows = room - len(order), dict.fromkeys(order, 0)
     wanted = {panel: len(content.panels[panel]) for panel in order}
-    for most in (3, 6, 10**9):  # each a few before any has many
+    for most in (3, 6, 10**9):  # every panel gets a few rows before any gets many
         for panel in order:
             more = min(min(wanted[panel], most) - rows[panel], left)
             rows[panel] += max(0, more)
@@ -113,7 +114,7 @@ def _head(content: ScreenContent, width: int, symbols: SymbolSet) -> list[Text]:
         (f"learnd {symbols.plain(state)}", f"bold {style(content.state)}"),
         (symbols.plain(content.knowledge), ""),
         (f"watching {symbols.plain(content.watching)}", ""),
-        (", ".join(f"{count:,} {name}" for name, count in content.counts) or "no task yet", ""),
+        (", ".join(f"{count:,} {name}" for name, count in content.counts) or "no tasks yet", ""),
     ]
     if width < WIDE and (accuracies := _accuracies(content)):
         parts.append((f"accuracy when learnt {accuracies[-1]:.3f}", ""))
@@ -136,17 +137,17 @@ def _accuracies(content: ScreenContent) -> list[float]:
 
 
 def _curve(content: ScreenContent, width: int, symbols: SymbolSet) -> list[Text]:
-    """Knowledge over time, a version a cell; and how each task is told among everything now, a task a cell."""
+    """Sparklines of accuracy and classes, one cell per version; and of today's accuracies, one cell per task."""
     title = f"{symbols.rule} knowledge over time "
     head = Text.assemble(title, (symbols.rule * (width - len(title)), "dim"))
     accuracies = _accuracies(content)
     if not accuracies:
-        return [head, Text(symbols.cut("  nothing is measured yet", width), "dim")]
+        return [head, Text(symbols.cut("  nothing measured yet", width), "dim")]
     lines = [head]
     classes = [float(point.classes) for point in content.curve]
     strips = [("accuracy", accuracies, ".3f"), ("classes", classes, ",.0f")]
     if content.accuracies_now:  # one cell per task: the last row of the accuracy matrix
-        strips.append(("tasks now", list(content.accuracies_now), ".3f"))
+        strips.append(("per task", list(content.accuracies_now), ".3f"))
     for what, values, form in strips:
         shown = values[-max(1, width - 36) :]
         said = f"  {what:<9}{min(shown):>8{form}} to {max(shown):>8{form}}  "
@@ -155,7 +156,7 @@ def _curve(content: ScreenContent, width: int, symbols: SymbolSet) -> list[Text]
         line.append(" " * max(0, width - line.cell_len))
         lines.append(line)
     if content.joins:
-        said = f"  {counted(content.joins, 'join')} suggested: learnd alias lists them"
+        said = f"  {counted(content.joins, 'suggested join')}: learnd alias lists them"
         lines.append(Text(symbols.cut(said, width), "dim"))
     return lines
 
@@ -174,11 +175,12 @@ def _foot(view: DashboardView, width: int, symbols: SymbolSet) -> Text:
         question = _QUESTIONS[view.asked.do].format(view.asked.what)
         return Text(symbols.cut(symbols.plain(f"{question}  y: yes, any other key: no"), width), "bold reverse")
     if view.typing:
-        return Text(symbols.cut(symbols.plain(f"/{view.filter}_  Enter: keep, Esc: show all"), width), "bold")
+        typed = f"/{view.filter}_  Enter: keep the filter, Esc: clear it"
+        return Text(symbols.cut(symbols.plain(typed), width), "bold")
     if view.message:
         return Text(symbols.cut(symbols.plain(view.message), width), "bold")
-    said = f"only names with {view.filter!r}: Esc shows all  " if view.filter else ""
-    return Text(symbols.cut(symbols.plain(said + ("readonly  " if view.readonly else "") + _HINTS), width), "dim")
+    said = f"filter {view.filter!r}: Esc clears it  " if view.filter else ""
+    return Text(symbols.cut(symbols.plain(said + ("read-only  " if view.readonly else "") + _HINTS), width), "dim")
 
 
 def _one_line(content: ScreenContent, view: DashboardView, width: int, symbols: SymbolSet) -> Text:

@@ -1,4 +1,4 @@
-"""What is on the screen, as words: a pure function of facts, of what workers said last, and of a clock."""
+"""What each panel of the dashboard says: a pure function of the journal, the workers' progress and the clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from learnd.ui.views.formatting import counted, first_line, one_line, size
 
 
 class Panel(StrEnum):
-    """In the order in which Tab goes through them."""
+    """In the order of the Tab key.  The values are the titles."""
 
     DEVICES = "devices"
     RUNNING = "running"
@@ -31,9 +31,9 @@ class Panel(StrEnum):
 
 @dataclass(frozen=True)
 class PanelRow:
-    """A line of a panel.  cells: text and the state that colours it; the last one takes what room there is.
+    """A line of a panel.  cells: (text, state that colours it); the last cell takes the remaining width.
 
-    key: tells it from the others of its panel; task: the task it is about; share: of a bar after the cells, in [0, 1].
+    key: unique in its panel; task: the task that it is about; share: how full the progress bar is, in [0, 1].
     """
 
     key: str
@@ -44,10 +44,10 @@ class PanelRow:
 
 @dataclass(frozen=True)
 class ScreenContent:
-    """Everything that is shown.  state: "running" | "paused" | "stopped"; totals: how many of each panel there are."""
+    """Everything that is shown.  totals: how many rows each panel would have if all were read."""
 
     state: str
-    since: str  # for how long, "" where it does not run
+    since: str  # for how long it has been running, "" if it is not
     watching: str
     knowledge: str
     counts: tuple[tuple[str, int], ...]
@@ -70,9 +70,9 @@ def build_content(
     now: float,
     usage: Mapping[str, str] = NO_USAGE,
 ) -> ScreenContent:
-    """holder: the daemon that runs; tasks: the folder that it would watch; now: Unix seconds.
+    """holder: the running daemon; tasks: the folder that a daemon would watch; now: Unix seconds.
 
-    usage: how busy and how full devices are, in words, by their names.
+    usage: by device, how busy it is and how much memory is in use, as text.
     """
     runs = holder is not None
     watching = facts.watching or {"path": tasks, "backend": "not yet"}
@@ -121,17 +121,20 @@ def _device(worker: WorkerRow, runs: bool, usage: Mapping[str, str]) -> PanelRow
     ready = "idle" if worker.state == "ready" else worker.state
     state = "stopped" if not runs else "busy" if task is not None else ready
     held = f"process {hello.pid}, {hello.backbone}" if hello is not None and runs else ""
-    full = usage.get(name) or usage.get(name.partition(":")[0], "")  # of two workers on the CPU each is on the whole
+    kind = name.partition(":")[0]  # all workers on the CPU share it: cpu:0 and cpu:1 are both "cpu"
+    full = usage.get(name) or usage.get(kind, "")
     said = ", ".join(part for part in (full, held) if part)
     return PanelRow(name, ((name, ""), (state, state), (printable(task or "") if runs else "", ""), (said, "dim")))
 
 
 def _running(row: JournalRow, said: dict[tuple[str, int], JobProgress], pace: float | None, now: float) -> PanelRow:
     at = said.get((row["worker"], row["epoch"]))
-    stage = f"{at.stage} {at.done}/{at.total}" if at is not None else "begins"
+    stage = f"{at.stage} {at.done}/{at.total}" if at is not None else "starting"
     took = max(0.0, now - row["started"])
     left = None if pace is None else pace * row["images"] - took
-    eta = "no estimate yet" if left is None else f"about {duration(left)} left" if left > 0 else "longer than usual"
+    eta = "no estimate yet"
+    if left is not None:
+        eta = f"about {duration(left)} left" if left > 0 else "taking longer than usual"
     share = at.done / at.total if at is not None and at.total else 0.0
     name = printable(row["name"])
     algorithm = printable(at.algorithm) if at is not None else ""
@@ -142,9 +145,9 @@ def _running(row: JournalRow, said: dict[tuple[str, int], JobProgress], pace: fl
 
 def _queued(row: JournalRow, facts: Facts, now: float) -> PanelRow:
     wait = row["not_before"] - now
-    why = "paused" if facts.paused is not None else "waits for a free worker"
+    why = "paused" if facts.paused is not None else "waiting for a free worker"
     if wait > 0:
-        why = f"tried again in {duration(wait)}"
+        why = f"retry in {duration(wait)}"
     why += f" ({one_line(row['reason'])})" if row["reason"] else ""
     return PanelRow(row["name"], ((printable(row["name"]), ""), ("queued", "queued"), (why, "")), task=row["name"])
 
@@ -164,18 +167,18 @@ def _result(row: JournalRow, now: float) -> PanelRow:
         (accuracy, ""),
         (interval, "dim"),
         (f"{row['seconds'] or 0.0:.2f} s", ""),
-        (_cost(row), "dim"),
+        (_forgotten(row), "dim"),
         (f"{duration(now - row['updated'])} ago", "dim"),
         (printable(row["algorithm"] or ""), ""),
     )
     return PanelRow(f"{row['name']}/{row['revision']}", cells, task=row["name"])
 
 
-def _cost(row: JournalRow) -> str:
-    """What it did to the earlier tasks: of the images of theirs that were asked about again, those told wrong since."""
+def _forgotten(row: JournalRow) -> str:
+    """What it did to the earlier tasks: how many of their surveyed images are classified wrongly since."""
     if not row["compared"]:
         return ""
-    return f"cost others {row['flips']}" if row["flips"] else "cost none"
+    return f"forgot {row['flips']}" if row["flips"] else "forgot none"
 
 
 def _problem(row: JournalRow, now: float) -> PanelRow:
@@ -193,7 +196,7 @@ def _quarantined(plugins: Sequence[PluginInfo]) -> list[PanelRow]:
 
 def _restarting(facts: Facts, runs: bool) -> list[PanelRow]:
     lost = [worker.name for worker in facts.workers if worker.state == "restarting" and runs]
-    return [_of_plugin(name, "restarting", "its worker was lost, and the next one waits a while") for name in lost]
+    return [_of_plugin(name, "restarting", "its worker died; a new one starts after a delay") for name in lost]
 
 
 def _of_plugin(name: str, state: str, why: str) -> PanelRow:
@@ -215,7 +218,7 @@ def _plugin(plugin: PluginInfo, facts: Facts) -> PanelRow:
 
 
 def duration(seconds: float) -> str:
-    """As people say it: "12 s", "4 min", "3 h 05 min", "2 d 4 h"."""
+    """For people: "12 s", "4 min", "3 h 05 min", "2 d 4 h"."""
     whole = max(0, int(seconds))
     if whole < 60:
         return f"{whole} s"

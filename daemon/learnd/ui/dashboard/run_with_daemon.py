@@ -1,6 +1,6 @@
-"""`learnd run` on a terminal: the daemon in a process of its own, and the dashboard as long as it lives.
+"""`learnd run` on a terminal: the daemon in a child process, and the dashboard as long as it runs.
 
-So a slow terminal never slows the daemon, and whatever becomes of the dashboard, the daemon ends in order with it.
+A slow terminal never slows the daemon.  However the dashboard ends, the daemon shuts down in order.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from learnd.ui.dashboard.app import show
 from learnd.ui.dashboard.keys import DashboardView
 from learnd.ui.dashboard.symbols import SymbolSet
 
-LINES = 12  # of what the daemon said that stay on the screen when it is over
+LINES = 12  # of the daemon's output, printed when it has ended
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def host(settings: Settings, arguments: Sequence[str], *, ascii: bool) -> int:
-    """Run the daemon, with these arguments of `learnd`, until it or somebody here ends it; returns its exit code."""
+    """Run `learnd` with these arguments until it ends or the user quits.  Returns its exit code."""
     said: deque[str] = deque(maxlen=LINES)
     daemon = subprocess.Popen(
         [sys.executable, "-m", "learnd", *arguments],
@@ -44,7 +44,7 @@ def host(settings: Settings, arguments: Sequence[str], *, ascii: bool) -> int:
         show(settings, DashboardView(owner=True), SymbolSet(ascii), running=lambda: daemon.poll() is None)
     finally:
         if daemon.poll() is None:
-            print("the daemon ends its work in order ...", file=sys.stderr, flush=True)
+            print("stopping the daemon ...", file=sys.stderr, flush=True)
             daemon.terminate()
         code = daemon.wait()
         listener.join()
@@ -54,7 +54,7 @@ def host(settings: Settings, arguments: Sequence[str], *, ascii: bool) -> int:
 
 
 def _end_with_parent() -> None:
-    """A daemon whose dashboard was killed hears of it, as if somebody had asked it to stop."""
+    """Send SIGTERM to the daemon if the dashboard is killed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

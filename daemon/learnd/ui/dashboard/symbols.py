@@ -1,4 +1,4 @@
-"""Signs, and lines that are as wide as they should be, whatever alphabet a name is in."""
+"""The signs of the dashboard, and columns of an exact width in any alphabet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from learnd.ui.views.colours import COLOURS
 
 @dataclass(frozen=True)
 class SymbolSet:
-    """ascii: the terminal, or whoever sits at it, can show no other characters."""
+    """ascii: use no other characters, for terminals that cannot show them."""
 
     ascii: bool = False
 
@@ -32,11 +32,11 @@ class SymbolSet:
 
     @property
     def steps(self) -> str:
-        """Of a sparkline, from the lowest up."""
+        """The characters of a sparkline, from the lowest to the highest."""
         return "_.-=+*#@" if self.ascii else "▁▂▃▄▅▆▇█"
 
     def sign(self, state: str) -> str:
-        """A sign beside the word of a state: nothing is said by colour alone."""
+        """The sign beside the name of a state, so that colour is never the only difference."""
         plain, drawn = _SIGNS.get(state, (" ", " "))
         return plain if self.ascii else drawn
 
@@ -44,7 +44,7 @@ class SymbolSet:
         return text.encode("ascii", "backslashreplace").decode() if self.ascii else text
 
     def cut(self, text: str, width: int) -> str:
-        """Exactly so many cells: filled up with spaces, or cut with a mark."""
+        """Return exactly `width` cells: padded with spaces, or cut with a mark."""
         if cell_len(text) <= width:
             return text + " " * (width - cell_len(text))
         return set_cell_size(text, width - 1) + self.more if width > 1 else set_cell_size(text, max(0, width))
@@ -54,14 +54,14 @@ class SymbolSet:
         return ("#" if self.ascii else "█") * full + ("." if self.ascii else "░") * (width - full)
 
     def sparkline(self, values: Sequence[float], width: int) -> str:
-        """The last values, one a cell, between their lowest and their highest."""
+        """Draw the last values, one per cell, scaled between their lowest and their highest."""
         shown = values[-width:] if width > 0 else ()
         low, high = min(shown, default=0.0), max(shown, default=0.0)
         scale = (len(self.steps) - 1) / (high - low) if high > low else 0.0
         return "".join(self.steps[round((value - low) * scale)] for value in shown)
 
 
-_SIGNS = {  # in ASCII, and else
+_SIGNS = {  # (ASCII, Unicode)
     "learned": ("+", "✓"),
     "ok": ("+", "✓"),
     "running": (">", "▸"),
@@ -84,9 +84,9 @@ def style(state: str) -> str:
 
 
 def columns(rows: Sequence[Sequence[tuple[str, str]]], width: int, symbols: SymbolSet) -> list[Text]:
-    """Cells (text, state) as lines of this width.  The first column gives way, the last takes what is left.
+    """Lay out cells (text, state) as lines of this width.  The first column shrinks, the last takes the rest.
 
-    Where there is no room for all, those in the middle that come last are left out.
+    If the columns do not fit, the last of the middle ones are left out.
     """
     if not rows:
         return []
@@ -120,5 +120,5 @@ def _line(
 
 
 def only_ascii(stream: TextIO) -> bool:
-    """Whether what is written there cannot be UTF-8."""
+    """Whether the stream's encoding is not UTF-8."""
     return (stream.encoding or "").lower().replace("-", "") != "utf8"

@@ -1,7 +1,7 @@
-"""The terminal: keys in, frames out; and it is left as it was found, however the dashboard ends.
+"""The terminal: it reads keys and paints lines, and it restores the terminal however the dashboard ends.
 
-Only what has changed is written, line by line, each from its own place: a name that a terminal draws wider than it
-should disturbs no other line.
+It writes only lines that have changed, each at its own position: a name that the terminal draws too wide disturbs no
+other line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-_ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"  # the other screen, no cursor, empty
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"  # alternate screen, no cursor, cleared
 _LEAVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
 _NAMED = {"\t": "tab", "\r": "enter", "\n": "enter", "\x7f": "backspace", "\x08": "backspace", "\x1b": "esc"}
 _SEQUENCES = {
@@ -40,7 +40,7 @@ _SEQUENCES = {
 
 
 class TerminalClosed(Exception):
-    """A signal asks the dashboard to end, or its terminal is gone."""
+    """A signal stops the dashboard, or its terminal is gone."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"exit code {code}")
@@ -48,7 +48,7 @@ class TerminalClosed(Exception):
 
 
 def keys_of(text: str) -> Iterator[str]:
-    """What was typed, as names of keys; sequences that mean nothing here are passed over."""
+    """Yield the names of the typed keys; skip unknown escape sequences."""
     at = 0
     while at < len(text):
         rest = text[at + 1 :]
@@ -64,7 +64,7 @@ def keys_of(text: str) -> Iterator[str]:
 
 
 def ansi(line: Text, console: Console) -> str:
-    """A line as this console's terminal takes it: with as many colours as it has, or as NO_COLOR leaves."""
+    """Return a line with the escape sequences of this console: its colours, or none with NO_COLOR."""
     parts = []
     for text, text_style, _ in line.render(console):
         text_style = text_style.without_color if text_style is not None and console.no_color else text_style
@@ -73,7 +73,7 @@ def ansi(line: Text, console: Console) -> str:
 
 
 class Terminal:
-    """Both ends of a terminal, to be used within `taken`."""
+    """The keyboard and the screen; use them within `taken`."""
 
     def __init__(self, keyboard: int, screen: IO[str], console: Console) -> None:
         self._keyboard = keyboard
@@ -87,13 +87,13 @@ class Terminal:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Keys come one by one and the other screen is shown, until the body ends, however it does."""
+        """Read single keys and show the alternate screen until the body ends, however it ends."""
         numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
         handlers = {number: signal.signal(number, self._note) for number in numbers}
         try:
             self._take()
             yield
-        except OSError as error:  # EIO: whoever looked on has closed it
+        except OSError as error:  # EIO: its window was closed
             raise TerminalClosed(0) from error
         finally:
             self._give_back()
@@ -103,7 +103,7 @@ class Terminal:
             os.close(self._write)
 
     def size(self) -> tuple[int, int]:
-        """(columns, lines)."""
+        """Return (columns, lines)."""
         try:
             found = os.get_terminal_size(self._screen.fileno())
         except OSError as error:
@@ -111,7 +111,7 @@ class Terminal:
         return found.columns or 80, found.lines or 24  # a terminal that does not know says 0
 
     def wait(self, seconds: float) -> list[str]:
-        """The keys that come; none where the time is over, or something else is to be looked at.  Raises Ended."""
+        """Return the keys that arrive; none if the time is over or a signal came.  Raises TerminalClosed."""
         ready, _, _ = select.select([self._keyboard, self._read], [], [], seconds)
         if self._read in ready:
             os.read(self._read, 4096)
@@ -125,7 +125,7 @@ class Terminal:
         return list(keys_of(typed.decode("utf-8", "replace")))
 
     def paint(self, lines: Sequence[Text]) -> None:
-        """Show these lines and nothing else."""
+        """Show exactly these lines."""
         drawn = [ansi(line, self._console) for line in lines]
         out = []
         if self._changed:
@@ -152,7 +152,7 @@ class Terminal:
         os.write(self._write, b"!")
 
     def _stop(self) -> None:
-        """Ctrl-Z: the terminal is the shell's until `fg`, which comes as SIGCONT."""
+        """Ctrl-Z: give the terminal to the shell until `fg`, which sends SIGCONT."""
         self._give_back()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)
@@ -169,5 +169,5 @@ class Terminal:
             self._screen.write(_LEAVE)
             self._screen.flush()
             termios.tcsetattr(self._keyboard, termios.TCSADRAIN, self._before)
-        except (OSError, termios.error):  # it is gone, and with it what there was to restore
+        except (OSError, termios.error):  # the terminal is gone
             self._changed = True

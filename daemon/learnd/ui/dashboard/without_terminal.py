@@ -1,4 +1,4 @@
-"""The dashboard where there is no terminal: a line for every change, for people or for programs."""
+"""The dashboard in a pipe or with --json, without a terminal: one line per event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REFRESH_SECONDS = 0.5
 
 
 def print_changes(settings: Settings, *, as_json: bool) -> int:
-    """Print a line for every change from now on, until a signal comes or the reader closes the pipe."""
+    """Print a line per event from now on, until a signal comes or the reader closes the pipe."""
     path = settings.state / JOURNAL
     journal: Journal | None = None
     last = 0
@@ -37,7 +37,7 @@ def print_changes(settings: Settings, *, as_json: bool) -> int:
 
 
 def changes(journal: Journal, after: int) -> Iterator[tuple[int, Event]]:
-    """The events after the one with this id, as far as they have happened."""
+    """Yield (id, event) for the events after the one with this id."""
     while (found := journal.db.event_after(after)) is not None:
         yield found
         after = found[0]

@@ -8,11 +8,11 @@ from learnd.identity import printable
 from learnd.messages.convert import Json
 from learnd.ui.views.formatting import counted, first_line, moment, size
 
-RESTARTING = "restarting: its worker was lost, and the next one waits a while; see the log of the daemon"
+RESTARTING = "restarting: its worker died; a new one starts after a delay; see the daemon's log"
 
 
 def status(data: Json) -> Iterator[tuple[str, str]]:
-    """The lines of `learnd status`: a label, and what there is to say."""
+    """Yield the lines of `learnd status`: (label, text)."""
     daemon, watching, knowledge = data["daemon"], data["watching"], data["knowledge"]
     if daemon["state"] == "running":
         state = "running" if data["paused"] is None else f"paused since {moment(data['paused'])}"

@@ -85,7 +85,7 @@ def test_status_says_of_a_lost_worker_that_the_next_one_waits(learnd: Command, s
     journal.close()
     with hold(state):
         assert learnd("status", "--json").json["devices"][0]["state"] == "restarting"
-        assert "restarting: its worker was lost, and the next one waits" in learnd("status").out
+        assert "restarting: its worker died; a new one starts" in learnd("status").out
 
 
 def test_status_of_a_daemon_that_runs_names_it_and_what_each_device_does(learnd: Command, state: Path) -> None:
