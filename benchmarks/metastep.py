@@ -25,6 +25,7 @@ import copy
 import importlib
 import os
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,10 +36,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.figures import spread
+from learnd.control.processes.start import KEEP_MEMORY
 from learnd.learning.contract.algorithm import Context
 from learnd.learning.contract.meta_learner import Episodes, MetaLearner
 from learnd.learning.metatraining.cuda_graphs import WARM, Recordings
-from learnd.learning.metatraining.heap import kept
 from learnd.learning.metatraining.meta_gradient import MetaGradient
 from learnd.learning.metatraining.threads import Crew
 from learnd.learning.networks.backbone import Backbone, load_backbone
@@ -214,7 +215,6 @@ def sides_of(setting: MetaStepSetting, backbone: Backbone, higher: ModuleType | 
     return sides
 
 
-@kept()
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
@@ -247,4 +247,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    if not KEEP_MEMORY.keys() <= os.environ.keys():  # glibc reads them once, when a process starts
+        os.execve(
+            sys.executable, [sys.executable, "-m", "benchmarks.metastep", *sys.argv[1:]], {**os.environ, **KEEP_MEMORY}
+        )
     raise SystemExit(main())

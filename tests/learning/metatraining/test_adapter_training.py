@@ -84,7 +84,7 @@ def test_what_is_trained_is_small_and_starts_where_the_trunk_is(trunk: Backbone)
 
 def test_training_changes_the_whole_adapter_and_leaves_the_trunk(trunk: Backbone, classes: ImageClasses) -> None:
     before = {name: value.clone() for name, value in trunk.module.state_dict().items()}
-    objective = Adapting(PLAN, trainee(trunk, PLAN), [ImageDomain("a", shrunk(classes, 32), "glyphs")], [], SMALL)
+    objective = Adapting(trainee(trunk, PLAN), [ImageDomain("a", shrunk(classes, 32), "glyphs")], [], SMALL, PLAN)
     start = objective.start()
     trained = train(objective, SMALL, Run())
     assert all(not torch.equal(value, start[name]) for name, value in trained.weights.params.items())
@@ -92,7 +92,7 @@ def test_training_changes_the_whole_adapter_and_leaves_the_trunk(trunk: Backbone
 
 
 def test_the_adapter_is_the_network_that_was_trained(trunk: Backbone, classes: ImageClasses) -> None:
-    objective = Adapting(PLAN, trainee(trunk, PLAN), [ImageDomain("a", shrunk(classes, 32))], [], SMALL)
+    objective = Adapting(trainee(trunk, PLAN), [ImageDomain("a", shrunk(classes, 32))], [], SMALL, PLAN)
     trained = train(objective, SMALL, Run())
     portrait = torch.rand(40, 1280)
     adapter = finished("a", PLAN, trained, (region_of(portrait),))

@@ -101,7 +101,7 @@ def test_chunks_change_the_memory_and_not_the_gradient() -> None:
 
     def gradients(batching: str) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         recipe = replace(RECIPE, batching=batching, meta_batch=5)
-        objective = Episodic(OneStep(), backbone, training, validation, recipe)
+        objective = Episodic(backbone, training, validation, recipe, OneStep())
         params = {name: value.requires_grad_() for name, value in objective.start().items()}
         return objective.gradients(params, 0.0, torch.Generator().manual_seed(0))
 
@@ -118,7 +118,7 @@ def test_chunks_change_the_memory_and_not_the_gradient() -> None:
 @pytest.mark.parametrize("learner", LEARNERS, ids=lambda learner: learner.name)
 def test_it_learns(learner: MetaLearner) -> None:
     recipe = replace(RECIPE, steps=30, validate_every=30, ways=(4,), shots=(1,))
-    objective = Episodic(learner, tiny_backbone(), *tiny_domains(), recipe)
+    objective = Episodic(tiny_backbone(), *tiny_domains(), recipe, learner)
 
     def loss_of(params: dict[str, torch.Tensor]) -> float:
         params = {name: value.clone().requires_grad_() for name, value in params.items()}
@@ -129,7 +129,7 @@ def test_it_learns(learner: MetaLearner) -> None:
 
 
 def test_the_validation_is_always_on_the_same_tasks_and_leaves_random_numbers_alone() -> None:
-    objective = Episodic(Nearest(), tiny_backbone(), *tiny_domains(), RECIPE)
+    objective = Episodic(tiny_backbone(), *tiny_domains(), RECIPE, Nearest())
     torch.manual_seed(5)
     state = torch.get_rng_state()
     scores = [objective.validate(objective.start(), 7) for _ in range(2)]

@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
 
 def test_a_batch_has_an_equal_share_of_every_domain_and_classes_are_numbered_over_all() -> None:
     training, validation = tiny_domains()
-    objective = Supervised(OPTIONS, tiny_backbone(), training, validation, RECIPE)
+    objective = Supervised(tiny_backbone(), training, validation, RECIPE, OPTIONS)
     images, labels = objective.batch(torch.Generator().manual_seed(0))
     assert images.shape == (32, 1, 12, 12)
     assert bool((labels[:16] < 8).all())
@@ -44,7 +44,7 @@ def test_it_learns_and_moves_the_statistics_of_a_copy() -> None:
     backbone = tiny_backbone()
     training, validation = tiny_domains()
     recipe = replace(RECIPE, steps=40, validate_every=40)
-    objective = Supervised(OPTIONS, backbone.private(), training, validation, recipe)
+    objective = Supervised(backbone.private(), training, validation, recipe, OPTIONS)
 
     def loss_of(params: dict[str, torch.Tensor]) -> float:
         params = {name: value.clone().requires_grad_() for name, value in params.items()}

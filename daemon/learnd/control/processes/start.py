@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from learnd.control.processes.child import Child, Inbox
 from learnd.errors import PluginError
@@ -15,6 +16,17 @@ from learnd.messages.convert import to_json
 from learnd.messages.jobs import BackboneSpec
 from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.settings.keys import Settings
+
+# glibc returns a large block to the system as soon as it is freed, and the system clears every page before it gives it
+# out again.  A training frees and takes the same blocks at every step.  Measured: docs/results.md, "A meta-step".
+KEEP_MEMORY = MappingProxyType(
+    {
+        "MALLOC_TRIM_THRESHOLD_": str(2**30),  # bytes: keep up to 1 GB of freed memory
+        "MALLOC_MMAP_THRESHOLD_": str(2**25),  # the largest value that glibc takes
+        "MALLOC_TOP_PAD_": str(2**26),
+        "MALLOC_ARENA_MAX": "1",  # the arena of a thread would return what is free in it
+    }
+)
 
 
 def devices(settings: Settings) -> tuple[str, ...]:

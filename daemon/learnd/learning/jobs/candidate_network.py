@@ -150,7 +150,7 @@ def _tuned(adapter: Adapter, backbone: Backbone, lessons: Sequence[Lesson], step
     statistics = {name: value.float() for name, value in adapter.tensors.items() if name.endswith(STATISTICS)}
     network.module.load_state_dict({**network.module.state_dict(), **statistics})
     episodes.check([domain], episodes.of_training(recipe))
-    result = train(Tuning(plan, network, [domain], (), recipe, adapter), recipe, run)
+    result = train(Tuning(network, [domain], (), recipe, plan, adapter), recipe, run)
     return finished(adapter.name, plan, result, adapter.regions)  # its domains are what they were
 
 

@@ -8,7 +8,6 @@ command.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -19,10 +18,9 @@ from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.metatraining import episodes
 from learnd.learning.metatraining.batching import slope_of
 from learnd.learning.metatraining.corpus import ImageClasses, ImageDomain, with_turns
-from learnd.learning.metatraining.loop import Objective, Run, Trained, train
-from learnd.learning.metatraining.objective import score_episodes
-from learnd.learning.metatraining.snapshots import ValidationScore
-from learnd.learning.methods.heads import LOG_SCALE, class_means
+from learnd.learning.metatraining.loop import Run, Trained, train
+from learnd.learning.metatraining.objective import FewShotObjective, Predict, nearest_mean
+from learnd.learning.methods.heads import LOG_SCALE
 from learnd.learning.networks.adapters import DOWN, POOL, UP, Adapter, Region, merged, network_for
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.images import Preprocess
@@ -79,14 +77,10 @@ def plan_of(adapter: Adapter) -> Plan:
 
 
 @dataclass(frozen=True)
-class Adapting(Objective):
+class Adapting(FewShotObjective):
     """The loss of a task, every image of which is once the support.  backbone: the adapter's network, as `trainee`."""
 
     plan: Plan
-    backbone: Backbone
-    training: Sequence[ImageDomain]
-    validation: Sequence[ImageDomain]
-    recipe: Recipe
 
     @property
     def trains_network(self) -> bool:
@@ -113,19 +107,16 @@ class Adapting(Objective):
         own = dict(self.backbone.module.named_parameters())
         return merged(own, {name: value for name, value in params.items() if name != LOG_SCALE})
 
-    def validate(self, params: Tensors, step: int) -> ValidationScore | None:
-        if not self.validation:
-            return None
-        self.backbone.module.eval()
+    def predictor(self, params: Tensors) -> tuple[Backbone, Predict]:
         with torch.no_grad():
             kernels = self.kernels(params)
 
-            def predict(support: Support, query: Tensor, ctx: Context) -> Tensor:
-                known = F.normalize(self.backbone.embed(support.images, kernels), dim=1)
-                means = class_means(known, support.labels, support.ways)  # (K, D)
-                return F.normalize(self.backbone.embed(query, kernels), dim=1) @ F.normalize(means, dim=1).T
+        @torch.no_grad()
+        def predict(support: Support, query: Tensor, ctx: Context) -> Tensor:
+            known, asked = (self.backbone.embed(images, kernels) for images in (support.images, query))
+            return nearest_mean(known, support.labels, support.ways, asked)
 
-            return score_episodes(self.backbone, self.validation, self.recipe, step, predict)
+        return self.backbone, predict
 
 
 def trainee(trunk: Backbone, plan: Plan) -> Backbone:
@@ -234,6 +225,6 @@ def train_adapter(
     domain = domain_of(name, classes, plan)
     held = (ImageDomain(name, shrunk(validation, plan.size)),) if len(validation) > 1 else ()
     episodes.check([domain], episodes.of_training(recipe))
-    objective = Adapting(plan, trainee(trunk, plan), [domain], held, recipe)
+    objective = Adapting(trainee(trunk, plan), [domain], held, recipe, plan)
     trained = train(objective, recipe, run)
     return finished(name, plan, trained, (region,)), trained

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from learnd.errors import LearndError
 from learnd.learning.contract.meta_learner import for_backbone
-from learnd.learning.metatraining.heap import kept
 from learnd.learning.metatraining.snapshots import Snapshot, TrainedWeights, ValidationScore, read_snapshot
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
@@ -108,9 +107,8 @@ def train(objective: Objective, recipe: Recipe, run: Run) -> Trained:
     """
     loop = _Loop(objective, recipe, run)
     stopped = overdue = False
-    with kept():
-        while loop.step < recipe.steps and not (stopped := run.stop()) and not (overdue := loop.seconds >= run.seconds):
-            loop.advance()
+    while loop.step < recipe.steps and not (stopped := run.stop()) and not (overdue := loop.seconds >= run.seconds):
+        loop.advance()
     loop.report()
     if overdue:
         loop.validate()

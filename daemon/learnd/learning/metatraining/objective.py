@@ -5,6 +5,7 @@ What is validated is what a task will see later: adapt and predict, in eval mode
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.contract.meta_learner import BACKBONE, MetaLearner
@@ -20,6 +22,7 @@ from learnd.learning.metatraining.corpus import ImageDomain
 from learnd.learning.metatraining.loop import Objective, Run, Trained, train
 from learnd.learning.metatraining.meta_gradient import MetaGradient
 from learnd.learning.metatraining.snapshots import ValidationScore
+from learnd.learning.methods.heads import class_means
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
 from learnd.settings.recipe import Recipe
@@ -42,18 +45,44 @@ def meta_train(
     episodes.check(training, episodes.of_training(recipe))
     if validation:
         episodes.check(validation, episodes.of_validation(recipe, validation))
-    return train(Episodic(learner, backbone.private(), training, validation, recipe), recipe, run)
+    return train(Episodic(backbone.private(), training, validation, recipe, learner), recipe, run)
+
+
+Predict = Callable[[Support, Tensor, Context], Tensor]  # a support, query images uint8 (N, C, S, S) -> logits (N, K)
 
 
 @dataclass(frozen=True)
-class Episodic(Objective):
-    """The mean of meta_loss over a batch of tasks.  backbone: a private copy."""
+class FewShotObjective(Objective):
+    """An objective that is validated on few-shot tasks of other classes.  backbone: a private copy."""
 
-    learner: MetaLearner
     backbone: Backbone
     training: Sequence[ImageDomain]
     validation: Sequence[ImageDomain]
     recipe: Recipe
+
+    @abstractmethod
+    def predictor(self, params: Tensors) -> tuple[Backbone, Predict]:
+        """Return the network with these parameters, in eval mode, and how it answers a task."""
+
+    def validate(self, params: Tensors, step: int) -> ValidationScore | None:
+        if not self.validation:
+            return None
+        self.backbone.module.eval()
+        backbone, predict = self.predictor(params)
+        return score_episodes(backbone, self.validation, self.recipe, step, predict)
+
+
+def nearest_mean(support: Tensor, labels: Tensor, ways: int, query: Tensor) -> Tensor:
+    """Return the cosine of each query (N, D) with each class mean of the support (M, D), labels int64 (M,): (N, K)."""
+    means = class_means(F.normalize(support, dim=1), labels, ways)  # (K, D)
+    return F.normalize(query, dim=1) @ F.normalize(means, dim=1).T
+
+
+@dataclass(frozen=True)
+class Episodic(FewShotObjective):
+    """The mean of meta_loss over a batch of tasks."""
+
+    learner: MetaLearner
 
     @cached_property
     def metagradient(self) -> MetaGradient:
@@ -74,23 +103,20 @@ class Episodic(Objective):
         with own_randomness(generator) as ctx:
             return self.metagradient.of(params, batch, ctx)
 
-    def validate(self, params: Tensors, step: int) -> ValidationScore | None:
-        if not self.validation:
-            return None
+    def predictor(self, params: Tensors) -> tuple[Backbone, Predict]:
         learnt = {
             name: value.detach()
             for name, value in params.items()
             if not (self.learner.batch_statistics and name.startswith(BACKBONE))  # those are in the network already
         }
         backbone = replace(self.backbone, meta={**self.backbone.meta, self.learner.name: learnt})
-        backbone.module.eval()
 
         def predict(support: Support, query: Tensor, ctx: Context) -> Tensor:
             private = backbone.private()
             state = self.learner.adapt(private, support, ctx)
             return self.learner.predict(private, state, query)
 
-        return score_episodes(backbone, self.validation, self.recipe, step, predict)
+        return backbone, predict
 
 
 @contextmanager
@@ -110,12 +136,9 @@ def score_episodes(
     domains: Sequence[ImageDomain],
     recipe: Recipe,
     step: int,
-    predict: Callable[[Support, Tensor, Context], Tensor],
+    predict: Predict,
 ) -> ValidationScore:
-    """The accuracy on the tasks of a recipe's validation, the same tasks each time.
-
-    predict: from a support and query images uint8 (N, C, S, S) to logits (N, K).
-    """
+    """Return the accuracy on the tasks of a recipe's validation, the same tasks each time."""
     generator = torch.Generator().manual_seed(recipe.seed + 1)
     sampling = episodes.of_validation(recipe, domains)
     accuracies = []

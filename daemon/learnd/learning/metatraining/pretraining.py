@@ -22,10 +22,8 @@ from learnd.learning.contract.meta_learner import backbone_parameters, for_backb
 from learnd.learning.metatraining import episodes
 from learnd.learning.metatraining.batching import precision, slope_of
 from learnd.learning.metatraining.corpus import ImageDomain
-from learnd.learning.metatraining.loop import Objective, Run, Trained, train
-from learnd.learning.metatraining.objective import own_randomness, score_episodes
-from learnd.learning.metatraining.snapshots import ValidationScore
-from learnd.learning.methods.heads import class_means
+from learnd.learning.metatraining.loop import Run, Trained, train
+from learnd.learning.metatraining.objective import FewShotObjective, Predict, nearest_mean, own_randomness
 from learnd.learning.networks.augmentation import augment
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
@@ -78,18 +76,14 @@ def pretrain(
         raise LearndError("there are not two classes to tell apart", where="data", remedy="add data")
     if validation:
         episodes.check(validation, episodes.of_validation(recipe, validation))
-    return train(Supervised(options, backbone.private(), training, validation, recipe), recipe, run)
+    return train(Supervised(backbone.private(), training, validation, recipe, options), recipe, run)
 
 
 @dataclass(frozen=True)
-class Supervised(Objective):
-    """Cross-entropy of labelled images, an equal share of a batch from every domain.  backbone: a private copy."""
+class Supervised(FewShotObjective):
+    """Cross-entropy of labelled images, an equal share of a batch from every domain."""
 
     options: Pretraining
-    backbone: Backbone
-    training: Sequence[ImageDomain]
-    validation: Sequence[ImageDomain]
-    recipe: Recipe
 
     @property
     def trains_network(self) -> bool:
@@ -129,13 +123,8 @@ class Supervised(Objective):
             first += len(classes)
         return torch.cat(images), torch.cat(labels).to(self.backbone.device)
 
-    def validate(self, params: Tensors, step: int) -> ValidationScore | None:
-        if not self.validation:
-            return None
-        self.backbone.module.eval()
-
+    def predictor(self, params: Tensors) -> tuple[Backbone, Predict]:
         def predict(support: Support, query: Tensor, ctx: Context) -> Tensor:
-            means = class_means(F.normalize(support.features, dim=1), support.labels, support.ways)  # (K, D)
-            return F.normalize(self.backbone.embed(query), dim=1) @ F.normalize(means, dim=1).T
+            return nearest_mean(support.features, support.labels, support.ways, self.backbone.embed(query))
 
-        return score_episodes(self.backbone, self.validation, self.recipe, step, predict)
+        return self.backbone, predict

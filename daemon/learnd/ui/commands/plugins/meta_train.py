@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from learnd.control.processes.child import GONE, Child, explain_exit
-from learnd.control.processes.start import devices
+from learnd.control.processes.start import KEEP_MEMORY, devices
 from learnd.errors import LearndError, UsageError
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import BackboneSpec
@@ -156,9 +156,9 @@ def _process(spec: MetaTrainSpec, threads: int) -> Process:
     def start(inbox: Callable[[Child, dict[str, Any]], None], room: Path) -> Child:
         # Set before torch is imported: with the default policy, waiting OpenMP threads spin and starve each other.
         count = str(threads)
-        environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
+        torch_threads = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
         command = [sys.executable, "-m", "learnd.learning.processes.meta_train"]
-        child = Child("meta-train", command, room / "meta-train.log", inbox, environment)
+        child = Child("meta-train", command, room / "meta-train.log", inbox, {**KEEP_MEMORY, **torch_threads})
         child.send(to_json(spec))
         return child
 
