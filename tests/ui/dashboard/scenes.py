@@ -34,8 +34,8 @@ def result(name: str, number: int, accuracy: float | None = 0.97) -> JournalRow:
     low, high = (None, None) if accuracy is None else (accuracy - 0.04, accuracy + 0.02)
     measured = {"accuracy": accuracy, "ci_low": low, "ci_high": high}
     seconds = {"seconds": 0.41, "updated": NOW - 60 * number}
-    told = {"flips": number % 3, "compared": 40} if number % 4 == 0 else {"flips": None, "compared": None}
-    return {"name": name, "revision": 1, "algorithm": "ridge", "version": number, **measured, **seconds, **told}
+    forgotten = {"flips": number % 3, "compared": 40} if number % 4 == 0 else {"flips": None, "compared": None}
+    return {"name": name, "revision": 1, "algorithm": "ridge", "version": number, **measured, **seconds, **forgotten}
 
 
 def problem(name: str, state: str, reason: str, remedy: str = "") -> JournalRow:

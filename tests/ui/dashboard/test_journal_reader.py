@@ -21,7 +21,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
     home.journal.close()
 
 
-def afresh(home: Home) -> Facts:
+def read_again(home: Home) -> Facts:
     journal = Journal(home.state / "journal.sqlite", readonly=True)
     facts = JournalReader(journal).read()
     journal.close()
@@ -34,15 +34,15 @@ def test_whoever_was_there_all_along_sees_what_one_sees_who_comes_late(home: Hom
     assert reader.read().curve == ()
     for name in ("a", "b", "c"):
         home.learn(name)
-        assert reader.read() == afresh(home)
+        assert reader.read() == read_again(home)
     home.learn("b", digest="d2")
     home.lease("d")
-    assert reader.read() == afresh(home)
+    assert reader.read() == read_again(home)
     home.generations.roll_back(3)
     facts = reader.read()
-    assert facts == afresh(home)
+    assert facts == read_again(home)
     home.generations.forget("a")
-    assert reader.read() == afresh(home)
+    assert reader.read() == read_again(home)
     assert [row["name"] for row in facts.running] == ["d"]
     assert [point.tasks for point in facts.curve] == [1, 2, 3, 3, 3]
     journal.close()
@@ -78,14 +78,14 @@ def test_of_a_result_it_is_known_what_it_cost_the_tasks_before_it(home: Home) ->
     now = Share(7, 10, "query")
     cats = SurveyResult("cats", "first", "cats", ours, now, "1" * 7 + "000")
     assert home.journal.surveys.record(2, [cats, SurveyResult("dogs", "second", "dogs", ours, ours)])
-    costs = {row["name"]: (row["flips"], row["compared"]) for row in afresh(home).results}
+    costs = {row["name"]: (row["flips"], row["compared"]) for row in read_again(home).results}
     assert costs == {"cats": (None, None), "dogs": (2, 10)}
 
 
 def test_joins_that_are_suggested_are_counted(home: Home) -> None:
     for number, name in enumerate(("cats", "dogs")):
         home.learn(name, f"new {number}")
-    assert afresh(home).joins == 0
+    assert read_again(home).joins == 0
     found = Related("cats", (), (Twin("a", "dogs", "b", 0.9),))
     home.journal.history.relations.record(2, [found], {"cats": "cats", "dogs": "dogs"})
-    assert afresh(home).joins == 1
+    assert read_again(home).joins == 1

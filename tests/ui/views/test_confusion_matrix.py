@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from learnd.ui.views.confusion_matrix import square
+from learnd.ui.views.confusion_matrix import confusion_matrix
 
 
 def test_what_was_told_right_is_what_is_left_of_a_class() -> None:
@@ -12,4 +12,4 @@ def test_what_was_told_right_is_what_is_left_of_a_class() -> None:
         {"class_name": "cat", "told_as": "ant", "images": 4},
     ]
     report = {"classes": ["ant", "bee", "cat"], "asked": [5, 0, 4], "confusions": confusions}
-    assert square(report) == [[2, 2, 1], [0, 0, 0], [4, 0, 0]]
+    assert confusion_matrix(report) == [[2, 2, 1], [0, 0, 0], [4, 0, 0]]

@@ -101,7 +101,7 @@ class JournalReader:
                 paused=self._journal.paused,
                 watching=None if watching is None else json.loads(watching),
                 backbone=self._db.get("backbone"),
-                accuracies_now=tuple(row["told"] for row in self._db.all(_TOLD)),
+                accuracies_now=tuple(row["accuracy"] for row in self._db.all(_ACCURACIES_NOW)),
                 joins=len(json_output.twins(self._journal)),
             )
 
@@ -182,8 +182,8 @@ _PROBLEMS = (
     "AND NOT EXISTS (SELECT 1 FROM tasks n WHERE n.id = t.id AND n.revision > t.revision) "
     "ORDER BY updated DESC LIMIT ?2"
 )
-_TOLD = (
-    "SELECT 1.0 * unified_hits / unified_tries AS told FROM surveys WHERE unified_tries > 0 "
+_ACCURACIES_NOW = (
+    "SELECT 1.0 * unified_hits / unified_tries AS accuracy FROM surveys WHERE unified_tries > 0 "
     "AND version = (SELECT MAX(version) FROM surveys) ORDER BY name LIMIT 200"
 )
 _PACE = (

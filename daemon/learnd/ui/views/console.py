@@ -1,4 +1,4 @@
-"""Data to stdout, chatter to stderr; colour and progress on a terminal alone.  rich is imported when it is needed."""
+"""Print data to stdout and messages to stderr; colours and progress bars on a terminal only.  rich is imported late."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-ProgressReport = Callable[[str, int, int], None]  # what is being done, done, in all (0: not known)
+ProgressReport = Callable[[str, int, int], None]  # what is being done, steps done, steps in all (0: not known)
 
-UNBOUNDED = 10_000  # columns where no terminal says: whoever reads a file or a pipe wraps no lines
+UNBOUNDED = 10_000  # columns, for files and pipes: no line is wrapped there
 
 
 def print_json(data: dict[str, Any]) -> None:
-    """One document on stdout.  ASCII: it survives any locale, and names that are no UTF-8."""
+    """Print one document.  It is ASCII, so that it survives any locale and names that are not UTF-8."""
     click.echo(json.dumps({"schema": SCHEMA, **data}, indent=1))
 
 
 def say(text: str) -> None:
-    """Chatter, on stderr; names in it cannot steer the terminal."""
+    """Print a message to stderr, with control characters escaped."""
     click.echo("\n".join(map(printable, text.split("\n"))), err=True)
 
 
 def console(*, err: bool = False) -> Console:
-    """stdout, or stderr: as wide as its terminal, or as what is printed."""
+    """Return a console for stdout or stderr: as wide as its terminal, else unbounded."""
     from rich.console import Console
 
     terminal = (sys.stderr if err else sys.stdout).isatty()
@@ -42,7 +42,7 @@ def console(*, err: bool = False) -> Console:
 
 
 def show(*parts: RenderableType) -> None:
-    """Data for people, on stdout; without the spaces that fill a table's last column."""
+    """Print to stdout, without the spaces that pad the last column of a table."""
     paper = console()
     with paper.capture() as captured:
         paper.print(*parts, sep="\n")
@@ -50,7 +50,7 @@ def show(*parts: RenderableType) -> None:
 
 
 def columns(*names: str, flexible: str = "", right: tuple[str, ...] = ()) -> Table:
-    """An empty table; the flexible column alone wraps where the terminal is narrow."""
+    """Return an empty table.  On a narrow terminal only the flexible column wraps."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", show_header=any(names))
@@ -60,7 +60,7 @@ def columns(*names: str, flexible: str = "", right: tuple[str, ...] = ()) -> Tab
 
 
 def coloured(word: str) -> Any:
-    """A state or a level in its colour."""
+    """The name of a state or level in its colour."""
     from rich.text import Text
 
     return Text(word, style=COLOURS.get(word, ""))
@@ -68,7 +68,7 @@ def coloured(word: str) -> Any:
 
 @contextmanager
 def progress(title: str) -> Iterator[ProgressReport]:
-    """How far a long work has come: a bar on a terminal, one plain line elsewhere."""
+    """Show the progress of a long operation: a bar on a terminal, else one plain line."""
     if not sys.stderr.isatty():
         say(title)
         yield lambda _what, _done, _total: None
@@ -76,7 +76,7 @@ def progress(title: str) -> Iterator[ProgressReport]:
     from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn
     from rich.progress import Progress as Bars
 
-    looks = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Bars(*looks, console=console(err=True), transient=True) as bars:
+    parts = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    with Bars(*parts, console=console(err=True), transient=True) as bars:
         task = bars.add_task(title, total=None)
         yield lambda what, done, total: bars.update(task, description=what, completed=done, total=total or None)

@@ -13,20 +13,20 @@ def counted(number: int, one: str, many: str = "") -> str:
 
 
 def size(number: int) -> str:
-    """Bytes as people say them."""
+    """Bytes in kB or MB."""
     return f"{number / 1e6:,.1f} MB" if number >= 100_000 else f"{number / 1e3:,.1f} kB"
 
 
 def moment(at: float) -> str:
-    """Unix seconds as the local time."""
+    """Unix seconds as local time."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def one_line(text: str) -> str:
-    """A reason, with its remedy if it has one, in a line that cannot steer a terminal."""
+    """A reason and its remedy in one line, with control characters escaped."""
     return printable(" ".join(line.strip() for line in text.strip().split("\n")))
 
 
 def first_line(text: str) -> str:
-    """Of a reason, what went wrong: a remedy or a traceback follows."""
+    """The first line of a reason says what went wrong; a remedy or a traceback follows."""
     return (text.strip().splitlines() or [""])[0]

@@ -1,4 +1,4 @@
-"""The whole state as one HTML page that needs nothing else: no script, no font, no picture from elsewhere.
+"""The HTML page of `learnd report`.  It is one file: no script, font or image from elsewhere.
 
 html_report.html, a jinja2 template, has the markup; it includes the SVG of the chart and of the heat map.
 """
@@ -13,16 +13,16 @@ from learnd.messages.task import TaskState
 from learnd.metrics import Matrix, accuracy
 from learnd.ui.views import heatmap
 from learnd.ui.views.accuracy_chart import accuracy_chart
-from learnd.ui.views.confusion_matrix import MAX_PAIRS, SQUARE, square
+from learnd.ui.views.confusion_matrix import FULL_MATRIX, MAX_PAIRS, confusion_matrix
 from learnd.ui.views.formatting import counted, moment, size
 from learnd.ui.views.templates import environment
 
-DETAILED = 200  # tasks that are shown in detail, the newest; the others get one line
+DETAILED = 200  # tasks that are shown in detail: those that changed last; the others get one line
 
 
 @dataclass(frozen=True)
 class ReportPage:
-    """What the page shows, in the JSON of the commands that show the same.
+    """The values of the page, in the JSON of the commands that print the same.
 
     at: Unix seconds; tasks: the newest revision of each; details: of those that changed last; unified, scoped: the
     accuracy of every task at every version among all classes, and within its own.
@@ -103,7 +103,7 @@ def _mistakes(report: Json) -> Iterator[tuple[object, ...]]:
 
 def _confusion_matrix(report: Json) -> list[tuple[str, list[tuple[int, str]]]]:
     """A row per class: (images, CSS class) for each class that they were classified as.  Empty for many classes."""
-    if len(report["classes"]) > SQUARE:
+    if len(report["classes"]) > FULL_MATRIX:
         return []
 
     def kind(row: int, column: int, count: int) -> str:
@@ -111,7 +111,7 @@ def _confusion_matrix(report: Json) -> list[tuple[str, list[tuple[int, str]]]]:
 
     return [
         (name, [(count, kind(number, column, count)) for column, count in enumerate(row)])
-        for number, (name, row) in enumerate(zip(report["classes"], square(report), strict=True))
+        for number, (name, row) in enumerate(zip(report["classes"], confusion_matrix(report), strict=True))
     ]
 
 

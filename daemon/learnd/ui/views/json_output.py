@@ -1,4 +1,4 @@
-"""What commands say about a state, as plain JSON data.  Reads the journal; takes no lock and writes nothing."""
+"""The data that commands print as JSON, and text_output.py as text.  It only reads the journal, without a lock."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from learnd.messages.task import Join, TaskState
 from learnd.settings.keys import Settings
 from learnd.suggest import did_you_mean
 
-EVENTS = 50  # of a task that `show` lists
+EVENTS = 50  # that `show` lists
 
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Journal]:
-    """The journal of a state.  Raises StateError where there is none, or where it is damaged, even far inside."""
+    """Open the journal of a state.  Raises StateError if there is none or it is damaged, also while it is in use."""
     journal = Journal(settings.state / JOURNAL)
     try:
         yield journal
@@ -37,7 +37,7 @@ def opened(settings: Settings) -> Iterator[Journal]:
 
 @contextmanager
 def journal_if_any(settings: Settings) -> Iterator[Journal | None]:
-    """The same, or None where no daemon has ever run."""
+    """The same, or None if no daemon has ever run."""
     if not (settings.state / JOURNAL).exists():
         yield None
         return
@@ -65,15 +65,15 @@ def status(settings: Settings) -> Json:
 
 def _watching(settings: Settings, journal: Journal | None) -> Json:
     """What the daemon watches; without one, what it would watch."""
-    told = journal.db.get("watching") if journal else None
-    if told is not None:
-        return dict(json.loads(told))
+    watching = journal.db.get("watching") if journal else None
+    if watching is not None:
+        return dict(json.loads(watching))
     wanted = settings.watch.backend
     return {"path": str(settings.tasks), "backend": backend_for(settings.tasks)[0] if wanted == "auto" else wanted}
 
 
 def knowledge(settings: Settings, journal: Journal | None) -> Json:
-    """How much the head holds."""
+    """The size of the current version."""
     size = journal.size() if journal else KnowledgeSize(0, 0, 0, 0)
     made_with = journal.db.get("backbone") if journal else None
     return {
@@ -86,7 +86,7 @@ def knowledge(settings: Settings, journal: Journal | None) -> Json:
 
 
 def devices(journal: Journal, *, running: bool) -> list[Json]:
-    """Of a daemon that was killed the rows stay behind: then nothing is busy."""
+    """A daemon that was killed leaves its rows behind; running says that they are current."""
     return [
         {
             "name": row.name,
@@ -103,7 +103,7 @@ def plugin_json(plugin: PluginInfo) -> Json:
 
 
 def tasks(rows: Sequence[TaskRow]) -> list[Json]:
-    """Every revision of every task, as in `learnd tasks --json`.  newest: no later revision is known."""
+    """Every revision of every task, as in `learnd tasks --json`.  newest: there is no later revision."""
     newest = {row.id: row.revision for row in sorted(rows, key=lambda row: row.revision)}
     return [{**_row(row), "newest": row.revision == newest[row.id]} for row in rows]
 
@@ -127,7 +127,7 @@ def _row(row: TaskRow) -> Json:
 
 
 def versions(journal: Journal) -> list[Json]:
-    """Every kept version, as in `learnd versions --json`.  task and accuracy: where it learnt one."""
+    """Every kept version, as in `learnd versions --json`.  task and accuracy: if learning one task made it."""
     head = journal.head
     return [{**_version(version), "head": version.number == head} for version in journal.history.versions()]
 
@@ -157,7 +157,7 @@ def _held(held: Held) -> Json:
 
 
 def decisions(journal: Journal) -> list[Json]:
-    """Every verdict on a candidate network, the newest first: what was decided, why, and by which numbers."""
+    """Every decision about a candidate network, the newest first, with its reasons and numbers."""
     return [
         {
             "at": one.at,
@@ -199,7 +199,7 @@ def task(settings: Settings, journal: Journal, name: str) -> Json:
 
 
 def _kept(journal: Journal, row: TaskRow) -> Json | None:
-    """How many images are kept of a revision, and how many memory.max_bytes took; None before anybody has counted."""
+    """How many images of a revision are kept, and how many memory.max_bytes evicted; None before they are counted."""
     found = journal.history.archives.of(row.id, journal.history.form_of(row.id, row.revision))
     if not found:
         return None
@@ -214,9 +214,9 @@ def _kept(journal: Journal, row: TaskRow) -> Json | None:
 
 
 def twins(journal: Journal) -> list[Json]:
-    """Classes of different tasks that nearly coincide and are not joined, those that are most alike first."""
+    """Pairs of classes of different tasks that look the same and are not joined, the most similar first."""
     likely = journal.history.relations.twins()
-    if not likely:  # the dashboard asks often
+    if not likely:  # the common case, and the dashboard asks often
         return []
     joins = {(name, one.class_name): (one.task, one.other) for name, found in _joins(journal) for one in found}
     pairs = [((one.task, one.twin.class_name), (one.twin.task, one.twin.other)) for one in likely]
@@ -269,7 +269,7 @@ def joins(journal: Journal, settings: Settings) -> list[Json]:
 
 
 def known_task(journal: Journal | None, name: str) -> None:
-    """Raises UsageError, with what was probably meant, where no task has this name."""
+    """Raise UsageError, with a suggestion, if no task has this name."""
     names = {row.name for row in journal.tasks.all()} if journal else set()
     if name not in names:
         raise UsageError(f"there is no task {name!r}", remedy=did_you_mean(name, names, "`learnd tasks` lists them"))

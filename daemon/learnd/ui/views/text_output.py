@@ -1,4 +1,4 @@
-"""The same data as people read it: tables and lines.  It renders what json_output.py returns, so both say the same."""
+"""The tables and lines that commands print.  They render what json_output.py returns, so both say the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from learnd.identity import printable
 from learnd.messages.convert import Json
-from learnd.ui.views.confusion_matrix import MAX_PAIRS, SQUARE, square
+from learnd.ui.views.confusion_matrix import FULL_MATRIX, MAX_PAIRS, confusion_matrix
 from learnd.ui.views.console import coloured, columns
 from learnd.ui.views.formatting import counted, first_line, moment, one_line, size
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-NAMED = 10  # classes at most whose kept images are counted by name
+NAMED = 10  # classes: with more, kept images are counted as a range and not per class
 
 
 def tasks(rows: list[Json]) -> Table:
-    """`learnd tasks`.  A revision that a later one has followed is grey."""
+    """`learnd tasks`.  Revisions that have a successor are grey."""
     numbers = ("rev", "classes", "images", "accuracy", "seconds", "version")
     table = columns("task", "state", *numbers, "algorithm", "why", flexible="why", right=numbers)
     for row in rows:
@@ -48,7 +48,7 @@ def tasks(rows: list[Json]) -> Table:
 
 
 def versions(listed: list[Json]) -> Table:
-    """`learnd versions`.  The head is the one that answers."""
+    """`learnd versions`.  The current version, which answers questions, is marked "head"."""
     numbers = ("version", "accuracy", "tasks", "classes", "size")
     table = columns("version", "", "since", "what", *numbers[1:], flexible="what", right=numbers)
     for one in listed:
@@ -59,7 +59,7 @@ def versions(listed: list[Json]) -> Table:
 
 
 def decisions(listed: list[Json]) -> Table:
-    """Candidate networks, under the versions: what became of each, and by which numbers."""
+    """The second table of `learnd versions`: each candidate network, the decision and its numbers."""
     numbers = ("mean before", "after", "flips", "size", "latency")
     table = columns("candidate", "", "when", "why", *numbers, flexible="why", right=numbers)
     for one in listed:
@@ -72,7 +72,7 @@ def decisions(listed: list[Json]) -> Table:
 
 
 def _changed(version: Json) -> str:
-    """Why a version is there, and what of it is not to be seen in that."""
+    """Why a version was made, and which tasks changed if the reason does not say it."""
     said = version["reason"]
     if version["task"] is not None:
         said += "".join(f", in place of revision {old['revision']}" for old in version["replaced"])
@@ -85,12 +85,12 @@ def _changed(version: Json) -> str:
 
 
 def task(data: Json) -> Iterator[RenderableType]:
-    """`learnd show TASK`: every revision, the newest last, and what happened."""
+    """`learnd show TASK`: every revision, the newest last, and the events."""
     for row in data["revisions"]:
         head = f"{printable(data['name'])}, revision {row['revision']}: "
         yield Text.assemble((head, "bold"), coloured(row["state"]), f"  (id {row['id']}, {moment(row['updated'])})")
         said = row["report"] or {}
-        for line in (row["reason"], _learned_line(row), *_said_of_it(said), _adapter_line(said), _kept_line(row)):
+        for line in (row["reason"], _learned_line(row), *_notes(said), _adapter_line(said), _kept_line(row)):
             if line:
                 yield f"  {one_line(line)}"
         yield from problems(row["problems"])
@@ -114,14 +114,14 @@ def task(data: Json) -> Iterator[RenderableType]:
 
 
 def join(one: Json) -> str:
-    """A class that is joined to another, in a line."""
+    """One line about a class that is joined to another."""
     waits = "" if one["in_force"] else "; it waits: that is not known"
     line = f"{one['task']}/{one['class']} is answered as {one['to_task']}/{one['to_class']} ({one['by']}{waits})"
     return printable(line)
 
 
 def twin(one: Json) -> str:
-    """A join that is suggested, in a line."""
+    """One line about a suggested join."""
     pair = (f"{one['task']}/{one['class']}", f"{one['to_task']}/{one['to_class']}")
     return printable(f"{pair[0]} looks like {pair[1]}; if they are one: learnd alias {shlex.join(pair)}")
 
@@ -140,8 +140,8 @@ def _learned_line(row: Json) -> str:
     return line + ("; its answers depend on the other images asked about" if report["transductive"] else "")
 
 
-def _said_of_it(report: Json) -> Iterator[str]:
-    """What the task.yaml says for people, and whether this is how it was learnt."""
+def _notes(report: Json) -> Iterator[str]:
+    """The notes of task.yaml; and the source, if kept images were learnt again on another backbone."""
     for key in ("domain", "description"):
         if report.get(key):
             yield f"{key}: {report[key]}"
@@ -152,7 +152,7 @@ def _said_of_it(report: Json) -> Iterator[str]:
 
 
 def _adapter_line(report: Json) -> str:
-    """The adapter of the backbone's that was chosen, and on what grounds; nothing where it has none."""
+    """The chosen adapter and the measurements behind it; empty if the backbone has no adapters."""
     scores = report.get("adapters") or ()
     measured = [f"{one['adapter']} {one['hits']} of {one['tries']}" for one in scores if one["tries"]]
     looks = [f"{one['near']:.0%} looks like {one['adapter']}" for one in scores if one["adapter"] != "identity"]
@@ -160,7 +160,7 @@ def _adapter_line(report: Json) -> str:
 
 
 def _kept_line(row: Json) -> str:
-    """How many of its images are kept, and how many had to go."""
+    """How many images are kept, and how many were evicted."""
     kept, report = row["kept"], row["report"]
     if kept is None or report is None:
         return ""
@@ -170,7 +170,7 @@ def _kept_line(row: Json) -> str:
 
 
 def _by_class(counts: dict[str, int]) -> str:
-    """How many of each class, in brackets; by name where they differ and are few."""
+    """How many per class, in brackets; by name if the numbers differ and the classes are few."""
     least, most = min(counts.values(), default=0), max(counts.values(), default=0)
     if least == most:
         return f" ({most} a class)" if most else ""
@@ -195,13 +195,13 @@ def _candidates(candidates: list[Json]) -> Table:
 
 
 def _mistakes(report: Json) -> Iterator[RenderableType]:
-    """Which measured images were told wrong: every class by every other where they are few, else the worst pairs."""
+    """Misclassified images: the confusion matrix or the most confused pairs, and the surest mistakes."""
     if not report.get("confusions"):
         return
     classes, asked = report["classes"], report["asked"]
     yield ""
-    if len(classes) <= SQUARE:
-        yield _square(report)
+    if len(classes) <= FULL_MATRIX:
+        yield _confusion_matrix(report)
     else:
         table = columns("  of", "images", "told as", "images ", right=("images", "images "))
         counts = dict(zip(classes, asked, strict=True))
@@ -217,18 +217,18 @@ def _mistakes(report: Json) -> Iterator[RenderableType]:
     yield table
 
 
-def _square(report: Json) -> Table:
-    """A row a class, a column what its images were told as; what never happened is left blank."""
+def _confusion_matrix(report: Json) -> Table:
+    """One row per true class, one column per predicted class; zeros off the diagonal are blank."""
     numbers = [str(place + 1) for place in range(len(report["classes"]))]
     table = columns("  confused", *numbers, right=tuple(numbers))
-    for number, name, row in zip(numbers, report["classes"], square(report), strict=True):
+    for number, name, row in zip(numbers, report["classes"], confusion_matrix(report), strict=True):
         cells = [str(count) if count or number == column else "" for column, count in zip(numbers, row, strict=True)]
         table.add_row(f"  {number} {printable(name)}", *cells)
     return table
 
 
 def problems(listed: list[Json]) -> Iterator[Text]:
-    """Each with its place and its remedy."""
+    """Each problem with its place and its remedy."""
     for one in listed:
         where = "" if one["where"] in ("", ".") else f"{printable(one['where'])}: "
         said = f" [{one['code']}] {where}{printable(one['what'])}\n    -> {printable(one['remedy'])}"
@@ -247,7 +247,7 @@ def plugins(listed: list[Json]) -> Table:
 
 
 def _place(one: Json) -> tuple[int, float, str]:
-    """On the leaderboard: who won most, and of those who won as much the better placed."""
+    """The sort key of the leaderboard: most wins first, then the better mean rank."""
     return -one["wins"], one["rank"] if one["rank"] is not None else math.inf, one["name"]
 
 
@@ -262,7 +262,7 @@ def plugin(one: Json) -> Iterator[RenderableType]:
         yield f"\nOptions, as they are now; set them in config.yaml under plugins.{one['name']}:"
         table = columns("", "", flexible="")
         for name, value in one["options"].items():
-            table.add_row(f"  {name}", json.dumps(value))  # as YAML has it, too: null, true
+            table.add_row(f"  {name}", json.dumps(value))  # which is YAML too: null, true
         yield table
 
 

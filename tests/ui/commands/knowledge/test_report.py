@@ -19,7 +19,7 @@ from learnd.messages.state_files import EXEMPLARS_FILE
 from learnd.metrics import Matrix
 from learnd.ui.commands.knowledge.report import THUMBS, thumbnails
 from learnd.ui.views import html_report
-from learnd.ui.views.confusion_matrix import SQUARE
+from learnd.ui.views.confusion_matrix import FULL_MATRIX
 from learnd.ui.views.html_report import ReportPage
 from tests.ui.conftest import Command
 from tests.ui.reported import DATA
@@ -56,7 +56,7 @@ def test_the_page_tells_of_every_task_and_shows_what_was_learnt(written: str, le
     for row in learnd("tasks", "--json").json["tasks"]:
         assert row["name"] in words
         assert row["state"] in words
-    for heading in ("What learnd knows", "Accuracy, version by version", "Task by task", "What was tried", "Problems"):
+    for heading in ("What learnd knows", "Accuracy at every version", "Each task", "What was tried", "Problems"):
         assert heading in words
     assert "0.900" in words  # the one task that was asked about
 
@@ -130,7 +130,7 @@ def test_few_classes_are_a_square_and_many_a_list() -> None:
     )
     assert 'class="n hit">3<' in few
     assert 'class="n miss">1<' in few
-    names = [f"class {number}" for number in range(SQUARE + 1)]
+    names = [f"class {number}" for number in range(FULL_MATRIX + 1)]
     learnt = {**DATA["details"][0]["report"], "classes": names, "asked": [4] * len(names)}
     confusions = [{"class_name": "class 0", "told_as": "class 7", "images": 2}]
     detail = {**DATA["details"][0], "report": {**learnt, "confusions": confusions}}
