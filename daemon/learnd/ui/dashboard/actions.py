@@ -19,6 +19,7 @@ from learnd.settings.keys import Settings
 from learnd.ui.dashboard.keys import Action, ActionKind, DashboardView, TextPage
 from learnd.ui.dashboard.without_terminal import line
 from learnd.ui.views import json_output, text_output
+from learnd.ui.views.console import lines
 
 _TAIL = 64_000  # bytes of a log that are shown
 _EVENTS = 200
@@ -60,9 +61,7 @@ def _details(settings: Settings, task: str, width: int) -> tuple[str, ...]:
     with closing(Journal(settings.state / JOURNAL, readonly=True)) as journal:
         data = json_output.task(settings, journal, task)
     paper = Console(width=width, file=io.StringIO(), markup=False, highlight=False, emoji=False, color_system=None)
-    with paper.capture() as captured:
-        paper.print(*text_output.task(data), sep="\n")
-    return tuple(captured.get().splitlines())
+    return tuple(lines(paper, *text_output.task(data)))
 
 
 def _log(settings: Settings, device: str) -> TextPage:

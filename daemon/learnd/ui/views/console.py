@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ProgressReport = Callable[[str, int, int], None]  # what is being done, steps done, steps in all (0: not known)
 
+NARROW = 8  # columns: the least width of a flexible column
 UNBOUNDED = 10_000  # columns, for files and pipes: no line is wrapped there
 
 
@@ -43,10 +44,35 @@ def console(*, err: bool = False) -> Console:
 
 def show(*parts: RenderableType) -> None:
     """Print to stdout, without the spaces that pad the last column of a table."""
-    paper = console()
+    sys.stdout.write("".join(f"{line}\n" for line in lines(console(), *parts)))
+
+
+def lines(paper: Console, *parts: RenderableType) -> list[str]:
+    """Render the parts below each other.
+
+    A table that cannot be narrow enough is wider than the console: the terminal wraps its lines, and no cell is cut.
+    """
+    from rich.table import Table
+
+    terminal = paper.width
     with paper.capture() as captured:
-        paper.print(*parts, sep="\n")
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+        for part in parts:
+            paper.width = max(terminal, _narrowest(part)) if isinstance(part, Table) else terminal
+            paper.print(part)
+    return [line.rstrip() for line in captured.get().splitlines()]
+
+
+def _narrowest(table: Table) -> int:
+    """The width of a table whose flexible columns are as narrow as they can be."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    total = 2 * (len(table.columns) - 1)
+    for column in table.columns:
+        cells = [*column.cells, *([column.header] if table.show_header else [])]
+        widest = max((cell.cell_len if isinstance(cell, Text) else cell_len(str(cell)) for cell in cells), default=0)
+        total += widest if column.no_wrap else min(widest, NARROW)
+    return total
 
 
 def columns(*names: str, flexible: str = "", right: tuple[str, ...] = ()) -> Table:
