@@ -1,4 +1,4 @@
-"""What the dashboard may have to show, at a clock that stands still."""
+"""Example contents of the dashboard, at a fixed time."""
 
 from __future__ import annotations
 

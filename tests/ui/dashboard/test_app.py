@@ -1,4 +1,4 @@
-"""Attached to a journal as soon and as long as there is one."""
+"""The dashboard opens the journal as soon as there is one, and follows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from learnd.ui.dashboard.app import FactsSource
 from learnd.ui.dashboard.journal_reader import ROWS
 
 
-def test_it_waits_for_a_journal_and_follows_it_and_the_one_put_in_its_place(home: Path) -> None:
+def test_it_waits_for_a_journal_and_follows_it_and_its_replacement(home: Path) -> None:
     source = FactsSource(load(environ={}))
     assert source.read(ROWS, "").paused is None
     (home / "state").mkdir()
@@ -28,7 +28,7 @@ def test_it_waits_for_a_journal_and_follows_it_and_the_one_put_in_its_place(home
     source.close()
 
 
-def test_what_was_known_stays_while_the_journal_cannot_be_read(state: Path) -> None:
+def test_the_last_facts_stay_while_the_journal_cannot_be_read(state: Path) -> None:
     source = FactsSource(load(environ={}))
     before = source.read(ROWS, "")
     content = (state / JOURNAL).read_bytes()

@@ -1,4 +1,4 @@
-"""How busy devices are is read where it can be, and left out where it cannot."""
+"""Device usage is shown if it can be read, and left out if not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from learnd.ui.dashboard.device_usage import DeviceUsage, _processor
 
 
 class Nvml:
-    """Two GPUs, as nvidia-ml-py tells of them."""
+    """Two GPUs, as nvidia-ml-py describes them."""
 
     NVMLError = RuntimeError
     lost = False
@@ -35,7 +35,7 @@ class Nvml:
         return SimpleNamespace(gpu=40 + handle)
 
 
-def test_gpus_are_told_of_through_nvml_and_a_lost_one_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_read_through_nvml_and_a_lost_gpu_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     nvml = Nvml()
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     usage = DeviceUsage()
@@ -45,11 +45,11 @@ def test_gpus_are_told_of_through_nvml_and_a_lost_one_ends_nothing(monkeypatch: 
     assert set(usage.read()) == {"cpu"}
 
 
-def test_without_nvml_there_is_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nvml_only_the_cpu_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     (text,) = DeviceUsage().read().values()
     assert re.fullmatch(r"load \d+\.\d of \d+, \d+\.\d of \d+ GB", text)
 
 
-def test_where_the_kernel_says_nothing_of_memory_the_load_is_left(tmp_path: Path) -> None:
+def test_without_meminfo_only_the_load_is_shown(tmp_path: Path) -> None:
     assert re.fullmatch(r"load \d+\.\d of \d+", _processor(tmp_path / "absent"))

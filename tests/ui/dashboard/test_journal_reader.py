@@ -1,4 +1,4 @@
-"""The facts are those of the journal, however one came to them."""
+"""Following the journal gives the same facts as reading it from the start."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_again(home: Home) -> Facts:
     return facts
 
 
-def test_whoever_was_there_all_along_sees_what_one_sees_who_comes_late(home: Home) -> None:
+def test_a_reader_that_follows_and_one_that_starts_late_see_the_same(home: Home) -> None:
     journal = Journal(home.state / "journal.sqlite", readonly=True)
     reader = JournalReader(journal)
     assert reader.read().curve == ()
@@ -48,7 +48,7 @@ def test_whoever_was_there_all_along_sees_what_one_sees_who_comes_late(home: Hom
     journal.close()
 
 
-def test_only_names_that_contain_the_filter_are_there_whatever_is_in_it(home: Home) -> None:
+def test_the_filter_matches_literally_any_part_of_a_name(home: Home) -> None:
     for name in ("a%b", "axb", "50_"):
         home.learn(name)
     journal = Journal(home.state / "journal.sqlite", readonly=True)
@@ -59,7 +59,7 @@ def test_only_names_that_contain_the_filter_are_there_whatever_is_in_it(home: Ho
     journal.close()
 
 
-def test_the_last_row_of_the_matrix_is_that_of_the_newest_survey(home: Home) -> None:
+def test_the_accuracies_now_are_those_of_the_newest_survey(home: Home) -> None:
     reader = JournalReader(home.journal)
     assert reader.read().accuracies_now == ()
     for number, name in enumerate(("cats", "dogs")):
@@ -70,7 +70,7 @@ def test_the_last_row_of_the_matrix_is_that_of_the_newest_survey(home: Home) -> 
     assert reader.read().accuracies_now == (home.journal.head / 9,) * 2
 
 
-def test_of_a_result_it_is_known_what_it_cost_the_tasks_before_it(home: Home) -> None:
+def test_a_result_says_how_many_images_of_earlier_tasks_were_forgotten(home: Home) -> None:
     home.learn("cats", "first")
     ours = Share(9, 10, "query")
     assert home.journal.surveys.record(1, [SurveyResult("cats", "first", "cats", ours, ours, "1" * 9 + "0")])
@@ -82,7 +82,7 @@ def test_of_a_result_it_is_known_what_it_cost_the_tasks_before_it(home: Home) ->
     assert costs == {"cats": (None, None), "dogs": (2, 10)}
 
 
-def test_joins_that_are_suggested_are_counted(home: Home) -> None:
+def test_suggested_joins_are_counted(home: Home) -> None:
     for number, name in enumerate(("cats", "dogs")):
         home.learn(name, f"new {number}")
     assert read_again(home).joins == 0

@@ -1,4 +1,4 @@
-"""Every key, from what is seen to what is done."""
+"""Every key: the next view and the action."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def after(view: DashboardView, *keys: str, facts: object = BUSY) -> tuple[Dashbo
     return view, action
 
 
-def test_q_leaves_but_within_a_page_it_closes_that() -> None:
+def test_q_quits_but_on_a_page_it_closes_the_page() -> None:
     assert after(DashboardView(), "q")[1] == Action(ActionKind.QUIT)
     view, action = after(DashboardView(), "?", "q")
     assert (view.text_page, action) == (None, None)
 
 
-def test_tab_goes_round_and_back() -> None:
+def test_tab_cycles_through_the_panels_and_back() -> None:
     assert after(DashboardView(), *["tab"] * len(Panel))[0].focus == DashboardView().focus
     assert after(DashboardView(), "tab", "backtab")[0].focus == DashboardView().focus
 
@@ -37,13 +37,13 @@ def test_the_cursor_stays_on_its_task_and_within_the_list() -> None:
     assert item.key == "task 1/1"
 
 
-def test_enter_asks_for_all_about_the_selected_task() -> None:
+def test_enter_shows_the_details_of_the_selected_task() -> None:
     assert after(DashboardView(), "down", "enter")[1] == Action(ActionKind.DETAILS, "task 2")
     view, action = after(DashboardView(focus=Panel.PLUGINS), "enter")
     assert (view.message, action) == ("no task is selected", None)
 
 
-def test_no_change_without_a_yes() -> None:
+def test_nothing_changes_without_a_yes() -> None:
     view, action = after(DashboardView(focus=Panel.PROBLEMS), "down", "down", "down", "r", facts=ERRORS)
     assert action is None
     assert view.asked is not None
@@ -55,14 +55,14 @@ def test_no_change_without_a_yes() -> None:
     assert after(DashboardView(), "p", "y", facts=ERRORS)[1] == Action(ActionKind.RESUME)
 
 
-def test_readonly_changes_nothing_at_all() -> None:
+def test_readonly_changes_nothing() -> None:
     for key in ("p", "r"):
         view, action = after(DashboardView(readonly=True), key)
         assert (view.asked, action) == (None, None)
         assert "--readonly" in view.message
 
 
-def test_a_filter_is_typed_kept_and_dropped() -> None:
+def test_a_filter_is_typed_kept_and_cleared() -> None:
     view, action = after(DashboardView(), "/", "q", "é", "backspace", "r")
     assert (view.filter, view.typing, action) == ("qr", True, None)
     kept, _ = after(view, "enter")
@@ -76,7 +76,7 @@ def test_the_log_is_that_of_the_selected_device() -> None:
     assert after(DashboardView(), "s")[1] == Action(ActionKind.SVG)
 
 
-def test_nothing_can_be_chosen_where_nothing_is() -> None:
+def test_an_empty_panel_has_no_selection() -> None:
     for key in ("down", "end", "enter", "r", "l"):
         view, action = after(DashboardView(), key, facts=EMPTY)
         assert view.asked is None

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from learnd.ui.dashboard.actions import svg
 from learnd.ui.dashboard.keys import KEY_HELP, Action, ActionKind, DashboardView, TextPage
 from learnd.ui.dashboard.layout import lay_out
-from learnd.ui.dashboard.panels import Panel
+from learnd.ui.dashboard.panels import DaemonState, Panel
 from learnd.ui.dashboard.symbols import SymbolSet
 from tests.ui.dashboard.scenes import BUSY, ERRORS, FACTS, MANY, NAMES, scene
 
@@ -53,7 +53,7 @@ def test_its_picture_looks_as_it_did(name: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", FACTS)
 @pytest.mark.parametrize("ascii", [True, False])
-def test_it_fills_every_size_and_overflows_none(name: str, ascii: bool) -> None:
+def test_it_fills_every_size_and_never_overflows(name: str, ascii: bool) -> None:
     for size in ((1, 1), (20, 50), (40, 10), (41, 12), (79, 23), (119, 30), (120, 30), (121, 11), (250, 80)):
         for panel in Panel:
             lines = lay_out(scene(FACTS[name]), DashboardView(focus=panel), size, SymbolSet(ascii))
@@ -62,14 +62,14 @@ def test_it_fills_every_size_and_overflows_none(name: str, ascii: bool) -> None:
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_ascii_is_ascii_and_no_name_steers_the_terminal(name: str) -> None:
+def test_ascii_is_ascii_and_names_cannot_control_the_terminal(name: str) -> None:
     assert text(name, (160, 45), ascii=True).isascii()
     for size in SIZES:
         shown = text(name, size)
         assert all(line.isprintable() for line in shown.splitlines())
 
 
-def test_what_is_wrong_is_said_with_its_remedy_by_a_word_and_a_sign() -> None:
+def test_a_problem_is_shown_with_its_remedy_and_by_a_word_and_a_sign() -> None:
     shown = text("errors", (250, 45), DashboardView(focus=Panel.PROBLEMS))
     assert "✗ rejected" in shown
     assert "-> add another class" in shown
@@ -79,7 +79,7 @@ def test_what_is_wrong_is_said_with_its_remedy_by_a_word_and_a_sign() -> None:
     assert "esc\\x1b[31mape\\r\\n" in shown
 
 
-def test_stage_progress_and_what_is_left_of_a_job_are_shown() -> None:
+def test_the_stage_progress_and_remaining_time_of_a_job_are_shown() -> None:
     shown = text("busy", (160, 45))
     assert "embed 30/75" in shown
     assert "about 21 s left" in shown  # 75 images at 0.45 s, 12 s of which are over
@@ -88,20 +88,20 @@ def test_stage_progress_and_what_is_left_of_a_job_are_shown() -> None:
     assert "retry in 42 s (the worker was killed by SIGKILL, at: embed)" in shown
 
 
-def test_the_panel_in_focus_scrolls_to_what_is_chosen() -> None:
+def test_the_focused_panel_scrolls_to_the_selected_row() -> None:
     view = DashboardView(focus=Panel.RESULTS, chosen={Panel.RESULTS: "task-150/1"})
     (chosen,) = (line for line in text("many", (80, 24), view).splitlines() if "task-150" in line)
     assert chosen.startswith("▸ task-150")
 
 
-def test_a_question_a_page_and_the_filter_are_seen_at_every_size() -> None:
+def test_questions_pages_and_the_filter_are_visible_at_every_size() -> None:
     for size in SIZES:
         assert "Retry bad?" in text("errors", size, DashboardView(asked=Action(ActionKind.RETRY, "bad")))
         assert "/bir_" in text("busy", size, DashboardView(filter="bir", typing=True))
     assert KEY_HELP[0] in text("busy", (80, 24), DashboardView(text_page=TextPage("help", KEY_HELP)))
 
 
-def test_wide_names_do_not_shift_what_stands_beside_them() -> None:
+def test_wide_names_do_not_shift_the_next_column() -> None:
     lines = lay_out(scene(NAMES), DashboardView(), (160, 45), SymbolSet())
     left = 160 * 11 // 20
     for line in lines[2:-1]:
@@ -109,7 +109,7 @@ def test_wide_names_do_not_shift_what_stands_beside_them() -> None:
         assert left in widths or max(widths) < left
 
 
-def test_the_scenes_are_what_they_say() -> None:
+def test_the_scenes_are_as_described() -> None:
     assert len(scene(MANY).panels[Panel.RESULTS]) == 200
-    assert scene(ERRORS).state == "paused"
-    assert scene(BUSY).state == "running"
+    assert scene(ERRORS).state is DaemonState.PAUSED
+    assert scene(BUSY).state is DaemonState.RUNNING

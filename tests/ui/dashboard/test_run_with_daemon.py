@@ -1,4 +1,4 @@
-"""`learnd run` on a real terminal: the dashboard and the daemon end together, in order, however that comes."""
+"""`learnd run` on a real terminal: the dashboard and the daemon end together and in order, whatever ends them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def free(state: Path) -> None:
-    """Until no daemon holds the state."""
+    """Wait until no daemon holds the state."""
     end = time.monotonic() + PATIENCE
     while holder_of(state) is not None:
-        assert time.monotonic() < end, "the daemon has outlived its dashboard"
+        assert time.monotonic() < end, "the daemon outlived its dashboard"
         time.sleep(0.05)
 
 
@@ -46,7 +46,7 @@ def test_it_shows_the_dashboard_and_asks_before_it_stops_the_daemon(tmux: Tmux, 
     free(home / "state")
 
 
-def test_ctrl_c_ends_both_and_once_ends_by_itself(tmux: Tmux, home: Path) -> None:
+def test_ctrl_c_ends_both_and_once_ends_without_a_key(tmux: Tmux, home: Path) -> None:
     tmux.say(f"{RUN}; echo ended with $?")
     tmux.until("learnd ▸ running")
     tmux.keys("C-c")
@@ -59,7 +59,7 @@ def test_ctrl_c_ends_both_and_once_ends_by_itself(tmux: Tmux, home: Path) -> Non
     tmux.sane(2)
 
 
-def test_a_daemon_that_cannot_start_says_why_on_the_terminal(tmux: Tmux, home: Path) -> None:
+def test_a_daemon_that_cannot_start_prints_the_reason(tmux: Tmux, home: Path) -> None:
     (home / "state").mkdir()
     with hold(home / "state"):
         tmux.say(f"{RUN}; echo ended with $?")
@@ -68,7 +68,7 @@ def test_a_daemon_that_cannot_start_says_why_on_the_terminal(tmux: Tmux, home: P
     assert "of its own (--state DIR)" in " ".join(tmux.screen().split())  # what to do about the lock
 
 
-def test_a_dashboard_that_is_killed_takes_the_daemon_along(tmux: Tmux, home: Path) -> None:
+def test_killing_the_dashboard_stops_the_daemon(tmux: Tmux, home: Path) -> None:
     tmux.say(RUN)
     tmux.until("learnd ▸ running")
     listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout

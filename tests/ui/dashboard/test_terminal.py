@@ -1,4 +1,4 @@
-"""The dashboard on a real terminal: every key, another size, and the terminal as it was, however it ended."""
+"""The dashboard on a real terminal: every key, other sizes, and the terminal is restored whatever ends it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.ui.dashboard.tmux import Tmux, tmux
 __all__ = ["tmux"]  # a fixture
 
 
-def test_keys_are_told_from_sequences_that_mean_nothing() -> None:
+def test_keys_are_recognised_and_unknown_sequences_skipped() -> None:
     typed = "q\x1b[A\x1b[B\t\x1b[Z\r\x7f鳥"
     assert list(keys_of(typed)) == ["q", "up", "down", "tab", "backtab", "enter", "backspace", "鳥"]
     assert list(keys_of("\x1b[1;5Cx\x1b[200~y")) == ["x", "y"]
@@ -25,7 +25,7 @@ def test_keys_are_told_from_sequences_that_mean_nothing() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_every_key_does_its_work_and_the_terminal_is_sane_afterwards(tmux: Tmux, state: Path) -> None:
+def test_every_key_works_and_the_terminal_is_restored(tmux: Tmux, state: Path) -> None:
     top = f"{sys.executable} -m learnd top"
     tmux.say(top)
     tmux.until("birds")

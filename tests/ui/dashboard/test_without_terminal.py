@@ -1,4 +1,4 @@
-"""Where there is no terminal, a line for every change; and as many colours as somebody wants."""
+"""Without a terminal: one line per event.  NO_COLOR: the same words without colours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from learnd.ui.dashboard.without_terminal import changes, line
 from tests.ui.conftest import mark
 
 
-def test_every_change_is_told_once_and_in_order(tmp_path: Path) -> None:
+def test_every_event_is_printed_once_and_in_order(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.sqlite", create=True)
     journal.note("one", "a")
     journal.note("two", "b")
@@ -30,7 +30,7 @@ def test_every_change_is_told_once_and_in_order(tmp_path: Path) -> None:
     journal.close()
 
 
-def test_a_change_is_one_line_whatever_is_in_it() -> None:
+def test_an_event_is_one_line_whatever_it_contains() -> None:
     event = Event(0.0, "failed", "birds", "killed\n\x1b[31mand worse")
     assert line(event, as_json=False).endswith("failed birds: killed \\x1b[31mand worse")
     said = json.loads(line(event, as_json=True))
@@ -39,7 +39,7 @@ def test_a_change_is_one_line_whatever_is_in_it() -> None:
 
 @pytest.mark.slow
 def test_without_a_terminal_the_command_prints_lines(state: Path) -> None:
-    """It tells what comes once it is there, and nobody says when that is: so something comes until it has told."""
+    """It prints only events after its start, and does not say when that is: so events are added until it prints."""
     journal = Journal(state / JOURNAL)
     command = [sys.executable, "-m", "learnd", "top", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as top:
@@ -52,7 +52,7 @@ def test_without_a_terminal_the_command_prints_lines(state: Path) -> None:
     assert (first["kind"], first["task"]) == ("rejected", "another")
 
 
-def test_no_color_leaves_no_colour_and_keeps_the_words() -> None:
+def test_no_color_keeps_the_words_without_colours() -> None:
     text = Text.assemble(("failed", "bold red"))
     assert ansi(text, Console(force_terminal=True, color_system="standard")) == "\x1b[1;31mfailed\x1b[0m"
     assert ansi(text, Console(force_terminal=True, color_system="standard", no_color=True)) == "\x1b[1mfailed\x1b[0m"

@@ -1,4 +1,4 @@
-"""A real terminal that a test types into and looks at."""
+"""A real terminal: a test types into it and reads its screen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE = 60.0  # seconds; nothing here waits that long unless it is broken
 
 
 class Tmux:
-    """A terminal of 100x30 with a shell in it, on a server of its own."""
+    """A terminal of 100x30 with a shell in it, on a separate tmux server."""
 
     def __init__(self, folder: Path, home: Path) -> None:
         self._socket = str(folder / "tmux")
@@ -42,7 +42,7 @@ class Tmux:
         return self._do("capture-pane", "-p")
 
     def facts(self) -> str:
-        """Whether the other screen is on, and the cursor shown."""
+        """Whether the alternate screen is on and the cursor is shown."""
         return self._do("display-message", "-p", "#{alternate_on} #{cursor_flag}").strip()
 
     def until(self, *wanted: str) -> str:
@@ -53,7 +53,7 @@ class Tmux:
         return shown
 
     def sane(self, number: int) -> None:
-        """The shell is back, on its own screen, with a cursor, an echo and lines that end at Enter."""
+        """Check that the shell is back: the normal screen, a cursor, echo and line editing."""
         end = time.monotonic() + PATIENCE
         while self.facts() != "0 1":
             assert time.monotonic() < end, self.screen()

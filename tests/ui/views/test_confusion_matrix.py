@@ -1,11 +1,11 @@
-"""Every measured image is in the matrix once."""
+"""The confusion matrix counts every measured image once."""
 
 from __future__ import annotations
 
 from learnd.ui.views.confusion_matrix import confusion_matrix
 
 
-def test_what_was_told_right_is_what_is_left_of_a_class() -> None:
+def test_the_diagonal_is_what_is_left_of_a_class() -> None:
     confusions = [
         {"class_name": "ant", "told_as": "bee", "images": 2},
         {"class_name": "ant", "told_as": "cat", "images": 1},

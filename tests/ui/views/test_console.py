@@ -1,4 +1,4 @@
-"""Colour where somebody can see it, or asks for it; and words that say the same without."""
+"""Colours on a terminal or on request, and the same words without them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def shown(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-def test_what_is_no_terminal_gets_plain_words(
+def test_without_a_terminal_words_have_no_colour(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     assert shown(capsys) == "failed\n"
 
 
-def test_force_color_colours_what_is_no_terminal_too(
+def test_force_color_works_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -32,14 +32,14 @@ def test_force_color_colours_what_is_no_terminal_too(
     assert "\x1b[31mfailed" in shown(capsys)
 
 
-def test_no_color_comes_first(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_color_overrides_force_color(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
     assert "31m" not in shown(capsys)
 
 
 @pytest.mark.parametrize("terminal", ["dumb", "unknown"])
-def test_where_lines_cannot_be_put_in_their_place_there_is_no_dashboard(
+def test_a_terminal_that_cannot_move_its_cursor_gets_no_dashboard(
     terminal: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours, theirs = os.openpty()

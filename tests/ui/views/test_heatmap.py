@@ -1,4 +1,4 @@
-"""The picture of a matrix, in both its forms."""
+"""The heat map as SVG and as PNG."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_png_has_the_same_boxes() -> None:
             assert image.getpixel((box.x + 3, box.y + 3)) == box.fill
 
 
-def test_of_very_many_versions_an_even_part_is_drawn() -> None:
+def test_of_many_versions_evenly_spaced_ones_are_drawn() -> None:
     long = Matrix(tuple(range(1, 1001)), ("cats",), tuple((0.5,) for _ in range(1000)))
     found = boxes(long)
     assert len(found) == WIDEST
     assert (found[0].note, found[-1].note) == ("cats, version 1: 0.500", "cats, version 1000: 0.500")
 
 
-def test_before_anything_was_asked_it_is_nearly_empty() -> None:
+def test_without_versions_it_is_nearly_empty() -> None:
     assert boxes(Matrix((), (), ())) == []
     assert "no version yet" in svg(draw({"all": Matrix((), (), ())}))

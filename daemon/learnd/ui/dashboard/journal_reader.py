@@ -13,7 +13,8 @@ from typing import Any
 
 from learnd.control.dispatch.plugin_strikes import Strike, Strikes
 from learnd.control.journal.journal import Journal, WorkerRow
-from learnd.messages.plugins import PluginInfo
+from learnd.messages.plugins import EventKind, PluginInfo
+from learnd.messages.task import TaskState
 from learnd.ui.views import json_output
 
 JournalRow = dict[str, Any]
@@ -21,7 +22,8 @@ JournalRow = dict[str, Any]
 MAX_POINTS = 240  # versions that the sparklines can show
 LATEST = 200  # results that are remembered
 ROWS = 60  # of each panel, at least; more if the user has scrolled
-_UNDO = ("forgotten", "rollback", "undone", "restored")  # events that change earlier versions or results
+# Events that change earlier versions or results.
+_UNDO = (TaskState.FORGOTTEN, EventKind.ROLLBACK, EventKind.UNDONE, EventKind.RESTORED)
 _BURST = 2000  # new events: from this number on, everything is read again
 
 

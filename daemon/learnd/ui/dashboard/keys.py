@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from learnd.ui.dashboard.panels import Panel, PanelRow, ScreenContent
+from learnd.ui.dashboard.panels import DaemonState, Panel, PanelRow, ScreenContent
 
 
 class ActionKind(StrEnum):
@@ -131,7 +131,9 @@ def _command(view: DashboardView, key: str, content: ScreenContent) -> tuple[Das
     if key in ("p", "r") and view.readonly:
         return replace(view, message="this dashboard changes nothing (--readonly)"), None
     if key == "p":
-        return replace(view, asked=Action(ActionKind.RESUME if content.state == "paused" else ActionKind.PAUSE)), None
+        return replace(
+            view, asked=Action(ActionKind.RESUME if content.state is DaemonState.PAUSED else ActionKind.PAUSE)
+        ), None
     if key == "r":
         asked = Action(ActionKind.RETRY, task) if task else None
         return replace(view, asked=asked, message="" if task else "no task is selected"), None

@@ -18,6 +18,12 @@ from learnd.ui.dashboard.journal_reader import Facts, JournalRow, VersionPoint
 from learnd.ui.views.formatting import counted, first_line, one_line, size
 
 
+class DaemonState(StrEnum):
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
 class Panel(StrEnum):
     """In the order of the Tab key.  The values are the titles."""
 
@@ -46,7 +52,7 @@ class PanelRow:
 class ScreenContent:
     """Everything that is shown.  totals: how many rows each panel would have if all were read."""
 
-    state: str
+    state: DaemonState
     since: str  # for how long it has been running, "" if it is not
     watching: str
     knowledge: str
@@ -93,9 +99,9 @@ def build_content(
     totals[Panel.WAITING] = max(len(waiting), facts.counts.get("waiting", 0) + facts.counts.get("queued", 0))
     totals[Panel.RESULTS] = max(len(facts.results), facts.counts.get("learned", 0))
     totals[Panel.PROBLEMS] = max(len(problems), facts.counts.get("failed", 0) + facts.counts.get("rejected", 0))
-    state = "stopped" if holder is None else "running" if facts.paused is None else "paused"
+    state = DaemonState.RUNNING if facts.paused is None else DaemonState.PAUSED
     return ScreenContent(
-        state=state,
+        state=state if runs else DaemonState.STOPPED,
         since=duration(now - holder.since) if holder is not None else "",
         watching=f"{printable(watching['path'])} ({watching['backend']})",
         knowledge=_knowledge(facts),

@@ -1,4 +1,4 @@
-"""`learnd report`: one page that needs nothing else, true to the state, and safe whatever things are called."""
+"""`learnd report`: one self-contained page that is true to the state and safe whatever the names are."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 
 
 def parsed(text: str) -> ElementTree.Element:
-    """The page is well-formed XML as well, so a parser that forgives nothing can read it."""
+    """The page is well-formed XML too, so a strict parser reads it."""
     return ElementTree.fromstring(text.removeprefix("<!DOCTYPE html>"))
 
 
@@ -51,7 +51,7 @@ def written(learnd: Command, state: Path) -> str:
     return text
 
 
-def test_the_page_tells_of_every_task_and_shows_what_was_learnt(written: str, learnd: Command) -> None:
+def test_the_page_shows_every_task_and_what_was_learnt(written: str, learnd: Command) -> None:
     words = "".join(parsed(written).itertext())
     for row in learnd("tasks", "--json").json["tasks"]:
         assert row["name"] in words
@@ -61,7 +61,7 @@ def test_the_page_tells_of_every_task_and_shows_what_was_learnt(written: str, le
     assert "0.900" in words  # the one task that was asked about
 
 
-def test_it_needs_nothing_from_elsewhere(written: str) -> None:
+def test_the_page_loads_nothing(written: str) -> None:
     assert "<script" not in written
     for address in re.findall(r"""(?:src|href)=["']([^"']*)""", written):
         assert address.startswith(("data:", "#")), address
@@ -69,7 +69,7 @@ def test_it_needs_nothing_from_elsewhere(written: str) -> None:
     assert "@import" not in written
 
 
-def test_a_page_that_cannot_be_written_is_an_error_that_says_where(learnd: Command, state: Path) -> None:
+def test_a_page_that_cannot_be_written_is_an_error_with_its_path(learnd: Command, state: Path) -> None:
     said = learnd("report", "--out", "nowhere/page.html")
     assert said.code != 0
     assert "nowhere/page.html: cannot be written" in said.err
@@ -79,7 +79,7 @@ def test_before_the_first_daemon_there_is_nothing_to_report(learnd: Command, hom
     assert learnd("report").code == 3
 
 
-def test_names_are_shown_and_never_obeyed() -> None:
+def test_names_are_shown_and_never_interpreted() -> None:
     evil = '<img src=x onerror="alert(1)">\x1b[31m'
     data = {**DATA, "tasks": [{**DATA["tasks"][0], "name": evil}], "details": [{**DATA["details"][0], "name": evil}]}
     text = page(data, evil)
@@ -117,12 +117,12 @@ def legible(root: ElementTree.Element) -> list[str]:
     return [*root.itertext(), *attributes]
 
 
-def test_of_many_tasks_the_page_says_which_it_tells_more_of() -> None:
+def test_with_many_tasks_the_page_says_which_are_shown_in_detail() -> None:
     text = page({**DATA, "tasks": DATA["tasks"] * 500})
     assert "The 1 that changed last, of 500; learnd show TASK shows any." in text
 
 
-def test_few_classes_are_a_square_and_many_a_list() -> None:
+def test_few_classes_get_a_confusion_matrix_and_many_get_a_list() -> None:
     few = "".join(
         page(
             DATA,
@@ -139,7 +139,7 @@ def test_few_classes_are_a_square_and_many_a_list() -> None:
     assert "<td>class 0</td><td>class 7</td>" in many
 
 
-def test_a_thumbnail_is_a_small_picture_of_each_of_the_first_classes(state: Path, tmp_path: Path) -> None:
+def test_thumbnails_are_small_images_of_the_first_classes(state: Path, tmp_path: Path) -> None:
     import io
     import zipfile
 
@@ -173,7 +173,7 @@ def test_a_browser_shows_it(written: str, tmp_path: Path) -> None:
         assert len(image.convert("RGB").getcolors(1 << 24) or []) > 20  # text, cards and curves, and no blank page
 
 
-def test_the_curve_is_that_of_the_matrix() -> None:
+def test_the_chart_has_one_point_per_version() -> None:
     text = page(DATA)
     (points,) = set(re.findall(r'points="([^"]*)"', text))
     assert len(points.split()) == 2
