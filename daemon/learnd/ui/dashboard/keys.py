@@ -131,9 +131,8 @@ def _command(view: DashboardView, key: str, content: ScreenContent) -> tuple[Das
     if key in ("p", "r") and view.readonly:
         return replace(view, message="this dashboard changes nothing (--readonly)"), None
     if key == "p":
-        return replace(
-            view, asked=Action(ActionKind.RESUME if content.state is DaemonState.PAUSED else ActionKind.PAUSE)
-        ), None
+        kind = ActionKind.RESUME if content.state is DaemonState.PAUSED else ActionKind.PAUSE
+        return replace(view, asked=Action(kind)), None
     if key == "r":
         asked = Action(ActionKind.RETRY, task) if task else None
         return replace(view, asked=asked, message="" if task else "no task is selected"), None

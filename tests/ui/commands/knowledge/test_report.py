@@ -56,7 +56,7 @@ def test_the_page_shows_every_task_and_what_was_learnt(written: str, learnd: Com
     for row in learnd("tasks", "--json").json["tasks"]:
         assert row["name"] in words
         assert row["state"] in words
-    for heading in ("What learnd knows", "Accuracy at every version", "Each task", "What was tried", "Problems"):
+    for heading in ("What learnd knows", "Accuracy, version by version", "Task by task", "What was tried", "Problems"):
         assert heading in words
     assert "0.900" in words  # the one task that was asked about
 
