@@ -9,7 +9,7 @@ import pytest
 
 import learnd_plugins
 from learnd.learning.conformance import checks_for
-from learnd.learning.jobs.router import Contest, route
+from learnd.learning.jobs.algorithm_choice import Contest, route
 from learnd.learning.plugin_host.catalogue import load_catalogue
 from tests.tiny import context, routing, striped, tiny_backbone, tiny_support, tiny_task
 

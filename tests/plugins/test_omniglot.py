@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from learnd.learning.contract.algorithm import Support
-from learnd.learning.jobs.router import Contest, route
+from learnd.learning.jobs.algorithm_choice import Contest, route
 from learnd.learning.networks.backbone import load_backbone
 from learnd.learning.networks.images import load_batch
 from learnd.learning.plugin_host.catalogue import load_catalogue

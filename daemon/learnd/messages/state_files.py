@@ -14,8 +14,8 @@ from typing import Any
 
 from learnd.messages.convert import SCHEMA
 
-# A revision: tasks/<task id>/<revision>/.  Written by learning/jobs/learn.py, and by learning/jobs/next_revision.py
-# when a consolidation is accepted.
+# A revision: tasks/<task id>/<revision>/.  Written by learning/jobs/learn.py, and by
+# learning/jobs/consolidated_revision.py when a consolidation is accepted.
 ADAPTED_FILE = "adapted.safetensors"  # what the algorithm learned; its metadata is an AdaptedNote
 STATISTICS_FILE = "statistics.safetensors"  # learning/knowledge/class_statistics.py: counts, sums, scatter per class
 EXEMPLARS_FILE = "exemplars.zip"  # learning/knowledge/exemplars.py: a few original images per class

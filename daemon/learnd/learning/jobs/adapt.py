@@ -17,9 +17,9 @@ from learnd.learning.contract.algorithm import (
     check_logits,
     check_state,
 )
-from learnd.learning.jobs.confusions import Marks, mark
+from learnd.learning.jobs.algorithm_choice import Route, fall_back
+from learnd.learning.jobs.classification_errors import Marks, mark
 from learnd.learning.jobs.read_task import Part
-from learnd.learning.jobs.router import Route, fall_back
 from learnd.learning.jobs.worker_context import Stopwatch, WorkerContext
 from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
 from learnd.learning.plugin_faults import accuse, explain, outcome_of

@@ -1,4 +1,4 @@
-"""A consolidate job: train a candidate network on what is remembered, make every task anew with it, measure both.
+"""A consolidate job: train a candidate network on what is remembered, refit every task with it, measure both.
 
 It only writes candidate files under spec.out; whether the knowledge moves to them is decided elsewhere.
 """
@@ -18,8 +18,8 @@ from learnd.errors import LearndError, StateError, StateUnavailable, TaskError
 from learnd.identity import sha256_of
 from learnd.learning.contract.meta_learner import MetaLearner
 from learnd.learning.jobs.candidate_network import LEARNER, Candidate, Lesson, changed_by, train_candidate
-from learnd.learning.jobs.next_revision import Answered, known_now, make_form
-from learnd.learning.jobs.remembered_task import Recalled, Refitted, recall, refit, see, told_right
+from learnd.learning.jobs.consolidated_revision import Answered, known_now, make_form
+from learnd.learning.jobs.consolidation_refit import Recalled, Refitted, classified_correctly, recall, refit, see
 from learnd.learning.jobs.worker_context import Progress, Stopwatch, WorkerContext
 from learnd.learning.knowledge.grouped_classifier import Features, GroupedHead, grouped_head
 from learnd.learning.metatraining.loop import Figures, Run
@@ -111,9 +111,9 @@ def _consolidate(spec: ConsolidateSpec, worker: WorkerContext, pace: Pace, train
     same = {} if IDENTITY in candidate.changed else {key: features[IDENTITY] for key, features in seen.items()}
     bare = {task.member.id for task in tasks if task.missing}  # what they know is taken over
     losers = {task.member.id for task in tasks if _loses_images(task, candidate)}
-    before = _judge("measure", tasks, seen, worker, pace, bare | losers)
+    before = _measure("measure", tasks, seen, worker, pace, bare | losers)
     seen = {t.member.id: see(t, moved.backbone, used, same.get(t.member.id)) for t in pace.each("embed again", tasks)}
-    after = _judge("measure again", tasks, seen, moved, pace, bare)
+    after = _measure("measure again", tasks, seen, moved, pace, bare)
     forms = tuple(
         make_form(
             task,
@@ -146,33 +146,33 @@ def _learner(worker: WorkerContext) -> MetaLearner | None:
 
 
 def _lesson(task: Recalled) -> Lesson:
-    """What the training may see: nothing of what judges."""
+    """What the training may see: no held-out sample."""
     rows = task.remembered
     return Lesson(task.member.id, task.scoped.adapter, task.images[rows], task.labels[rows])
 
 
 def _require_enough(task: Recalled, changes: Collection[str], trimmed: Collection[str]) -> None:
-    """Raises TaskError where a task has to be made anew, and too little is left of it to make or to judge it."""
+    """Raises TaskError if a task must be refitted and too few of its images are left to fit or to measure it."""
     if not {IDENTITY, task.scoped.adapter} & set(changes):
         return
     what = ""
     if task.missing:
-        what = f"no image of its class {task.missing[0]!r} is kept, so it cannot be made anew"
-    elif task.member.id in trimmed and not len(task.judged):
-        what = f"of what it learnt from {len(task.support)} images are left, and none that can judge what it would lose"
+        what = f"no image of its class {task.missing[0]!r} is kept, so it cannot be refitted"
+    elif task.member.id in trimmed and not len(task.held_out):
+        what = f"{len(task.support)} of its images are left, and none can be held out to measure what it would lose"
     if what:
         name = shlex.quote(task.member.name)
-        remedy = f"raise memory.max_bytes, and learn it anew: learnd forget {name} && learnd retry {name}"
+        remedy = f"raise memory.max_bytes, and learn it again: learnd forget {name} && learnd retry {name}"
         raise TaskError(what, where=task.member.name, remedy=remedy)
 
 
 def _loses_images(task: Recalled, candidate: Candidate) -> bool:
-    """Whether a task that has to be made anew learnt from more images than are kept of it."""
+    """Whether a task that must be refitted learnt from more images than are kept."""
     changed = candidate.changed & {IDENTITY, task.scoped.adapter}
     return bool(changed) and len(task.support) < int(known_now(task).count.sum())
 
 
-def _judge(
+def _measure(
     stage: str,
     tasks: Sequence[Recalled],
     seen: FeaturesByTask,
@@ -180,10 +180,10 @@ def _judge(
     pace: Pace,
     as_they_are: Collection[str] = (),
 ) -> Hits:
-    """Every task fitted on what is remembered, and asked about what judges.
+    """Fit every task on its remembered images, and classify its held-out samples.
 
-    as_they_are: ids of those that are judged by what serves now.  It knew images that are gone, and, where no held-outs
-    judge, those that judge as well: who is to take its place has to do as well even so.
+    as_they_are: ids of the tasks that are measured with what serves now.  That was fitted on images that are gone
+    (and, for a task without a held-out set, on the samples themselves); the candidate must match it all the same.
     """
     made: dict[str, Refitted] = {}
     for task in pace.each(stage, tasks):
@@ -193,7 +193,7 @@ def _judge(
             made[task.member.id] = refit(task, task.remembered, seen[task.member.id], worker.backbone, worker)
     head: GroupedHead = grouped_head([(task.member, made[task.member.id].known) for task in tasks])
     return {
-        task.member.id: told_right(task, made[task.member.id], seen[task.member.id], worker.backbone, head)
+        task.member.id: classified_correctly(task, made[task.member.id], seen[task.member.id], worker.backbone, head)
         for task in tasks
     }
 

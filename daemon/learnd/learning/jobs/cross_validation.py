@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from learnd.learning.contract.algorithm import Algorithm, Context, HeadAlgorithm, Support, check_logits, check_state
-from learnd.learning.jobs.confusions import Marks, gathered, mark
+from learnd.learning.jobs.classification_errors import Marks, gathered, mark
 from learnd.learning.networks.backbone import Backbone
 
 LEAVE_ONE_OUT = 64  # support images up to which few shots are held out one at a time

@@ -18,9 +18,9 @@ from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.contract.options import options_of
 from learnd.learning.jobs.adapt import Adapted, Query, adapt_best
 from learnd.learning.jobs.adapter_choice import Choice, choose_adapter
-from learnd.learning.jobs.confusions import Marks, confusions, mistakes
+from learnd.learning.jobs.algorithm_choice import Contest, route
+from learnd.learning.jobs.classification_errors import Marks, confusions, mistakes
 from learnd.learning.jobs.read_task import Changed, Part, Reading, Rejected, read_task
-from learnd.learning.jobs.router import Contest, route
 from learnd.learning.jobs.worker_context import Progress, Stopwatch, WorkerContext
 from learnd.learning.knowledge import class_statistics, exemplars, held_out
 from learnd.learning.knowledge.held_out import HeldOut

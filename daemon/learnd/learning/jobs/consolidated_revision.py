@@ -1,4 +1,4 @@
-"""What a consolidation writes of a task: the files of its next revision, as the candidate network knows it."""
+"""The files of the revision that a consolidation writes for a task, made with the candidate network."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import torch
 from learnd.identity import sha256_of
 from learnd.learning.contract.options import options_of
 from learnd.learning.jobs.candidate_network import Candidate
+from learnd.learning.jobs.consolidation_refit import Recalled, refit
 from learnd.learning.jobs.learn import wilson
-from learnd.learning.jobs.remembered_task import Recalled, refit
 from learnd.learning.jobs.worker_context import WorkerContext
 from learnd.learning.knowledge import class_statistics, held_out
 from learnd.learning.knowledge.grouped_classifier import Features
@@ -49,7 +49,7 @@ class Answered:
 def make_form(
     task: Recalled, revision: int, answered: Answered, candidate: Candidate, worker: WorkerContext, out: Path
 ) -> Form:
-    """Write a task as the candidate knows it; what the candidate left as it was is taken over to the bit."""
+    """Write a task's new revision.  What the candidate did not change is copied bit for bit."""
     seen = answered.features
     form = Form(task.member.id, revision, {})
     folder, old, network = out / form.folder, Path(task.member.folder), worker.backbone
@@ -77,7 +77,7 @@ def make_form(
 
 
 def _save_held_out(task: Recalled, seen: Features, network: Backbone, folder: Path) -> None:
-    """What a survey asks about: the held-out images that are kept, as the candidate sees them."""
+    """Save the candidate's features of the held-out images, which a survey asks about."""
     held = torch.ones(len(task.labels), dtype=torch.bool)  # (N,)
     held[task.support] = False
     if bool(held.any()):
@@ -106,7 +106,7 @@ def _report(task: Recalled, revision: int, network: Backbone, correct: tuple[boo
 
 
 def _take_over(source: Path, target: Path) -> None:
-    """The same file under another name; a copy where the disk knows no such thing.  It is never written to again."""
+    """Hard-link a file, or copy it if the file system has no hard links.  Neither name is written to again."""
     try:
         os.link(source, target)
     except OSError:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from learnd.errors import PluginError, TaskError
 from learnd.learning.contract.algorithm import Algorithm, Bid, Context, HeadAlgorithm, State, Support
+from learnd.learning.jobs.algorithm_choice import LEFT_OUT, Contest, Route, fall_back, route
 from learnd.learning.jobs.cross_validation import make_folds
-from learnd.learning.jobs.router import LEFT_OUT, Contest, Route, fall_back, route
 from learnd.messages.jobs import RoutingSpec
 from learnd.messages.report import CandidateOutcome, CandidateScore
 from learnd.messages.task import Task

@@ -1,4 +1,4 @@
-"""What is kept of a learnt task, in memory: its images, who judges, and how it was learnt."""
+"""What a consolidation loads of a learnt task and refits: its kept images, its held-out samples and its algorithm."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from learnd.messages.state_files import REPORT_FILE
 
 @dataclass(frozen=True)
 class Recalled:
-    """A task as it is kept.  images: uint8 (N, C, S, S); labels: int64 (N,), into scoped.classes.
+    """A task as the state keeps it.  images: uint8 (N, C, S, S); labels: int64 (N,), into scoped.classes.
 
-    support, remembered, judged: int64 row numbers.  Of the support everything that serves is made; who is judged is
-    judged by what was made of the remembered ones alone, and the two have no image in common.
+    support, remembered, held_out: int64 row numbers.  What serves is fitted on the support.  The held-out samples are
+    classified by what was fitted on the remembered rows alone; the two have no image in common.
     """
 
     member: Member
@@ -43,7 +43,7 @@ class Recalled:
     labels: Tensor
     support: Tensor
     remembered: Tensor
-    judged: Tensor
+    held_out: Tensor
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -51,12 +51,12 @@ class Recalled:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The classes of which nothing is kept that may be learnt from."""
+        """The classes without a kept image to learn from."""
         there = set(self.labels[self.remembered].tolist())
         return tuple(name for label, name in enumerate(self.classes) if label not in there)
 
     def part(self, rows: Tensor, features: Features) -> Support:
-        """Some of the images as a support, in the features of the adapter that the task uses."""
+        """These rows as a support set, in the features of the task's adapter."""
         device = features[self.scoped.adapter].device
         seen = features[self.scoped.adapter][rows.to(device)]
         return Support(self.images[rows].to(device), seen, self.labels[rows].to(device), len(self.classes))
@@ -64,22 +64,22 @@ class Recalled:
 
 @dataclass(frozen=True)
 class Refitted:
-    """A task made anew from some of its images."""
+    """A task fitted again on some of its images."""
 
     known: class_statistics.Statistics
     state: State
 
 
 def recall(member: Member, worker: WorkerContext) -> Recalled:
-    """Read what is kept of a member.
+    """Read what the state keeps of a member.
 
-    Raises StateError where it is damaged, and PluginError where its algorithm is not loaded.
+    Raises StateError if it is damaged, and PluginError if its algorithm is not loaded.
     """
     folder = Path(member.folder)
     scoped = load_scoped(member, worker)
     report = from_json(Report, json.loads((folder / REPORT_FILE).read_text()))
     kept = kept_images(folder)
-    remembered, judged = divide(kept)
+    remembered, held_out = divide(kept)
     contents = [(f"{member.name}: {one.class_name}/{one.sha256}", one.data) for one in kept]
     images, errors = load_batch(contents, worker.backbone.preprocess, worker.threads, worker.catalogue.readers)
     if errors:
@@ -87,7 +87,7 @@ def recall(member: Member, worker: WorkerContext) -> Recalled:
     number = {name: k for k, name in enumerate(scoped.classes)}
     support = [one for one in kept if not one.held_out]
     labels = torch.tensor([number[one.class_name] for one in kept], dtype=torch.int64)
-    rows = [_rows(kept, some) for some in (support, remembered, judged)]
+    rows = [_rows(kept, some) for some in (support, remembered, held_out)]
     return Recalled(member, scoped, report, images, labels, *rows)
 
 
@@ -97,9 +97,9 @@ def _rows(kept: Sequence[Kept], some: Sequence[Kept]) -> Tensor:
 
 
 def see(task: Recalled, backbone: Backbone, adapters: Sequence[str], plain: Tensor | None = None) -> Features:
-    """All images of a task in the features of the identity, of the task's own adapter and of these.
+    """Embed all images of a task under the identity, the task's adapter and these adapters.
 
-    plain: those of the identity, where they are known.
+    plain: the features under the identity, if they are known.
     """
     wanted = sorted({task.scoped.adapter, *adapters} - {IDENTITY})
     images = task.images.to(backbone.device)
@@ -108,9 +108,9 @@ def see(task: Recalled, backbone: Backbone, adapters: Sequence[str], plain: Tens
 
 
 def refit(task: Recalled, rows: Tensor, features: Features, backbone: Backbone, worker: WorkerContext) -> Refitted:
-    """The task from these of its images alone, by the algorithm and with the options that it has.
+    """Fit the task on these rows alone, with its algorithm and options.
 
-    The randomness is that of its learning: from the same images and features comes the same state.
+    The seed is the one it was learnt with, so the same images and features give the same state.
     """
     known = class_statistics.statistics(features[IDENTITY][rows.to(backbone.device)], task.labels[rows], task.classes)
     adapter = task.scoped.adapter
@@ -124,18 +124,18 @@ def refit(task: Recalled, rows: Tensor, features: Features, backbone: Backbone, 
     return Refitted(known, state)
 
 
-def told_right(
+def classified_correctly(
     task: Recalled, made: Refitted, features: Features, backbone: Backbone, head: GroupedHead
 ) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
-    """Of each judged image, is it told right: among the task's own classes, and among all that the head knows?"""
-    if not len(task.judged):
+    """Per held-out sample, is it classified correctly: among the task's classes, and among all that the head knows?"""
+    if not len(task.held_out):
         return (), ()
-    asked = task.part(task.judged, features)
+    asked = task.part(task.held_out, features)
     within = backbone.adapted(task.scoped.adapter)
     logits = classify(task.scoped.algorithm, within, made.state, asked.images, asked.ways, asked.features)
-    labels = task.labels[task.judged]
+    labels = task.labels[task.held_out]
     scoped = logits.argmax(1).cpu() == labels
-    rows = {name: values[task.judged.to(values.device)] for name, values in features.items()}
+    rows = {name: values[task.held_out.to(values.device)] for name, values in features.items()}
     place = {pair: int(answered) for pair, answered in zip(head.plain.classes, head.places, strict=True)}
     truth = [place[task.member.name, task.classes[label]] for label in labels.tolist()]
     unified = head.log_posterior(rows).argmax(1) == torch.tensor(truth)

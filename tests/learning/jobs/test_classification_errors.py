@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from learnd.learning.jobs.confusions import MISTAKES, confusions, gathered, mark, mistakes
+from learnd.learning.jobs.classification_errors import MISTAKES, confusions, gathered, mark, mistakes
 from learnd.messages.report import Confusion, Mistake
 
 CLASSES = ("ant", "bee", "cat")
@@ -14,7 +14,7 @@ MARKS = mark(torch.tensor([4, 3, 2, 1, 0]), torch.tensor([0, 0, 0, 1, 2]), LOGIT
 
 def test_what_was_told_is_counted() -> None:
     assert (MARKS.hits, MARKS.tries) == (1, 5)
-    assert MARKS.told.tolist() == [0, 1, 2, 0, 1]
+    assert MARKS.classified.tolist() == [0, 1, 2, 0, 1]
     assert torch.allclose(MARKS.sure, LOGITS.softmax(1).amax(1))
 
 
