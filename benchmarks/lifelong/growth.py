@@ -25,7 +25,7 @@ from learnd.learning.jobs.predict import answers_of, ranked
 from learnd.learning.knowledge import class_statistics
 from learnd.learning.knowledge.classifier_cache import HeadKeeper
 from learnd.learning.knowledge.classifier_file import save_head
-from learnd.learning.knowledge.totals import Ledger, added
+from learnd.learning.knowledge.classifier_sums import Ledger, added
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import Backbone, load_backbone
 from learnd.learning.networks.tensor_file import write_tensors

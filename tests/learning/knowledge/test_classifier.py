@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from learnd.learning.knowledge.class_statistics import Statistics, statistics, unit
 from learnd.learning.knowledge.classifier import UnifiedHead, _Pool, _pool, _scale, _temperature, _try, unified_head
+from learnd.learning.knowledge.classifier_sums import Ledger, added
 from learnd.learning.knowledge.grouped_classifier import grouped_head
-from learnd.learning.knowledge.totals import Ledger, added
 from learnd.messages.jobs import Member
 from learnd.messages.task import Join
 
@@ -129,8 +129,8 @@ def test_leaving_an_image_out_is_exact() -> None:
     gaps = unit(features)[left_out] - means  # (K, D)
     count = torch.bincount(y).double()
     expected = ((gaps @ inverse) * gaps).sum(1) - trial.tau / count
-    judges = added(Ledger(), [(("task", 1), known[0][1])]).judges
-    place = next(place for place, judge in enumerate(judges) if (judge.owner, judge.number) == divmod(left_out, 4))
+    samples = added(Ledger(), [(("task", 1), known[0][1])]).samples
+    place = next(place for place, sample in enumerate(samples) if (sample.owner, sample.number) == divmod(left_out, 4))
     torch.testing.assert_close(trial.nearest[place], expected.min())
 
 

@@ -29,7 +29,7 @@ PROBE = 2  # support images that a new state must be able to predict where there
 
 @dataclass(frozen=True)
 class Adapted:
-    """The chosen algorithm, what it learnt (on the CPU), and what it told the query images as (None: no query)."""
+    """The chosen algorithm, what it learnt (on the CPU), and how it classified the query images (None: no query)."""
 
     chosen: Route
     algorithm: Algorithm
@@ -71,7 +71,7 @@ def adapt(algorithm: Algorithm, backbone: Backbone, support: Support, ctx: Conte
 
 
 def _mark(algorithm: Algorithm, backbone: Backbone, state: State, support: Support, query: Query) -> Marks | None:
-    """What the query images are told as; without a query, None, once the state has proved that it can predict."""
+    """Classify the query images.  Without a query: check that the state can predict, and return None."""
     labels = query.part.labels
     if not len(labels):
         few = support.features[:PROBE]

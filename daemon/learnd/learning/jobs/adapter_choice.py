@@ -1,9 +1,9 @@
 """Which of its adapters the backbone uses for a task: measured on the task's own support, before the routing.
 
-Each adapter embeds a sample of the support, and the nearest class mean must tell each image from the others.  An
+Each adapter embeds a sample of the support, and the nearest class mean of the others classifies each image.  An
 adapter whose domain the images look like has the benefit of the doubt, else the identity has it: who has it loses
-it only to one that is surely better (a sign test on the images that but one of the two told right).  So a task with
-one image a class, where nothing can be left out, is decided by its looks.
+it only to one that is surely better (a sign test on the images that only one of the two classifies correctly).  So a
+task with one image per class, where nothing can be left out, is decided by how near its images lie to each domain.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from learnd.learning.networks.backbone import Backbone
 from learnd.messages.report import AdapterScore
 
 SAMPLE = 100  # images that are embedded under every adapter, at most
-LOOKS = 0.75  # share of a task's images that lie where a domain's do; of the domain's own it is 0.95
+NEAR_SHARE = 0.75  # share of a task's images that lie where a domain's do; of the domain's own it is 0.95
 SURE = 0.002  # one-sided level of the sign test: 9 images to none.  At 0.05 one photograph task in 40 was misled
 
 
@@ -54,7 +54,7 @@ def compare(backbone: Backbone, features: Mapping[str, Tensor], labels: Tensor) 
         for name, variant in backbone.adapters.items()
         if variant.adapter is not None
     }
-    scores = [AdapterScore(name, int(told.sum()), len(told), near.get(name, 0.0)) for name, told in right.items()]
+    scores = [AdapterScore(name, int(hits.sum()), len(hits), near.get(name, 0.0)) for name, hits in right.items()]
     return Choice(decide(right, near), tuple(scores))
 
 
@@ -73,7 +73,7 @@ def sample(labels: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def left_out(features: Tensor, labels: Tensor) -> Tensor:
-    """Which images are told right by the nearest class mean (by angle) of the others: bool (M,), on the CPU.
+    """Which images the nearest class mean (by angle) of the others classifies correctly: bool (M,), on the CPU.
 
     features: (N, D); labels: int64 (N,).  The M images are those whose class has another one, in their order.
     """
@@ -83,14 +83,14 @@ def left_out(features: Tensor, labels: Tensor) -> Tensor:
     scores = x @ F.normalize(total, dim=1).T  # (N, K)
     own = (x * F.normalize(total[y] - x, dim=1)).sum(1)  # (N,) to the mean of the others
     many = count[y] > 1  # (N,)
-    told: Tensor = scores.scatter(1, y[:, None], own[:, None]).argmax(1) == y
-    return told[many]
+    correct: Tensor = scores.scatter(1, y[:, None], own[:, None]).argmax(1) == y
+    return correct[many]
 
 
 def decide(right: Mapping[str, Tensor], near: Mapping[str, float]) -> str:
     """The name of the adapter to use.  right: bool (M,) of each, the same images; near: as in AdapterScore."""
     nearest = max(near, key=lambda name: near[name])
-    holder = nearest if near[nearest] >= LOOKS else IDENTITY
+    holder = nearest if near[nearest] >= NEAR_SHARE else IDENTITY
     for challenger in sorted(right, key=lambda name: -int(right[name].sum())):
         if surely_better(right[challenger], right[holder]):
             return challenger

@@ -140,7 +140,7 @@ def _bid(name: str, algorithm: Algorithm, task: Task, ctx: Context) -> _Candidat
         bid = algorithm.bid(task)
         fits = isinstance(bid, Bid) and 0.0 <= bid.score <= 1.0 and 0.0 <= bid.seconds < math.inf
         if not fits or not isinstance(bid.reason, str):
-            remedy = "hand back Bid(score in [0, 1], reason, seconds >= 0)"
+            remedy = "return Bid(score in [0, 1], reason, seconds >= 0)"
             raise PluginError(f"its bid is {bid!r}", where=name, remedy=remedy)
     except BaseException as error:
         accuse(error)

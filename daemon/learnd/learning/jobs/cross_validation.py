@@ -51,9 +51,10 @@ class Folds:
 def make_folds(support: Support, folds: int, ctx: Context) -> Folds:
     """Stratified folds: each class is spread evenly and keeps an image to learn from.
 
-    Copies of an image within a class go into one fold: else it would be told by itself, and learning by heart would
-    look like understanding.  Where a class has fewer images than folds, and there are LEAVE_ONE_OUT images at most,
-    every image is a fold of its own.  The folds depend on the images, their labels and the seed of ctx alone.
+    Copies of an image within a class go into one fold: else it would be classified by its duplicate, and
+    memorising would look like generalising.  If a class has fewer images than folds, and there are at most
+    LEAVE_ONE_OUT images, every image is a separate fold.  The folds depend on the images, their
+    labels and the seed of ctx alone.
     """
     firsts, copies = _without_copies(support)  # (M,), (N,)
     labels = support.labels.cpu()[firsts]  # (M,)

@@ -1,4 +1,4 @@
-"""A survey job: how well is each task told among everything that is known now?  One row of the matrix R[i, j].
+"""A survey job: how well is each task classified among everything that is known now?  One row of the matrix R[i, j].
 
 Where a task has held-out images their kept features are asked about; else every image that it remembers as it is, each
 left out in turn in closed form.  And what is each task like?  No image is decoded, and no plugin is called.  A survey
@@ -80,8 +80,8 @@ def _ask_each(
         if asked.heldout is not None:
             held = held_out.load(Path(member.folder) / HELD_OUT_FEATURES_FILE, worker.backbone.hash, asked.heldout)
             found.append(Surveyed(member.id, MeasuredOn.QUERY, _bits(ask_held_out(head, member.name, held))))
-        elif len(told := leave_one_out(head, member.name, statistics_of(member, worker.backbone))):
-            found.append(Surveyed(member.id, MeasuredOn.LEAVE_ONE_OUT, _bits(told)))
+        elif len(correct := leave_one_out(head, member.name, statistics_of(member, worker.backbone))):
+            found.append(Surveyed(member.id, MeasuredOn.LEAVE_ONE_OUT, _bits(correct)))
     return tuple(found)
 
 
@@ -97,7 +97,7 @@ def _relate_each(spec: SurveySpec, head: GroupedHead, dropped: Callable[[], bool
 
 
 def ask_held_out(head: GroupedHead, task: str, held: held_out.HeldOut) -> Tensor:
-    """Which of at most QUESTIONS held-out images of a task are told right among everything: bool (M,)."""
+    """Which of at most QUESTIONS held-out images of a task are classified correctly among all classes: bool (M,)."""
     rows = _spread(held.labels)
     features = {adapter: value[rows] for adapter, value in held.features.items()}
     within = {
@@ -110,7 +110,7 @@ def ask_held_out(head: GroupedHead, task: str, held: held_out.HeldOut) -> Tensor
 
 
 def leave_one_out(head: GroupedHead, task: str, own: Statistics) -> Tensor:
-    """Which of the images that a task remembers as they are would be told right, each had it not been learnt.
+    """Which of the images that a task keeps one by one would be classified correctly, each as if not learnt.
 
     bool (M,), at most QUESTIONS, of classes with another image.  Of groups that use an adapter which the task does
     not, the plain features say which class: under theirs its images are not remembered.
@@ -162,5 +162,5 @@ def _first(head: UnifiedHead, task: str) -> int:
     return next(place for place, (name, _) in enumerate(head.classes) if name == task)
 
 
-def _bits(told: Tensor) -> str:
-    return "".join("01"[int(one)] for one in told)
+def _bits(correct: Tensor) -> str:
+    return "".join("01"[int(one)] for one in correct)

@@ -1,6 +1,6 @@
 """What is remembered of a task: per-class sufficient statistics of the frozen features, in float64.
 
-Every task is remembered in the features of the backbone as it is, and, where it uses an adapter, in those too.
+Every task is remembered in the features of the backbone without an adapter, and, if it uses one, in those too.
 They are enough to answer among every class ever learnt (`unified.py`), they never change once written, and they
 are reduced in sorted order: what is known depends neither on the order of arrival nor on what was forgotten.
 
@@ -27,7 +27,7 @@ from learnd.learning.networks.tensor_file import read_committed, write_tensors
 from learnd.messages.convert import SCHEMA
 
 ADAPTED_PREFIX = "adapted/"  # in a file: before the names of those statistics
-WITNESSES = 8  # of each class, kept as they are where a task has more images than features
+WITNESSES = 8  # images per class that are kept one by one if a task has more images than features
 
 
 @dataclass(frozen=True)

@@ -17,15 +17,13 @@ import torch
 from torch import Tensor
 
 from learnd.learning.knowledge.class_statistics import Statistics, unit
-from learnd.learning.knowledge.totals import JUDGES, UNIT, Key, Ledger, added
+from learnd.learning.knowledge.classifier_sums import SAMPLES, UNIT, Key, Ledger, added
 from learnd.messages.jobs import Member
 from learnd.messages.joins import Pair, answered_as, joined
 
 CLASSIFIER_SHRINKAGES = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)  # the last is nearest mean
 TEMPERATURES = (0.1, 1e5)
-MAX_COMPARISONS = (
-    4_000_000  # of a judge and a class at most, but for a quarter of the judges: what leaving out may cost
-)
+MAX_COMPARISONS = 4_000_000  # distances that leave-one-out computes at most; but SAMPLES / 4 are always used
 GOLDEN = (math.sqrt(5) - 1) / 2
 FALSE_ALARMS = 0.02  # of images of known classes may be called unknown
 
@@ -60,7 +58,7 @@ class UnifiedHead:
         return _squared(unit(features) @ self.whiten, self.means, self._lengths) - self.noise  # (N, K)
 
     def answer(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """log_posterior and novelty at once, for the work of one: features (N, D) -> (N, K), (N,)."""
+        """log_posterior and novelty in one pass: features (N, D) -> (N, K), (N,)."""
         distances = self.distances(features)  # (N, K)
         novelty = distances.amin(1) - self.radius  # (N,)
         return distances.div_(-2 * self.temperature).log_softmax(1), novelty
@@ -70,7 +68,7 @@ class UnifiedHead:
         return self.answer(features)[0]
 
     def left_out(self, own: Statistics, first: int) -> tuple[Tensor, Tensor]:
-        """How the witnesses of one member would be told, each had it alone not been learnt.
+        """Classify the kept images of one member, each as if it alone had not been learnt.
 
         own: the member's statistics; first: the place of its first class among all.  Returns the log posterior float64
         (M, K) and their classes int64 (M,), for those M whose class keeps an image.
@@ -92,7 +90,7 @@ class UnifiedHead:
 
         The radius is a split-conformal one (Vovk et al. 2005): of images of the known classes 2 in 100 are called
         unknown, or 1 in N + 1 where no more than N images are known.  An image of a new class that looks like a
-        known one is not told: "unknown" means "like nothing I know", never "I am not sure which".
+        known one is not reported as unknown: "unknown" means "like nothing I know", never "I am not sure which".
         """
         return self.novelty(features) > 0  # (N,)
 
@@ -117,7 +115,7 @@ class _Pool:
 
 @dataclass(frozen=True)
 class _ScaleTrial:
-    """One shrinkage, judged by leave-one-out."""
+    """One shrinkage, measured by leave-one-out."""
 
     shrinkage: float
     temperature: float
@@ -196,14 +194,14 @@ def _principal(ledger: Ledger, freedom: int) -> tuple[Tensor, Tensor]:
 
 
 def _judges(ledger: Ledger, classes: int) -> tuple[Tensor, Tensor]:
-    """The images that judge, less their class mean (M, D), and the places of their classes (M,)."""
+    """The leave-one-out samples minus their class mean (M, D), and the indices of their classes (M,)."""
     starts: dict[Key, int] = {}
     width = place = 0
     for key, page in ledger.ordered:
         starts[key], place, width = place, place + len(page.classes), page.sum.shape[1]
-    chosen = ledger.judges[: max(JUDGES // 4, min(JUDGES, MAX_COMPARISONS // classes))]
-    residuals = torch.stack([judge.residual for judge in chosen]) if chosen else torch.zeros(0, width).double()
-    return residuals, torch.tensor([starts[judge.key] + judge.owner for judge in chosen], dtype=torch.int64)
+    chosen = ledger.samples[: max(SAMPLES // 4, min(SAMPLES, MAX_COMPARISONS // classes))]
+    residuals = torch.stack([sample.residual for sample in chosen]) if chosen else torch.zeros(0, width).double()
+    return residuals, torch.tensor([starts[sample.key] + sample.owner for sample in chosen], dtype=torch.int64)
 
 
 def _scale(pool: _Pool, shrinkage: float) -> Tensor:
@@ -212,7 +210,7 @@ def _scale(pool: _Pool, shrinkage: float) -> Tensor:
 
 
 def _try(pool: _Pool, shrinkage: float) -> _ScaleTrial:
-    """Leave each judge out of its mean and of the covariance, and see how well it is told all the same."""
+    """Leave each sample out of its mean and of the covariance, and measure how well it is classified then."""
     rows, owners = torch.arange(len(pool.owners)), pool.owners
     scale = _scale(pool, shrinkage)
     means, residuals = pool.means * scale, pool.residuals * scale  # (K, D), (M, D)
@@ -245,16 +243,16 @@ def _left_out(means: Tensor, residuals: Tensor, owners: Tensor, count: Tensor, s
 def _temperature(scores: Tensor, right: Tensor) -> tuple[float, float]:
     """The temperature with the lowest cross-entropy, and that; scores (M, K), the right columns (M, P), -1 is none.
 
-    Targets are softened by 1 / (M + 2) (Platt 1999), so that it stays finite where all were told right.  The loss is
-    convex in 1 / temperature, so a golden-section search over its logarithm finds the one minimum.
+    Targets are softened by 1 / (M + 2) (Platt 1999), so that it stays finite if all are classified correctly.  The loss
+    is convex in 1 / temperature, so a golden-section search over its logarithm finds the one minimum.
     """
     soft = 1 / (len(right) + 2)
     relative = (scores - scores.amax(1, keepdim=True)).float()  # (M, K); float32 is twice as fast, and enough here
 
     def loss(log_temperature: float) -> float:
         logs = (relative / math.exp(log_temperature)).log_softmax(1)  # (M, K)
-        told = logs.gather(1, right.clamp_min(0)).masked_fill(right < 0, -math.inf).logsumexp(1).mean()
-        return float(-(1 - soft) * told - soft * logs.mean())
+        correct = logs.gather(1, right.clamp_min(0)).masked_fill(right < 0, -math.inf).logsumexp(1).mean()
+        return float(-(1 - soft) * correct - soft * logs.mean())
 
     low, high = (math.log(limit) for limit in TEMPERATURES)
     while high - low > 0.05:

@@ -74,7 +74,7 @@ class HeadKeeper:
         self._noted, self._ledgers = wanted, ledgers
 
     def _without(self, gone: Sequence[Member], backbone: Backbone, check: Callable[[], None]) -> Ledgers | None:
-        """The ledgers without these; None where they have to be made anew, as they do where a task was forgotten."""
+        """The ledgers without these members; None if they must be built again, as when a task was forgotten."""
         if not gone:
             return self._ledgers
         try:

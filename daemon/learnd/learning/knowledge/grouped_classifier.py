@@ -5,9 +5,9 @@ every task is remembered; which class within the group, of the features under th
 p(class | x) = p(group | x) p(class | x, group), as in a hierarchical mixture of experts (Jordan & Jacobs 1994).
 Without an adapter in use it is the unified head and nothing else.
 
-Joined classes are told apart as before, each in the features and from the images of its own task, and the probability
-of the one that they are answered as is the sum of theirs: a mixture, since the same thing may look different in two
-tasks.
+Joined classes are distinguished as before, each in the features and from the images of its own task, and the
+probability of the one that they are answered as is the sum of theirs: a mixture, since the same thing may look
+different in two tasks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from learnd.learning.knowledge.class_statistics import Statistics
 from learnd.learning.knowledge.classifier import UnifiedHead, fitted_head
-from learnd.learning.knowledge.totals import Key, Ledger, added, removed
+from learnd.learning.knowledge.classifier_sums import Key, Ledger, added, removed
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.messages.jobs import Member
 from learnd.messages.joins import answered_as, joined
@@ -50,7 +50,7 @@ class GroupedHead:
     places: Tensor
 
     def answer(self, features: Features) -> tuple[Tensor, Tensor]:
-        """log_posterior and novelty at once, for the work of one: (N, J), (N,)."""
+        """log_posterior and novelty in one pass: (N, J), (N,)."""
         plain, novelty = self.plain.answer(features[IDENTITY])  # (N, K), (N,)
         within: dict[str, Tensor] = {}
         for adapter, group in self.groups.items():
@@ -117,7 +117,7 @@ def noted(ledgers: Ledgers, members: Sequence[tuple[Member, Statistics]]) -> Led
 
 
 def struck(ledgers: Ledgers, members: Sequence[tuple[Member, Statistics]]) -> Ledgers | None:
-    """Without these; None where the ledgers have to be made anew."""
+    """Remove members.  None if the ledgers must be built again."""
     new = dict(ledgers)
     for adapter, own in _by_adapter(members).items():
         less = removed(new.pop(adapter), own)

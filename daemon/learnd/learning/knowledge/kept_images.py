@@ -1,6 +1,6 @@
-"""The images of a task that a state keeps, and which of them judge.
+"""The images of a task that a state keeps, and which of them serve as held-out samples.
 
-`exemplars.zip` holds support images, `heldout.zip`, where there is one, those that the task's owner set apart.
+`exemplars.zip` holds support images, `heldout.zip`, if there is one, those of the task's held-out set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from learnd.errors import StateError
 from learnd.identity import RESTORE
 from learnd.messages.state_files import EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE
 
-EACH = 4  # of so many images of a class one judges
+EACH = 4  # one in this many images of a class is a held-out sample
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ def kept_images(folder: Path) -> tuple[Kept, ...]:
 
 
 def divide(kept: Sequence[Kept]) -> tuple[tuple[Kept, ...], tuple[Kept, ...]]:
-    """Those that may be learnt from, and those that judge: the held-outs, or else some of each class with EACH images.
+    """Divide into images to learn from and held-out samples: the held-out set, or else one in EACH images of a class.
 
     Every fourth by order of sha256, at least one; which these are depends on the images alone.
     """
     support = sorted((one for one in kept if not one.held_out), key=lambda one: (one.class_name, one.sha256))
-    learnt = {one.sha256 for one in support}  # a copy of what is learnt from judges nothing
+    learnt = {one.sha256 for one in support}  # a duplicate of a support image is no held-out sample
     held_out = tuple(one for one in kept if one.held_out and one.sha256 not in learnt)
     if held_out:
         return tuple(support), held_out
     by_class: dict[str, list[Kept]] = {}
     for one in support:
         by_class.setdefault(one.class_name, []).append(one)
-    judges = {id(one) for some in by_class.values() for one in some[EACH - 1 :: EACH]}
-    return tuple(o for o in support if id(o) not in judges), tuple(o for o in support if id(o) in judges)
+    samples = {id(one) for some in by_class.values() for one in some[EACH - 1 :: EACH]}
+    return tuple(o for o in support if id(o) not in samples), tuple(o for o in support if id(o) in samples)

@@ -90,7 +90,7 @@ class TaskRelations:
     def twins(self, task: str) -> tuple[Twin, ...]:
         """The classes of a task that nearly coincide with one of another task, and are not joined to it.
 
-        Tasks of one adapter are compared in its features, which tell them better apart, and all others in the plain
+        Tasks of one adapter are compared in its features, which distinguish them better, and all others in the plain
         ones.
         """
         found: dict[int, tuple[int, float]] = {}

@@ -1,7 +1,7 @@
-"""What the processes of this wing have in common: the wire to the daemon, and the loading of plugins.
+"""What the processes of this package share: the connection to the daemon, and the loading of plugins.
 
 JSON lines come in on stdin and go out on the original stdout; what plugins print goes to stderr.  When stdin ends the
-daemon is gone, and so is the process, at once.
+daemon is gone, and the process exits immediately.
 """
 
 from __future__ import annotations

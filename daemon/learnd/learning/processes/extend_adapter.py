@@ -1,7 +1,7 @@
-"""Another domain for an adapter that is there: where it tells images apart that it was not trained on.
+"""Another domain for an adapter that is there: where it distinguishes images that it was not trained on.
 
-Which adapter a small task uses is decided by its looks, since a few images measure little.  So an adapter is given a
-region where, over many small tasks, it is surely better than the trunk as it is.
+Which adapter a small task uses is decided by which domain its images lie near, since a few images measure little.
+So an adapter is given a region where, over many small tasks, it is surely better than the trunk alone.
 
     python -m learnd.learning.processes.extend_adapter trained.safetensors --name thumbnails \
         --data chula-rbc/images.zip \
@@ -42,9 +42,9 @@ def extended(backbone: Backbone, name: str, classes: ImageClasses, seed: int) ->
         remedy = f"name one of its adapters: {', '.join(sorted(backbone.adapters))}"
         raise LearndError("is the trunk itself, which serves every domain", where=f"adapter {name}", remedy=remedy)
     setting = replace(EPISODES, ways=min(EPISODES.ways, len(classes)), seed=seed)
-    told = {who: nearest_means(backbone.adapted(who), classes, setting) for who in (IDENTITY, name)}
-    accuracy = {who: score_of(each).accuracy for who, each in told.items()}
-    gain = score_of([more - less for more, less in zip(told[name], told[IDENTITY], strict=True)])
+    correct = {who: nearest_means(backbone.adapted(who), classes, setting) for who in (IDENTITY, name)}
+    accuracy = {who: score_of(each).accuracy for who, each in correct.items()}
+    gain = score_of([more - less for more, less in zip(correct[name], correct[IDENTITY], strict=True)])
     if gain.accuracy <= gain.interval:
         what = f"is right of {accuracy[name]:.1%}, the trunk of {accuracy[IDENTITY]:.1%}: that is not surely better"
         raise LearndError(what, where=f"adapter {name}", remedy="leave the domain to the trunk, or bring more images")

@@ -22,7 +22,7 @@ from learnd.messages.plugins import Event
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Load the plugins, say hello, and tell events until stdin ends."""
+    """Load the plugins, say hello, and pass events to them until stdin ends."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_plugin_arguments(parser)
     options = parser.parse_args(arguments)

@@ -5,7 +5,7 @@
     python -m learnd.learning.processes.train_adapter --data images_background.zip --name glyphs \
         --beside thumbnails.safetensors --out lite0-meta.safetensors
 
-How it is trained: `adapterlearning`.  Started again, it goes on from its snapshot.
+How it is trained: `metatraining/adapter_training.py`.  Started again, it goes on from its snapshot.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
     < {"importing": {...}} ... {"hello": {...}}
     > {"run": "/path/of/job.json"}      < {"beat": true} {"progress": {...}} ... {"done": "/path/of/result.json"}
     > {"drop": true}                    the job in hand is to make way, if it is a survey
-    > {"load": {"barred": [...]}}       < {"importing": {...}} ... {"loaded": {...}}    the plugins, loaded anew
+    > {"load": {"barred": [...]}}       < {"importing": {...}} ... {"loaded": {...}}    the plugins, loaded again
 
 The parent sets OMP_NUM_THREADS and OMP_WAIT_POLICY before this starts.
 """
@@ -111,7 +111,7 @@ def _load(options: argparse.Namespace, line: Line) -> WorkerContext:
 
 
 def _renew(worker: WorkerContext, catalogue: Catalogue, options: argparse.Namespace) -> WorkerContext:
-    """The worker with other plugins, and what is now meta-learnt for its network, which stays as it is."""
+    """The worker with other plugins, and what is now meta-learnt for its network, which does not change."""
     from learnd.learning.contract.meta_learner import with_fitting_meta
     from learnd.learning.networks.meta_checkpoints import attached
 
@@ -166,7 +166,7 @@ def _loaded(catalogue: Catalogue) -> Loaded:
 
 
 def _run(job: Path, worker: WorkerContext, keeper: HeadKeeper, line: Line, more: Callable[[], bool]) -> None:
-    """One job: whatever happens, a result.json is written and the parent is told where, or that it cannot be."""
+    """One job: whatever happens, a result.json is written and its path, or why there is none, is sent to the parent."""
     finished = threading.Event()
     heart = threading.Thread(target=_beat, args=(line, finished), name="beat", daemon=True)
     heart.start()

@@ -7,9 +7,19 @@ import itertools
 import pytest
 import torch
 
-from learnd.learning.knowledge import totals as rooms
+from learnd.learning.knowledge import classifier_sums
 from learnd.learning.knowledge.class_statistics import Statistics, statistics
-from learnd.learning.knowledge.totals import JUDGES, SPARE, UNIT, JudgeBlock, Key, Ledger, added, removed, scatter_of
+from learnd.learning.knowledge.classifier_sums import (
+    SAMPLES,
+    SPARE,
+    UNIT,
+    Key,
+    Ledger,
+    MemberSums,
+    added,
+    removed,
+    scatter_of,
+)
 
 WIDTH = 16
 
@@ -26,8 +36,8 @@ def content(ledger: Ledger) -> object:
     pages = [(key, page.classes, page.count.tolist(), page.sum.tolist()) for key, page in ledger.ordered]
     rows = [None if page.within is None else page.within.tolist() for _, page in ledger.ordered]
     scatter = None if ledger.scatter is None else ledger.scatter.tolist()
-    judges = [(judge, judge.residual.tolist()) for judge in ledger.judges[:JUDGES]]
-    return pages, rows, scatter, judges, ledger.candidates
+    samples = [(sample, sample.residual.tolist()) for sample in ledger.samples[:SAMPLES]]
+    return pages, rows, scatter, samples, ledger.candidates
 
 
 def test_the_order_of_arrival_leaves_no_trace() -> None:
@@ -60,7 +70,7 @@ def test_the_scatter_is_that_of_the_rows_but_for_their_rounding() -> None:
 @pytest.mark.parametrize("images", [4_000, 40_000])
 def test_many_images_of_a_task_are_added_up_without_overflow(images: int) -> None:
     _, own = learn(0, ways=2, shots=images // 2)
-    page = JudgeBlock(own.classes, own.count, own.sum, len(own.within), own.within)
+    page = MemberSums(own.classes, own.count, own.sum, len(own.within), own.within)
     exact = scatter_of([page])
     torch.testing.assert_close(exact.double() / 2.0**UNIT, own.within.T @ own.within, rtol=1e-4, atol=1e-2)
     assert torch.equal(exact, scatter_of([page]))
@@ -80,21 +90,21 @@ def test_a_few_rows_are_kept_as_they_are_until_there_are_as_many_as_features() -
 
 
 def test_those_judge_that_are_the_first_of_their_class_and_then_by_hash(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rooms, "JUDGES", 12)
-    monkeypatch.setattr(rooms, "SPARE", 6)
+    monkeypatch.setattr(classifier_sums, "SAMPLES", 12)
+    monkeypatch.setattr(classifier_sums, "SPARE", 6)
     tasks = [learn(number) for number in range(4)]
     ledger = added(Ledger(), tasks)
-    assert (len(ledger.judges), ledger.candidates) == (18, 48)
-    assert [judge.number for judge in ledger.judges] == [0] * 12 + [1] * 6
-    assert [judge.hash for judge in ledger.judges[:12]] == sorted(judge.hash for judge in ledger.judges[:12])
+    assert (len(ledger.samples), ledger.candidates) == (18, 48)
+    assert [sample.number for sample in ledger.samples] == [0] * 12 + [1] * 6
+    assert [sample.hash for sample in ledger.samples[:12]] == sorted(sample.hash for sample in ledger.samples[:12])
     assert removed(ledger, tasks[:1]) is not None
     less = removed(ledger, tasks[:2])
     assert less is None  # six firsts and few others are left: who comes next is not known
 
 
 def test_classes_of_one_image_have_nobody_to_judge() -> None:
-    assert added(Ledger(), [learn(0, shots=1)]).judges == ()
-    assert JUDGES <= SPARE
+    assert added(Ledger(), [learn(0, shots=1)]).samples == ()
+    assert SAMPLES <= SPARE
 
 
 def test_features_of_two_widths_are_refused() -> None:
