@@ -16,6 +16,7 @@ from learnd.control.journal.journal import Journal
 from learnd.control.journal.tasks import TaskRow
 from learnd.errors import StateError
 from learnd.messages.task import TaskState
+from tests.patience import PATIENCE
 
 JOURNAL = "journal.sqlite"
 
@@ -36,13 +37,15 @@ class LiveDaemon:
             "LEARND_STATE": str(self.state),
             "LEARND_PLUGINS_DIR": str(home / "plugins"),
             "LEARND_BACKBONE": backbone,
+            "LEARND_WORKER__START_SECONDS": "3600",  # a busy machine is no fault of the worker's
+            "LEARND_WORKER__JOB_SECONDS": "3600",
             **{f"LEARND_{key.upper()}": value for key, value in settings.items()},
         }
 
     def command(self, *arguments: str | Path) -> list[str]:
         return [sys.executable, "-m", "learnd", *map(str, arguments)]
 
-    def run(self, *arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a command on this home, with its output."""
         return subprocess.run(
             self.command(*arguments),
@@ -53,7 +56,7 @@ class LiveDaemon:
             timeout=timeout,
         )
 
-    def json(self, *arguments: str | Path, timeout: float = 120) -> Any:
+    def json(self, *arguments: str | Path, timeout: float = PATIENCE) -> Any:
         """What a command prints with --json; it must exit with 0."""
         done = self.run(*arguments, "--json", timeout=timeout)
         if done.returncode:
@@ -71,7 +74,7 @@ class LiveDaemon:
                 stderr=log,
             )
 
-    def start_warm(self, timeout: float = 120) -> None:
+    def start_warm(self, timeout: float = PATIENCE) -> None:
         """Start the daemon and wait until every worker is ready."""
         self.start()
         self.wait("ready workers", self.warm, timeout)
@@ -84,7 +87,7 @@ class LiveDaemon:
         journal.close()
         return bool(with_workers) and all(worker.state == "ready" for worker in with_workers)
 
-    def signal(self, number: signal.Signals, timeout: float = 30) -> int:
+    def signal(self, number: signal.Signals, timeout: float = PATIENCE) -> int:
         """Send a signal and return the exit code."""
         assert self.process is not None
         self.process.send_signal(number)
@@ -112,7 +115,7 @@ class LiveDaemon:
         journal.close()
         return rows
 
-    def wait(self, what: str, check: Callable[[], Any], timeout: float = 60, pause: float = 0.02) -> None:
+    def wait(self, what: str, check: Callable[[], Any], timeout: float = PATIENCE, pause: float = 0.02) -> None:
         """Until check() is true; fails with the daemon's log when it does not come, or the daemon ends."""
         end = time.monotonic() + timeout
         while not check():
@@ -124,7 +127,7 @@ class LiveDaemon:
                 raise AssertionError(f"{what}: {why}; tasks {states}\n{log}")
             time.sleep(pause)
 
-    def wait_state(self, name: str, state: TaskState, revision: int = 1, timeout: float = 60) -> TaskRow:
+    def wait_state(self, name: str, state: TaskState, revision: int = 1, timeout: float = PATIENCE) -> TaskRow:
         """Until this revision of a task is in a state."""
 
         def found() -> list[TaskRow]:
@@ -133,7 +136,7 @@ class LiveDaemon:
         self.wait(f"{name} (revision {revision}) {state}", found, timeout)
         return found()[0]
 
-    def wait_learned(self, names: Iterable[str], timeout: float = 120, pause: float = 0.1) -> None:
+    def wait_learned(self, names: Iterable[str], timeout: float = PATIENCE, pause: float = 0.1) -> None:
         wanted = set(names)
 
         def all_learned() -> bool:

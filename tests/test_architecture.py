@@ -21,6 +21,7 @@ import pytest
 
 from learnd.plugin_files import TEST
 from learnd.ui.cli import COMMANDS
+from tests.patience import PATIENCE
 
 # Each list from the lowest layer up.  An entry is a package, or a module that lies beside packages.  A new package gets
 # its line here.
@@ -310,7 +311,7 @@ def _loaded(code: str) -> set[str]:
     """The modules that a fresh interpreter holds once it has run the code."""
     script = f"{code}\nimport sys\nprint('\\n'.join(sys.modules), file=sys.stderr)"
     command = [sys.executable, "-W", "error", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return set(done.stderr.split())
 

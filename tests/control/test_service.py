@@ -33,6 +33,7 @@ from learnd.settings.keys import Settings
 from learnd.settings.loading import load
 from tests.broken import good_task
 from tests.control.dispatch.test_dispatcher import Crew
+from tests.patience import PATIENCE
 
 # --- the bell ---------------------------------------------------------------------------------------------------------
 
@@ -77,7 +78,7 @@ def test_no_ring_is_lost_however_many_threads_ring() -> None:
     for ringer in ringers:
         ringer.start()
     while len(seen) < 800:
-        assert woken.acquire(timeout=20)
+        assert woken.acquire(timeout=PATIENCE)
         seen |= set(bell.take())
     for ringer in ringers:
         ringer.join()

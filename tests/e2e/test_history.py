@@ -9,6 +9,7 @@ import pytest
 
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
+from tests.patience import PATIENCE
 
 
 @pytest.mark.e2e
@@ -25,13 +26,13 @@ def test_the_matrix_grows_with_the_knowledge_and_loses_what_is_forgotten(make_ta
             journal.close()
             return last == version
 
-        live.start_warm(timeout=300)
+        live.start_warm(timeout=PATIENCE)
         for number, name in enumerate("ab"):
             folder = make_task(name, first=6 * number, shots=6)
             if name == "a":
                 (folder / "task.yaml").write_text("holdout: 0.34\n")
             subprocess.run(["mv", folder, live.tasks], check=True)
-            live.wait(f"a survey of version {number + 1}", lambda v=number + 1: surveyed(v), timeout=300)
+            live.wait(f"a survey of version {number + 1}", lambda v=number + 1: surveyed(v), timeout=PATIENCE)
 
         data = live.json("history")
         assert (data["versions"], data["tasks"]) == ([1, 2], ["a", "b"])
@@ -41,5 +42,5 @@ def test_the_matrix_grows_with_the_knowledge_and_loses_what_is_forgotten(make_ta
         assert data["metrics"]["scoped"]["forgetting"] == 0
 
         live.json("forget", "b", "--yes")
-        live.wait("a survey of version 3", lambda: surveyed(3), timeout=300)
+        live.wait("a survey of version 3", lambda: surveyed(3), timeout=PATIENCE)
         assert live.json("history")["tasks"] == ["a"]

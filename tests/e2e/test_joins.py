@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
+from tests.patience import PATIENCE
 
 
 @pytest.mark.e2e
@@ -25,12 +26,12 @@ def test_a_task_that_extends_another_is_answered_as_it_once_that_is_there(
             folder = make_task(name, first=first, shots=6)
             (folder / "task.yaml").write_text(says)
             subprocess.run(["mv", folder, live.tasks], check=True)
-            live.wait_learned([name], timeout=300)
+            live.wait_learned([name], timeout=PATIENCE)
 
         def told() -> list[dict[str, Any]]:
             return [one["top"][0] for one in live.json("predict", *asked)["predictions"]]
 
-        live.start_warm(timeout=300)
+        live.start_warm(timeout=PATIENCE)
         drop("more", first=6, says="extends: numbers\n")
         assert {one["task"] for one in told()} == {"more"}  # it waits
         drop("numbers", first=0)

@@ -11,6 +11,7 @@ import pytest
 from learnd.messages.task import TaskState
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
+from tests.patience import PATIENCE
 from tests.plugins.manual import example
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -122,7 +123,7 @@ def test_a_task_at_which_an_algorithm_ends_the_worker_is_learnt_by_another(tmp_p
         (live.home / "plugins" / "crashes.py").write_text(WILD)
         make_task("digits").rename(live.tasks / "digits")
         live.start()
-        live.wait_state("digits", TaskState.LEARNED, timeout=110)
+        live.wait_state("digits", TaskState.LEARNED, timeout=PATIENCE)
         shown = live.json("show", "digits")
         (wild,) = [one for one in shown["revisions"][0]["report"]["candidates"] if one["algorithm"] == "wild"]
         assert (wild["outcome"], wild["reason"]) == ("failed", "was at work when an earlier attempt lost its worker")

@@ -13,6 +13,7 @@ import pytest
 from learnd.messages.task import TaskState
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -113,7 +114,7 @@ def test_no_worker_outlives_a_killed_daemon(live: LiveDaemon, make_task: MakeTas
         pid = worker.hello.pid
         live.kill()
         live.process = None
-        live.wait("the worker is gone", lambda: not _is_alive(pid), timeout=10)
+        live.wait("the worker is gone", lambda: not _is_alive(pid), timeout=PATIENCE)
 
 
 def _is_alive(pid: int) -> bool:

@@ -26,6 +26,7 @@ from tests.e2e.conftest import MakeTask
 from tests.learning.specs import learn_spec, predict_spec
 from tests.learning.worker_contexts import worker_context
 from tests.live import LiveDaemon
+from tests.patience import PATIENCE
 
 ALGORITHMS: dict[str, Algorithm] = {"a": ProtoNet(), "b": Ridge(), "c": SLDA()}
 CLOCK = ("seconds", "stages")  # of a report: how long it took that day
@@ -98,11 +99,11 @@ def test_a_daemon_goes_back_and_forward_and_forgets_while_it_runs(
     settings = {"watch__quiet_seconds": "0.3", "routing__budget_seconds": "1", "worker__job_seconds": "600"}
     images = sorted((digits / "held-out").rglob("*.png"))[:4]
     with LiveDaemon(tmp_path / "home", "conv4", **settings) as live:
-        live.start_warm(timeout=300)
+        live.start_warm(timeout=PATIENCE)
         answers: list[Any] = []
         for number, name in enumerate("ab"):
             subprocess.run(["mv", make_task(name, first=4 * number, shots=4), live.tasks], check=True)
-            live.wait_learned([name], timeout=300)
+            live.wait_learned([name], timeout=PATIENCE)
             answers.append(_predictions(live, images))
 
         assert live.json("rollback", "1")["undone"] == ["b"]
@@ -113,15 +114,15 @@ def test_a_daemon_goes_back_and_forward_and_forgets_while_it_runs(
         assert _predictions(live, images) == answers[0]
         live.kill()
 
-        live.start_warm(timeout=300)
+        live.start_warm(timeout=PATIENCE)
         assert [(row.name, row.state) for row in live.rows()] == [
             ("a", TaskState.LEARNED),
             ("b", TaskState.FORGOTTEN),
         ]
         assert live.run("retry", "b").returncode == 0
-        live.wait_state("b", TaskState.LEARNED, revision=2, timeout=300)
+        live.wait_state("b", TaskState.LEARNED, revision=2, timeout=PATIENCE)
         assert _predictions(live, images) == answers[1]
 
 
 def _predictions(live: LiveDaemon, images: list[Path]) -> Any:
-    return live.json("predict", *images, timeout=300)["predictions"]
+    return live.json("predict", *images, timeout=PATIENCE)["predictions"]

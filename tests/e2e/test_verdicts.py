@@ -14,6 +14,7 @@ from learnd.messages.task import TaskState
 from tests.broken import BROKEN
 from tests.e2e.conftest import MakeTask
 from tests.live import LiveDaemon
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -24,7 +25,7 @@ def test_once_learns_the_good_task_among_the_broken_and_exits_with_1(tmp_path: P
         maker(live.tasks / name)
     subprocess.run(["mv", make_task("good"), live.tasks], check=True)
 
-    done = live.run("run", "--once", "--no-dashboard", timeout=180)
+    done = live.run("run", "--once", "--no-dashboard", timeout=PATIENCE)
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     states = {row.name: row.state for row in live.rows()}

@@ -27,7 +27,6 @@ def silent(*_: object) -> None: ...
 
 @requires_data("omniglot", "cifar-fs", "eurosat")
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_tasks_under_two_adapters_and_under_none_are_told_apart_and_as_surely_as_they_should(
     tmp_path: Path,
 ) -> None:

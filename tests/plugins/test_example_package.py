@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.conftest import MakeTask, digits, make_task
 from tests.live import LiveDaemon
+from tests.patience import PATIENCE
 
 __all__ = ["digits", "make_task"]  # fixtures
 
@@ -52,7 +53,7 @@ def test_it_is_found_by_its_entry_point_and_measured_on_a_task_beside_all_others
     with LiveDaemon(tmp_path / "home", "conv4", watch__quiet_seconds="0.3") as live:
         live.environment["PYTHONPATH"] = str(installed)
         shutil.move(make_task("numbers", shots=6), live.tasks)
-        done = live.run("run", "--once", timeout=240)
+        done = live.run("run", "--once", timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         listed = {one["name"]: one for one in live.json("plugins", "list")["plugins"]}
         assert (listed["powermean"]["state"], listed["powermean"]["source"]) == ("ok", "entry point")

@@ -34,7 +34,7 @@ def test_five_characters_are_learnt_from_five_drawings_each(tmp_path: Path) -> N
     numbers = (backbone.name, backbone.features, backbone.macs, "cpu")
     task = Task("tengwar", "tengwar", 1, tuple(names), (5,) * 5, 0, TaskOptions(), *numbers)
     algorithms = load_catalogue(None, {}).algorithms
-    everyone = routing(good_enough=2.0, shortlist=100)
+    everyone = routing(budget_seconds=1000.0, good_enough=2.0, shortlist=100)
     chosen = route(task, backbone, support, Contest(algorithms, everyone, lambda *_: None), context())
     assert chosen.measured is not None
     assert chosen.measured.accuracy >= 0.9

@@ -12,6 +12,7 @@ import pytest
 from learnd.settings.keys import Settings, WatchSettings
 from learnd.settings.loading import flatten, load
 from learnd.settings.template import template
+from tests.patience import PATIENCE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -173,7 +174,7 @@ def test_flatten_lists_every_key_as_plain_data_with_its_origin_and_help() -> Non
 def test_importing_the_settings_does_not_load_yaml() -> None:
     code = "import learnd.settings, sys; sys.exit('yaml' in sys.modules or 'difflib' in sys.modules)"
     environ = {**os.environ, "PYTHONPATH": str(REPOSITORY / "daemon")}
-    assert subprocess.run([sys.executable, "-c", code], env=environ, timeout=30).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env=environ, timeout=PATIENCE).returncode == 0
 
 
 def test_settings_are_values_that_cannot_change() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from learnd.control.journal.journal import JOURNAL
 from learnd.ui.cli import COMMANDS, command_named
+from tests.patience import PATIENCE
 from tests.ui.conftest import Command
 
 
@@ -23,7 +24,7 @@ def shell(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complete
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -164,7 +165,7 @@ def test_the_exit_code_tells_an_error_that_nobody_reads(arguments: list[str], co
     os.close(reader)
     try:
         command = [sys.executable, "-m", "learnd", *arguments]
-        assert subprocess.run(command, cwd=home, stderr=stderr, timeout=60).returncode == code
+        assert subprocess.run(command, cwd=home, stderr=stderr, timeout=PATIENCE).returncode == code
     finally:
         os.close(stderr)
 

@@ -13,6 +13,7 @@ from learnd.learning.contract.hooks import CONTRACT, MADE_FOR
 from learnd.learning.plugin_host.discovery import find_plugins
 from learnd.settings.keys import Settings
 from learnd.ui.conformance_kit import conformance
+from tests.patience import PATIENCE
 from tests.ui.conftest import Command
 
 pytestmark = pytest.mark.slow  # the kit is a process that imports torch
@@ -115,7 +116,6 @@ def test_a_new_plugin_with_an_outer_loop_keeps_every_promise(learnd: Command, ho
     assert "it keeps every promise" in said.out
 
 
-@pytest.mark.timeout(300)  # another pytest, which imports torch and starts a process of its own
 def test_a_new_plugin_has_a_test_that_passes_and_is_no_plugin_itself(learnd: Command, home: Path) -> None:
     assert learnd("init").code == 0
     assert learnd("plugins", "new", "my_own").code == 0
@@ -124,7 +124,7 @@ def test_a_new_plugin_has_a_test_that_passes_and_is_no_plugin_itself(learnd: Com
     assert [found.name for found in find_plugins(home / "plugins") if found.source.startswith(str(home))] == ["my_own"]
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "plugins/test_my_own.py"]
-    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
 

@@ -83,7 +83,7 @@ class Member:
     """A learnt revision that takes part in an answer.  folder holds its files (state/tasks/<id>/<revision>).
 
     statistics and adapted: the sha256 of statistics.safetensors and adapted.safetensors as they were committed.
-    joins: what its classes are answered as, where that is not themselves.
+    joins: what its classes are answered as, if that is not themselves.
     """
 
     id: str
@@ -121,7 +121,7 @@ class PredictSpec:
 
 @dataclass(frozen=True)
 class ConsolidateSpec:
-    """Train a candidate network on what is kept of the members, and make each of them anew with it.
+    """Train a candidate network on what is kept of the members, and refit each of them with it.
 
     parent: the version that holds them.  becomes: the revision that each is to have.  steps: of the outer loop.
     stop: a path; once something is there, the job ends as soon as it can, with the status "stopped".  trimmed: ids of
@@ -141,7 +141,7 @@ class ConsolidateSpec:
 
 @dataclass(frozen=True)
 class TaskToSurvey:
-    """A task of which a survey asks.  heldout: the sha256 of its heldout.safetensors; None where it has none."""
+    """A task of which a survey asks.  heldout: the sha256 of its heldout.safetensors; None if it has none."""
 
     id: str
     heldout: str | None
@@ -149,7 +149,7 @@ class TaskToSurvey:
 
 @dataclass(frozen=True)
 class SurveySpec:
-    """How well are these tasks told among everything that a version holds?  asked: some of the members."""
+    """How well are these tasks classified among everything that a version holds?  asked: some of the members."""
 
     version: int
     members: tuple[Member, ...]

@@ -17,7 +17,7 @@ Pair = tuple[str, str]  # a task by name, and a class of it
 
 
 def pair_of(text: str) -> Pair | None:
-    """What "TASK/CLASS" names; None where it is not of that form."""
+    """What "TASK/CLASS" names; None if it does not have that form."""
     task, slash, name = nfc(text).partition("/")
     return (task, name) if task and slash and name and "/" not in name else None
 
@@ -60,7 +60,7 @@ def joined(members: Iterable[Member]) -> dict[Pair, Pair]:
 
 
 def answered_as(classes: Sequence[Pair], joins: Mapping[Pair, Pair]) -> list[Pair]:
-    """For each class the one that it is answered as, itself where it is joined to nothing that is known.
+    """For each class the one that it is answered as, itself if it is joined to nothing that is known.
 
     Joins are followed to their end.  Of those that run in a circle the first by name is the one.
     """

@@ -77,7 +77,7 @@ class Near:
 class Twin:
     """A class that nearly coincides with the class other of a task.
 
-    ratio: their squared distance by that of two halves of one class; about 1 where they are one and the same.
+    ratio: their squared distance by that of two halves of one class; about 1 if they are the same class.
     """
 
     class_name: str
@@ -111,7 +111,7 @@ class Guess:
 class Prediction:
     """The answer about one image: its best guesses, the best first; unknown: none of them is likely.
 
-    error is set, and top empty, where the image could not be read.
+    error is set, and top empty, if the image could not be read.
     """
 
     image: str

@@ -1,4 +1,4 @@
-"""What is said about plugins: which there are, how they passed the conformance checks, and the events they are told."""
+"""What is said about plugins: which there are, how they passed the conformance checks, and the events they receive."""
 
 from __future__ import annotations
 

@@ -48,8 +48,8 @@ class CandidateScore:
 class AdapterScore:
     """One adapter of the backbone on the support of a task; "identity" is the backbone as it is.
 
-    hits of tries images were told right by the nearest class mean, each left out in turn; tries is 0 where no class has
-    two images.  near: the share of images that look like the adapter's own domain, in [0, 1]; of the identity 0.
+    The nearest class mean classified `hits` of `tries` images correctly, each left out in turn; tries is 0 if no class
+    has two images.  near: the share of images that look like the adapter's own domain, in [0, 1]; of the identity 0.
     """
 
     adapter: str
@@ -60,7 +60,7 @@ class AdapterScore:
 
 @dataclass(frozen=True)
 class Confusion:
-    """So many measured images of a class were told as another of the task."""
+    """So many measured images of a class were classified as another of the task."""
 
     class_name: str
     told_as: str
@@ -69,7 +69,7 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A measured image that was told as another class, and with which probability.
+    """A measured image that was classified as another class, and with which probability.
 
     path: relative to the task folder, as it was when it was learnt.
     """
@@ -84,13 +84,11 @@ class Mistake:
 class Report:
     """What became of a job that was learnt.
 
-    accuracy_ci is the 95 % Wilson interval of the accuracy; it, the accuracy and measured_on are None if nothing could
-    be measured.  domain and
-    description are those of the task.yaml.  adapter: the one of the backbone's that the task uses; adapters: how each
-    of them did, none where the backbone has none.  stages: seconds by stage (read, embed, choose, route, adapt,
-    evaluate, save).  asked: images of each class that were measured; confusions: what others were told as, the most
-    frequent first; mistakes: those that were told wrong most surely.  derived_from: the revision that a consolidation
-    made this one of; None: it was learnt.
+    accuracy_ci: the 95 % Wilson interval; it, the accuracy and measured_on are None if nothing could be measured.
+    domain, description: from the task.yaml.  adapter: the one that the task uses; adapters: how each did, () if the
+    backbone has none.  stages: seconds by stage (read, embed, choose, route, adapt, evaluate, save).  asked: measured
+    images per class.  confusions: what others were classified as, the most frequent first.  mistakes: the wrong answers
+    of the highest probability.  derived_from: the revision that a consolidation refitted; None if it was learned.
     """
 
     task: str

@@ -41,7 +41,7 @@ class Problem:
     severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
-        """In a line, for a person; without the place where that is the folder itself."""
+        """In a line, for a person; without the place if that is the folder itself."""
         return self.what if self.where in ("", ".") else f"{self.where}: {self.what}"
 
 

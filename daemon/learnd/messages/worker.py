@@ -32,7 +32,7 @@ class Hello:
     plugins: tuple[PluginInfo, ...]
     versions: dict[str, str]  # torch, torchvision, python, learnd
     readers: tuple[str, ...] = ()  # extensions of files that plugins read, e.g. ".wav"
-    observers: tuple[str, ...] = ()  # plugins that want to be told of events
+    observers: tuple[str, ...] = ()  # plugins that want to receive events
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from learnd.messages.jobs import JobSpec
 from learnd.messages.state_files import ADAPTED_FILE, EXEMPLARS_FILE, REPORT_FILE, STATISTICS_FILE
 from tests.control.consolidations import consolidate, found, keeper
 from tests.control.home import Home
+from tests.patience import PATIENCE
 
 FIRST, SECOND, THIRD = (f"{seed:064d}" for seed in range(3))
 
@@ -124,12 +125,11 @@ def test_a_job_that_is_due_wakes_it_where_no_other_worker_is_free(home: Home) ->
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_killed_at_any_moment_it_has_moved_or_not_and_can_be_done_again(home: Home, tmp_path: Path) -> None:
     home.journal.close()
     copies = tmp_path / "killed"
     command = [sys.executable, "-m", "tests.control.killed", str(home.state), str(copies), "consolidate", "1"]
-    subprocess.run(command, check=True, timeout=300)
+    subprocess.run(command, check=True, timeout=PATIENCE)
 
     *killed, whole = [Home(copies / str(n)) for n in range(1, len(list(copies.iterdir())) + 1)]
     before, after = _seen(Home(home.state)), _seen(whole)

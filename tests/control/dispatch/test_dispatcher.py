@@ -37,9 +37,9 @@ from learnd.messages.task import ImageFile, Problem, TaskState
 from learnd.settings.keys import Settings
 from learnd.settings.loading import load
 from tests.control.candidates import candidate, named
+from tests.patience import PATIENCE
 
 HASH = "b" * 64
-PATIENCE = 20.0  # seconds; nothing here waits that long unless it is broken
 WORKER = """
 import json, os, sys
 

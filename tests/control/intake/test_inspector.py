@@ -16,6 +16,7 @@ from learnd.control.intake.inspection import Inspection, inspect
 from learnd.messages.convert import from_json
 from learnd.settings.keys import IntakeSettings
 from tests.broken import good_task
+from tests.patience import PATIENCE
 
 LIMITS = IntakeSettings()
 
@@ -64,7 +65,7 @@ def test_it_ends_with_its_parent(inspector: subprocess.Popen[str]) -> None:
     hear(inspector)
     assert inspector.stdin is not None
     inspector.stdin.close()
-    assert inspector.wait(timeout=10) == 0
+    assert inspector.wait(timeout=PATIENCE) == 0
 
 
 def test_it_never_loads_the_learning_wing() -> None:

@@ -20,8 +20,7 @@ from learnd.settings.loading import load
 from tests.broken import good_task
 from tests.control.dispatch.test_dispatcher import Clock
 from tests.control.intake.test_task_folders import heavy_task
-
-PATIENCE = 20.0
+from tests.patience import PATIENCE
 
 
 class Desk:

@@ -25,8 +25,7 @@ from learnd.messages.task import TaskState
 from learnd.settings.loading import load
 from tests.broken import draw, good_task
 from tests.control.dispatch.test_dispatcher import Clock
-
-PATIENCE = 20.0
+from tests.patience import PATIENCE
 
 
 class Yard:

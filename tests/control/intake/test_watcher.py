@@ -20,10 +20,9 @@ from learnd.control.intake.file_events import Doorbell
 from learnd.control.intake.watcher import Ring, Watcher
 from learnd.settings.keys import WatchSettings
 from tests.broken import draw, good_task
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are about inotify")
-
-PATIENCE = 10.0  # seconds; nothing here waits that long unless it is broken
 
 
 class Heard:

@@ -20,6 +20,7 @@ from learnd.messages.task import TaskState
 from learnd.settings.keys import Settings
 from learnd.settings.loading import load
 from tests.control.home import Home
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_killed_at_any_moment_it_is_done_or_not_and_can_be_done_again(
     home.journal.close()
     copies = tmp_path / "killed"
     command = [sys.executable, "-m", "tests.control.killed", str(home.state), str(copies), kind, argument]
-    subprocess.run(command, check=True, timeout=300)
+    subprocess.run(command, check=True, timeout=PATIENCE)
 
     *killed, whole = [Home(copies / str(n)) for n in range(1, len(list(copies.iterdir())) + 1)]
     before, after = Home(home.state), _seen(whole)

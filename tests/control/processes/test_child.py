@@ -18,6 +18,7 @@ from learnd.control.processes.start import devices, refuse_quarantined, worker_t
 from learnd.errors import PluginError
 from learnd.messages.plugins import PluginInfo, PluginState
 from learnd.settings.loading import load
+from tests.patience import PATIENCE
 
 ECHO = """
 import json, sys
@@ -37,7 +38,7 @@ class Ear:
         self.heard.put(message)
 
     def next(self) -> dict[str, Any]:
-        return self.heard.get(timeout=20)
+        return self.heard.get(timeout=PATIENCE)
 
 
 Spawn = Callable[[str], Child]

@@ -55,7 +55,6 @@ def test_without_protonet_it_says_what_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_of_adapters_only_those_in_use_are_trained_and_the_trunk_says_the_same(tmp_path: Path) -> None:
     old = adaptable_worker(tmp_path, radius=2.0).backbone
     plain, glyphs = lesson("a", 3, 128), lesson("bb", 3, 128, adapter="drawn")
@@ -73,7 +72,6 @@ def test_of_adapters_only_those_in_use_are_trained_and_the_trunk_says_the_same(t
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_an_adapter_of_the_whole_trunk_is_trained_in_colour_from_where_it_is(tmp_path: Path) -> None:
     trunk = adaptable_worker(tmp_path, radius=2.0).backbone
     old = with_adapters(trunk, [random_whole_adapter(trunk.module, radius=2.0)])

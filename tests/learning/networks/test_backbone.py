@@ -187,7 +187,6 @@ def test_lite0_meta_ships_an_adapter_for_glyphs_that_is_small() -> None:
 
 @requires_data("omniglot", "eurosat")
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_lite0_meta_knows_strange_glyphs_by_their_looks_and_tells_them_apart() -> None:
     from learnd.learning.networks.images import load_batch
 
@@ -216,7 +215,6 @@ def test_the_weights_that_conv4_ships_with_are_there() -> None:
 
 @requires_data("eurosat")
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_lite0_knows_land_from_above() -> None:
     """5-way 5-shot by the nearest class mean, cosine: 0.856 is measured over 400 episodes of 60 images a class."""
     from learnd.learning.networks.images import load_batch

@@ -17,7 +17,6 @@ from tests.learning.drawn import patterns
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_command_writes_an_adapter_with_its_recipe(tmp_path: Path) -> None:
     classes = patterns()
     for name, rows in zip(classes.names, classes.rows, strict=True):

@@ -27,6 +27,7 @@ from learnd.messages.task import TaskOptions
 from tests.data import omniglot_task, requires_data
 from tests.learning.drawn import random_conv4, stripes_task
 from tests.learning.specs import learn_spec, member_of, predict_spec
+from tests.patience import PATIENCE
 
 pytestmark = pytest.mark.slow  # every test starts a process that imports torch
 
@@ -125,7 +126,7 @@ class Worker:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=PATIENCE)
         self.process.stdout.close()
         return code
 
@@ -307,7 +308,7 @@ def test_it_loads_the_plugins_anew_and_what_is_now_meta_learnt(folder: Path) -> 
 def test_what_cannot_be_loaded_is_said(backbone: str, device: str, reason: str, folder: Path) -> None:
     worker = Worker(folder, spec_of(folder) if backbone == "conv4" else BackboneSpec(backbone), device)
     assert reason in worker.hear("failed")
-    assert worker.process.wait(timeout=20) == 1
+    assert worker.process.wait(timeout=PATIENCE) == 1
     worker.close()
 
 

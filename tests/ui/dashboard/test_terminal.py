@@ -24,7 +24,6 @@ def test_keys_are_recognised_and_unknown_sequences_skipped() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_every_key_works_and_the_terminal_is_restored(tmux: Tmux, state: Path) -> None:
     top = f"{sys.executable} -m learnd top"
     tmux.say(top)

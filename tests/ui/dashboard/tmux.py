@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 60.0  # seconds; nothing here waits that long unless it is broken
+from tests.patience import PATIENCE
 
 
 class Tmux:

@@ -41,9 +41,9 @@ def bid(algorithm: Algorithm, backbone: Backbone) -> None:
     for task in (small, photographs(2, 1), photographs(5, 20), photographs(1000, 100)):
         before, took, bids = World.now(), [], []
         for _ in range(3):
-            begun = time.monotonic()
+            begun = time.process_time()  # a busy machine is no fault of the plugin's
             bids.append(algorithm.bid(task))
-            took.append(time.monotonic() - begun)
+            took.append(time.process_time() - begun)
         _check_bid(bids[0], task)
         if any(other != bids[0] for other in bids) or before.changed_to(World.now()):
             remedy = "reckon from the task and the options alone"
@@ -72,12 +72,12 @@ def deadline(algorithm: Algorithm, backbone: Backbone) -> None:
     """When time is up, long work stops: adapt lets Overdue through.  Short work may just end."""
     support = support_of(backbone)
     over = replace(context(), deadline=0.0)
-    begun = time.monotonic()
+    begun = time.process_time()
     try:
         algorithm.adapt(backbone.private(), support, over)
     except Overdue:
         return
-    took = time.monotonic() - begun
+    took = time.process_time() - begun
     expected = algorithm.bid(photographs(5, 20)).seconds
     remedy = "call ctx.check() in every round of a long loop, and let what it raises through"
     if took > GRACE_SECONDS:

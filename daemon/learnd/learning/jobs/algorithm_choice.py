@@ -27,6 +27,7 @@ from learnd.suggest import did_you_mean
 TRIFLE = 0.01  # of the budget: what costs less to measure is measured, however good the others are
 LEFT_OUT = "was at work when an earlier attempt lost its worker"
 CLOCK_LIMIT = 3.0  # by the clock, a routing is cut short only after so many times its budget
+LEAST_CLOCK_SECONDS = 120.0  # and not before: a small budget is no reason to be cut short by a busy machine
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _measure(
     spec, progress = contest.spec, contest.progress
     running = [c for c in candidates if not c.outcome]
     running.sort(key=lambda c: (c.bid.seconds, -c.bid.score, c.name))
-    limit = time.monotonic() + CLOCK_LIMIT * spec.budget_seconds
+    limit = time.monotonic() + max(LEAST_CLOCK_SECONDS, CLOCK_LIMIT * spec.budget_seconds)
     inner = replace(ctx, deadline=min(ctx.deadline, limit))
     after: dict[str, _Candidate] = {}
     spent = 0.0  # expected, not measured

@@ -21,6 +21,7 @@ from learnd.ui.commands.knowledge.report import THUMBS, thumbnails
 from learnd.ui.views import html_report
 from learnd.ui.views.confusion_matrix import FULL_MATRIX
 from learnd.ui.views.html_report import ReportPage
+from tests.patience import PATIENCE
 from tests.ui.conftest import Command
 from tests.ui.reported import DATA
 
@@ -165,7 +166,7 @@ def test_a_browser_shows_it(written: str, tmp_path: Path) -> None:
     address = Path("page.html").absolute().as_uri()
     shot = tmp_path / "page.png"
     command += [f"--screenshot={shot}", "--window-size=1200,1600", address]
-    subprocess.run(command, check=True, capture_output=True, timeout=90)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     from PIL import Image
 
     with Image.open(shot) as image:

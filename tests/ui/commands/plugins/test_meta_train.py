@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from learnd.ui.recipe_options import parse_option, recipe_options
 from tests.learning import metalearners
 from tests.learning.drawn import glyph_root, random_conv4
+from tests.patience import PATIENCE
 from tests.ui.conftest import Command
 
 SMALL = [
@@ -79,7 +80,7 @@ def test_a_signal_keeps_a_snapshot_and_the_same_command_goes_on_from_it(
             if "validation" in line:  # it is at work
                 break
         process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=PATIENCE)
     finally:
         process.kill()
     assert process.returncode == 128 + signal.SIGTERM
