@@ -3,7 +3,7 @@
     python -m benchmarks.first_light [--seed 1] [--skip-kills] [--skip-photos]
 
 20 Omniglot evaluation alphabets as 20 tasks (15 drawings a character dropped by `cp -r`, 5 held out) on conv4, then
-EuroSAT and Chula RBC (20 images a class) on lite0.  Exits with 1 where a figure falls short.
+EuroSAT and Chula RBC (20 images per class) on lite0.  Exits with 1 where a figure falls short.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def omniglot(room: Path) -> list[Drop]:
 
 
 def eurosat(room: Path, seed: int) -> Drop:
-    """20 random images a class in the folder, the rest outside."""
+    """20 random images per class in the folder, the rest outside."""
     chosen = {}
     for kind in sorted(unpacked("eurosat").iterdir()):
         images = random.Random(f"{seed}/{kind.name}").sample(sorted(kind.iterdir()), k=len(list(kind.iterdir())))
@@ -74,7 +74,7 @@ def eurosat(room: Path, seed: int) -> Drop:
 
 
 def chula(room: Path, seed: int) -> Drop:
-    """20 images a class; what is held out comes from smears (the prefix of the name) of which none is in the folder."""
+    """20 images per class; held-out images come from other smears (the prefix of the name) than those in the folder."""
     by_smear: dict[str, list[tuple[str, Path]]] = defaultdict(list)
     kinds = sorted(kind.name for kind in unpacked("chula-rbc").iterdir())
     for kind in kinds:

@@ -41,7 +41,7 @@ from learnd.learning.contract.algorithm import Context
 from learnd.learning.contract.meta_learner import Episodes, MetaLearner
 from learnd.learning.metatraining.cuda_graphs import WARM, Recordings
 from learnd.learning.metatraining.meta_gradient import MetaGradient
-from learnd.learning.metatraining.threads import Crew
+from learnd.learning.metatraining.threads import CoreThreads
 from learnd.learning.networks.backbone import Backbone, load_backbone
 from learnd.learning.networks.images import normalise
 from learnd.learning.plugin_host.catalogue import load_catalogue
@@ -148,8 +148,8 @@ def floor(backbone: Backbone, setting: MetaStepSetting) -> Callable[[], object]:
                 F.conv2d(x, kernels, padding=1)
                 torch.ops.aten.convolution_backward(y, x, kernels, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, mask)
 
-    crew = Crew(backbone)
-    return lambda: crew.do([task] * setting.tasks, min(cores, setting.tasks))
+    core_threads = CoreThreads(backbone)
+    return lambda: core_threads.do([task] * setting.tasks, min(cores, setting.tasks))
 
 
 def agree(sides: dict[str, Side]) -> None:

@@ -114,7 +114,7 @@ class Gaussian(HeadAlgorithm):
         shots = task.images / task.ways
         score = 0.4 if shots < 2 else 0.55 if shots < 10 else 0.65
         macs = 20 * task.images * task.features * task.ways
-        reason = f"means and variances need {shots:.1f} images a class and no more"
+        reason = f"means and variances need {shots:.1f} images per class and no more"
         return Bid(score, reason, 5e-3 + seconds_for(macs, task.device))
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:

@@ -120,7 +120,7 @@ class LinearProbe(HeadAlgorithm):
         macs = task.images * task.features * small + 20 * small**3 + self._cost(task.images, small, task.ways, 1)
         held_out = self._held_out_cost(task.images, small, task.ways)
         overhead = (2 if held_out else 1) * 6e-4 * self.steps
-        reason = f"a linear head fitted to what is hard to tell, of {shots:.1f} images a class"
+        reason = f"a linear head fitted to what is hard to tell, of {shots:.1f} images per class"
         return Bid(score, reason, overhead + seconds_for(macs + held_out, task.device))
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:

@@ -167,7 +167,7 @@ def _cosines(query: Tensor, memory: Tensor) -> Tensor:
 
 
 def _measured(memory: Tensor, labels: Tensor, ways: int, many: Tensor) -> Tensor:
-    """The scale at which each image that its class can spare is told best by the others."""
+    """The scale at which each image that its class can spare is classified best by the others."""
     cosines = _cosines(memory, memory)
     member = F.one_hot(labels, ways).to(memory.dtype)
     alone = cosines.masked_fill(torch.eye(len(labels), dtype=torch.bool, device=labels.device), -torch.inf)

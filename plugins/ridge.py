@@ -101,7 +101,7 @@ class Ridge(HeadLearner):
             score += 0.05
         small = min(task.images, task.features)
         macs = task.images * task.features * small + 20 * small**3 + 6 * task.images * small * task.ways
-        reason = f"a linear head weighs the features, with {shots:.1f} images a class to fit it"
+        reason = f"a linear head weighs the features, with {shots:.1f} images per class to fit it"
         return Bid(score, reason, 4e-3 + seconds_for(macs, task.device))
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:

@@ -104,7 +104,7 @@ class SLDA(HeadAlgorithm):
         score = 0.5 if shots < 2 else 0.65 if shots < 10 else 0.75
         small = min(task.images, task.features)
         macs = 2 * task.images * task.features * small + 40 * small**3 + 40 * task.images * small * task.ways
-        reason = f"class means, told apart where images of a class vary least, of {shots:.1f} a class"
+        reason = f"class means, distinguished where images of a class vary least, of {shots:.1f} a class"
         return Bid(score, reason, 8e-3 + seconds_for(macs, task.device))
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:

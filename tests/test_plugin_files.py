@@ -1,4 +1,4 @@
-"""The fingerprint of the plugins folder is another one whenever, and only when, there is something to load anew."""
+"""The fingerprint of the plugins folder is another one whenever, and only when, there is something to load again."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How tasks relate: does the distance of two tasks predict which algorithm wins, and how much one helps the other?
 
 Tasks of four kinds in the features of lite0-meta: 20 alphabets, and slices of CIFAR-FS test, EuroSAT and Chula RBC.
-Each is learnt from SHOTS images a class; the rest mark it, DRAWS times with other images.  The distance is that of
+Each is learnt from SHOTS images per class; the rest mark it, DRAWS times with other images.  The distance is that of
 `learnd show`.  Intervals are 95 % bootstraps over tasks; p-values are those of Mantel's test (1967), which permutes
 tasks.
 """

@@ -83,13 +83,13 @@ def forward_transfer(matrix: Matrix, chance: Sequence[float]) -> float | None:
 
 
 def learning_accuracy(matrix: Matrix) -> float | None:
-    """LA = mean_j R[l(j), j]  (Riemer et al. 2019, arXiv:1810.11910): how well each task is told when it is new."""
+    """LA = mean_j R[l(j), j]  (Riemer et al. 2019, arXiv:1810.11910): accuracy of each task when new."""
     found = [(matrix.column(j), matrix.learnt(j)) for j in range(len(matrix.tasks))]
     return _mean(value for column, first in found if first is not None and (value := column[first]) is not None)
 
 
 def negative_flips(before: str, after: str) -> int:
-    """The images told right before and wrong after: "1" and "0" of the same images in the same order.
+    """The images classified correctly before and wrong after: "1" and "0" of the same images in the same order.
 
     Divided by their number it is the negative flip rate (Yan et al. 2021, arXiv:2011.09161).  Raises ValueError where
     they are not as many.

@@ -29,7 +29,7 @@ def is_meta(name: str) -> bool:
 def fingerprint(folder: Path) -> str:
     """Name, date, size and inode of every plugin and meta checkpoint in the folder, as one hex digest.
 
-    Another one means that there is something to load anew.  A folder that is not there holds nothing.
+    Another one means that there is something to load again.  A folder that is not there holds nothing.
     """
     files = [_files(folder, is_plugin), _files(folder / META, is_meta)]
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()

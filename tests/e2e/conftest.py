@@ -23,7 +23,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_task(digits: Path, tmp_path: Path) -> MakeTask:
-    """make_task(name, first=0, shots=5): a folder outside the watched one, with `shots` images a class.
+    """make_task(name, first=0, shots=5): a folder outside the watched one, with `shots` images per class.
 
     Another `first` is another content.
     """

@@ -1,4 +1,4 @@
-"""Small domains in memory, of gratings that the tiny backbone can tell apart."""
+"""Small domains in memory, of gratings that the tiny backbone can distinguish."""
 
 from __future__ import annotations
 

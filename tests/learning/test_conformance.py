@@ -92,7 +92,7 @@ def by_way_of_a_drawer(
 
 @dataclass(frozen=True)
 class Forgetful(Sound):
-    """It keeps what it learnt in the process, and hands back no more than where."""
+    """It keeps what it learnt in the process, and returns no more than where."""
 
     def fit(self, features: Tensor, labels: Tensor, ways: int, ctx: Context) -> State:
         key = int(features.double().sum() * 1e6)

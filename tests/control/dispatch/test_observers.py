@@ -178,7 +178,7 @@ def test_a_process_that_never_starts_is_given_up(stand: Stand) -> None:
         stand.observers.tick()
     stand.settle()
     assert len(stand.starts) == 3
-    assert stand.notices[-1].endswith("they hear nothing until a plugin changes or the daemon starts anew")
+    assert stand.notices[-1].endswith("they hear nothing until a plugin changes or the daemon starts again")
     stand.observers.use(("mail",), "as it is")
     assert stand.observers.settled
 

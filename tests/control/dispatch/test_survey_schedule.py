@@ -30,7 +30,7 @@ class Survey:
         )
 
     def well(self) -> Outcome:
-        """Of three images of cats two were told right."""
+        """Of three images of cats two were classified correctly."""
         return Outcome(OutcomeStatus.DONE, files=self.head(), surveyed=(Surveyed("cats", "leave-one-out", "110"),))
 
     def head(self) -> dict[str, str]:

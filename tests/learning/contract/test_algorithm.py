@@ -105,7 +105,7 @@ def test_check_says_that_the_time_is_up() -> None:
 @pytest.mark.parametrize(
     ("state", "says"),
     [
-        ([torch.ones(1)], "handed back list"),
+        ([torch.ones(1)], "returned list"),
         ({"a": 1.0}, "'a'] is float"),
         ({"a": torch.tensor([1.0, float("nan")])}, "not finite"),
     ],
@@ -119,7 +119,7 @@ def test_a_state_must_be_named_finite_tensors(state: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("logits", "says"),
     [
-        ("yes", "handed back str"),
+        ("yes", "returned str"),
         (torch.zeros(3, 2), r"(3, 2)"),
         (torch.zeros(2, 3, dtype=torch.int64), "int64"),
         (torch.full((2, 3), float("inf")), "not finite"),

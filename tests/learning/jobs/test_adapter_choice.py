@@ -19,7 +19,7 @@ from tests.learning.drawn import random_conv4, random_lite0_meta
 
 
 def right(hits: int, of: int) -> Tensor:
-    """The first hits of so many images are told right."""
+    """The first hits of so many images are classified correctly."""
     return torch.arange(of) < hits
 
 

@@ -193,9 +193,9 @@ def _divide() -> float:
         (_divide, "ZeroDivisionError: division by zero"),
         (_exit, "SystemExit: 3"),
         (_interrupt, "KeyboardInterrupt"),
-        (lambda: None, "adapt handed back NoneType"),
+        (lambda: None, "adapt returned NoneType"),
         (lambda: {"mean": torch.full((3, 8), float("nan"))}, "state['mean'] is not finite"),
-        (lambda: {"mean": torch.zeros(2, 8)}, "predict handed back (3, 2) of torch.float32"),
+        (lambda: {"mean": torch.zeros(2, 8)}, "predict returned (3, 2) of torch.float32"),
     ],
 )
 @pytest.mark.usefixtures("deaf_to_ctrl_c")

@@ -1,4 +1,4 @@
-"""The head that is remembered is the one that would be made anew, and little is read for it."""
+"""The head that is remembered is the one that would be refitted, and little is read for it."""
 
 from __future__ import annotations
 

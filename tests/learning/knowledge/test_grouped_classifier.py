@@ -21,7 +21,7 @@ def member(name: str) -> Member:
 
 
 class World:
-    """Photographs, which plain features tell apart, and glyphs, a heap to them, which an adapter tells apart."""
+    """Photographs, which plain features distinguish, and glyphs, a heap to them, which an adapter tells apart."""
 
     def __init__(self) -> None:
         self.draw = torch.Generator().manual_seed(0)

@@ -120,7 +120,7 @@ def test_the_host_marks_and_not_the_plugin() -> None:
 
 
 def test_a_plugin_that_breaks_its_contract_is_named() -> None:
-    with pytest.raises(PluginError, match=r"one_class: predict handed back \(12, 2\)"):
+    with pytest.raises(PluginError, match=r"one_class: predict returned \(12, 2\)"):
         evaluate(OneClass(ways=2), BACKBONE, POOL, SMALL)
 
 

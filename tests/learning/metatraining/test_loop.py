@@ -23,7 +23,7 @@ RECIPE = Recipe(steps=10, warmup=0.2, rate=0.5, optimiser="sgd", clip=0, validat
 
 @dataclass
 class Straight(Objective):
-    """A loss whose slope is the same everywhere; the validation says what it was told to."""
+    """A loss whose slope is the same everywhere; the validation says what it was asked to."""
 
     slope: float = 1.0
     scores: list[float] = field(default_factory=list)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from learnd.learning.metatraining.threads import Crew, threads
+from learnd.learning.metatraining.threads import CoreThreads, threads
 from learnd.learning.networks.backbone import Backbone
 from tests.tiny import tiny_backbone
 
@@ -32,38 +32,38 @@ def test_the_results_come_in_the_order_of_the_work_however_it_ends() -> None:
         second_is_done.set()
         return "second"
 
-    assert Crew(NETWORK).do([first, second], 2) == ["first", "second"]
+    assert CoreThreads(NETWORK).do([first, second], 2) == ["first", "second"]
 
 
 def test_no_two_share_a_network_and_the_copies_are_used_again() -> None:
-    crew, both = Crew(NETWORK), threading.Barrier(2)
+    core_threads, both = CoreThreads(NETWORK), threading.Barrier(2)
 
     def module(backbone: Backbone) -> int:
         both.wait(10)
         return id(backbone.module)
 
-    used = crew.do([module, module], 2)
+    used = core_threads.do([module, module], 2)
     assert len({*used, id(NETWORK.module)}) == 3
-    assert set(crew.do([module, module], 2)) == set(used)
+    assert set(core_threads.do([module, module], 2)) == set(used)
 
 
 def test_alone_it_is_the_network_itself() -> None:
-    assert Crew(NETWORK).do([lambda backbone: backbone], 1) == [NETWORK]
+    assert CoreThreads(NETWORK).do([lambda backbone: backbone], 1) == [NETWORK]
 
 
 def test_each_has_its_share_of_the_threads_and_they_are_given_back() -> None:
-    assert Crew(NETWORK).do([lambda _: torch.get_num_threads()] * 2, 2) == [2, 2]
+    assert CoreThreads(NETWORK).do([lambda _: torch.get_num_threads()] * 2, 2) == [2, 2]
     assert torch.get_num_threads() == 4
 
 
 def test_what_work_raises_is_raised_and_the_next_goes_on() -> None:
-    crew = Crew(NETWORK)
+    core_threads = CoreThreads(NETWORK)
 
     def broken(backbone: Backbone) -> None:
         raise ValueError("broken")
 
     for _ in range(3):
         with pytest.raises(ValueError, match="broken"):
-            crew.do([broken, lambda _: None], 2)
+            core_threads.do([broken, lambda _: None], 2)
     assert torch.get_num_threads() == 4
-    assert crew.do([lambda _: 1, lambda _: 2], 2) == [1, 2]
+    assert core_threads.do([lambda _: 1, lambda _: 2], 2) == [1, 2]

@@ -58,7 +58,7 @@ def test_every_meta_parameter_has_a_say(learner: MetaLearner) -> None:
 
 @pytest.mark.parametrize("learner", [each for each in LEARNERS if not isinstance(each, Reptile)], ids=str)
 def test_a_task_is_adapted_by_the_inner_loop_that_was_trained(learner: GradientLearner) -> None:
-    """The meta-loss of an episode is the loss of what adapt hands back, on the episode's queries.
+    """The meta-loss of an episode is the loss of what adapt returns, on the episode's queries.
 
     Reptile's is a distance: tests/plugins/test_reptile.py.
     """

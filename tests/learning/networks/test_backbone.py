@@ -216,7 +216,7 @@ def test_the_weights_that_conv4_ships_with_are_there() -> None:
 @requires_data("eurosat")
 @pytest.mark.slow
 def test_lite0_knows_land_from_above() -> None:
-    """5-way 5-shot by the nearest class mean, cosine: 0.856 is measured over 400 episodes of 60 images a class."""
+    """5-way 5-shot by the nearest class mean, cosine: 0.856 is measured over 400 episodes of 60 images per class."""
     from learnd.learning.networks.images import load_batch
 
     lite0 = load_backbone(BackboneSpec("lite0"))
@@ -259,7 +259,7 @@ def _raises() -> Network:
     [
         ("absent", "no plugin brings this network"),
         ("raises", r"cannot build it \(OSError: no weights\)"),
-        ("nothing", "handed back NoneType, not Network"),
+        ("nothing", "returned NoneType, not Network"),
     ],
 )
 def test_a_plugins_network_that_cannot_be_had_is_named(name: str, says: str) -> None:

@@ -66,10 +66,10 @@ def _raises(path: Path) -> Tensor:
         (_raises, "KeyError: 'no header'"),
         (lambda path: exit(3), "SystemExit: 3"),
         (_interrupts, "KeyboardInterrupt: "),
-        (lambda path: None, "handed back NoneType, not uint8"),
-        (lambda path: torch.zeros(3, 8, 8), r"handed back \(3, 8, 8\) of torch.float32"),
-        (lambda path: torch.zeros(8, 8, 3, dtype=torch.uint8), r"handed back \(8, 8, 3\)"),
-        (lambda path: torch.zeros(3, 0, 8, dtype=torch.uint8), r"handed back \(3, 0, 8\)"),
+        (lambda path: None, "returned NoneType, not uint8"),
+        (lambda path: torch.zeros(3, 8, 8), r"returned \(3, 8, 8\) of torch.float32"),
+        (lambda path: torch.zeros(8, 8, 3, dtype=torch.uint8), r"returned \(8, 8, 3\)"),
+        (lambda path: torch.zeros(3, 0, 8, dtype=torch.uint8), r"returned \(3, 0, 8\)"),
     ],
 )
 @pytest.mark.usefixtures("deaf_to_ctrl_c")

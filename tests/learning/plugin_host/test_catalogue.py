@@ -118,8 +118,8 @@ def test_a_file_that_failed_is_tried_again_as_it_is(tmp_path: Path) -> None:
         (GOOD.replace("def learnd_algorithms", "def learnd_algorithm"), "did you mean 'learnd_algorithms'"),
         (GOOD.replace("learnd_algorithms()", "learnd_algorithms(extra)"), "PluginValidationError"),
         (GOOD.replace("return [Mine]", "return 1 / 0"), "ZeroDivisionError"),
-        (GOOD.replace("return [Mine]", "return Mine"), "hand back a list of Algorithm classes"),
-        (GOOD.replace("return [Mine]", "return None"), "handed back None"),
+        (GOOD.replace("return [Mine]", "return Mine"), "return a list of Algorithm classes"),
+        (GOOD.replace("return [Mine]", "return None"), "returned None"),
     ],
 )
 def test_a_file_that_cannot_be_loaded_is_quarantined_alone(tmp_path: Path, text: str, says: str) -> None:
@@ -291,8 +291,8 @@ def test_a_reader_and_an_algorithm_of_one_name_share_an_entry(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("new", "says"),
     [
-        ("None", "learnd_readers handed back None"),
-        ("[read]", "learnd_readers handed back ["),
+        ("None", "learnd_readers returned None"),
+        ("[read]", "learnd_readers returned ["),
         ('{"wav": read}', "'wav' is no extension"),
         ('{".WAV": read}', "'.WAV' is no extension"),
         ("{7: read}", "7 is no extension"),

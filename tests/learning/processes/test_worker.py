@@ -110,7 +110,7 @@ class Worker:
         print(json.dumps({"run": str(job)}), file=self.process.stdin, flush=True)
 
     def load(self, *barred: PluginInfo) -> Any:
-        """Have it load the plugins anew; what it says then."""
+        """Have it load the plugins again; what it says then."""
         assert self.process.stdin is not None
         print(json.dumps({"load": {"barred": [to_json(one) for one in barred]}}), file=self.process.stdin, flush=True)
         return self.hear("loaded")
@@ -324,7 +324,7 @@ def test_it_beats_while_it_works_and_ends_when_its_parent_does(folder: Path) -> 
 
 @requires_data("omniglot")
 def test_real_letters_with_the_backbone_that_ships(folder: Path) -> None:
-    """5 ways, 5 shots; 15 other drawings of each letter are told right, and the warm job is quick."""
+    """5 ways, 5 shots; 15 other drawings of each letter are classified correctly, and the warm job is quick."""
     held_out = omniglot_task(folder / "letters", "Angelic", ways=5, shots=5)
     worker = Worker(folder, BackboneSpec("conv4"))
     worker.hear("hello")

@@ -1,6 +1,6 @@
 """Sleep: when the shared network is trained on what is kept, and what becomes of the candidate.
 
-The worker trains, makes every task anew and measures; here it is decided, from the numbers alone, whether the knowledge
+The worker trains, refits every task and measures; here it is decided, from the numbers alone, whether the knowledge
 moves to the candidate.  Whatever happens to it, the knowledge that is there is not touched before that.
 """
 
@@ -20,7 +20,7 @@ from learnd.control.files.lock import holder_of
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.control.journal.versions import LEARNED, BackboneRecord, Decision, StaleEpoch
 from learnd.control.knowledge import candidate_gate
-from learnd.control.knowledge.consolidation_gate import ConsolidationVerdict, Limits, judge
+from learnd.control.knowledge.consolidation_gate import ConsolidationVerdict, Limits, decide
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import TaskError
 from learnd.identity import sha256_of
@@ -128,7 +128,7 @@ class Sleep:
         try:
             made = from_json(Consolidation, json.loads((out / CONSOLIDATION_FILE).read_text()))
             self._check(made, out)
-            return self._decide(made, judge(made, self._limits()), out)
+            return self._decide(made, decide(made, self._limits()), out)
         except (candidate_gate.Refused, StaleEpoch, OSError, ValueError, KeyError, TypeError) as error:
             return self.failed(str(error))
         finally:
@@ -145,7 +145,7 @@ class Sleep:
         return Limits(given.epsilon, given.flips, given.size, given.latency)
 
     def _check(self, made: Consolidation, out: Path) -> None:
-        """Raises gate.Refused where a file is not what it should be, or not every task is there anew."""
+        """Raises gate.Refused where a file is not what it should be, or a task is missing."""
         if sha256_of(out / BACKBONE_FILE) != made.backbone_sha256:
             raise candidate_gate.Refused("the file is not what the worker said it wrote", where=BACKBONE_FILE)
         candidate_gate.require_finite(out / BACKBONE_FILE)
@@ -156,19 +156,19 @@ class Sleep:
             raise StaleEpoch("the tasks are no longer those that the candidate was made from")
 
     def _decide(self, made: Consolidation, verdict: ConsolidationVerdict, out: Path) -> Slept:
-        told, before = to_json(verdict), str(self._generations.backbone_hash())
+        numbers, before = to_json(verdict), str(self._generations.backbone_hash())
         if not verdict.accepted:
             reason = f"a candidate network is refused: {'; '.join(verdict.reasons)}"
-            decision = Decision(made.parent, None, before, made.backbone_hash, told)
+            decision = Decision(made.parent, None, before, made.backbone_hash, numbers)
             self._journal.history.refuse(decision, reason)
             self._notice("info", reason)
-            return self._answer(Slept("refused", self._journal.head, verdict.reasons, told))
+            return self._answer(Slept("refused", self._journal.head, verdict.reasons, numbers))
         learners = {*made.learners, *self._journal.history.learners_of(before)}  # it began as the old network
         network = BackboneRecord(made.backbone_hash, made.backbone_sha256, tuple(sorted(learners)))
-        generation = self._generations.consolidate(out, made, network, told)
+        generation = self._generations.consolidate(out, made, network, numbers)
         rise = f"the mean went from {verdict.before:.4f} to {verdict.after:.4f}"
         self._notice("info", f"consolidated: version {generation.number}, {rise}")
-        return self._answer(Slept("accepted", generation.number, (), told))
+        return self._answer(Slept("accepted", generation.number, (), numbers))
 
     def _answer(self, slept: Slept) -> Slept:
         self._journal.put(SLEPT_AT, str(self._journal.head))

@@ -68,7 +68,7 @@ class Dispatcher:
 
     @property
     def observers(self) -> tuple[str, ...]:
-        """The plugins that want to be told of events, as a worker last found them."""
+        """The plugins that want events, as a worker last found them."""
         return self._pool.observers
 
     @property
@@ -158,7 +158,7 @@ class Dispatcher:
             self._results.no_room(lease, str(error))
 
     def _survey(self, slot: WorkerSlot) -> None:
-        """Where nobody works and no job waits, ask how well all that is known is told."""
+        """Where nobody works and no job waits, measure how accurately all that is known is classified."""
         if self.busy or not self._surveying.due() or self._journal.jobs.next_due() is not None:
             return
         folder = self._generations.work / "survey"

@@ -1,4 +1,4 @@
-"""Observers: every event of the journal is told to the plugins that implement `learnd_event`.
+"""Observers: every event of the journal is sent to the plugins that implement `learnd_event`.
 
 They run in a process of their own, since they import what they like.  One event is under way at a time, so that nothing
 here ever waits for a plugin; one that raises is blamed, one that ends the process or hangs is called no more.
@@ -21,13 +21,13 @@ from learnd.settings.keys import Settings
 EVENT_SECONDS = 30.0  # seconds that the observers may take for one event
 _STARTS = 3  # that may fail before they are given up
 _LONGEST_LOOK = 60.0
-_LONGEST_MESSAGE = 10_000  # characters of it that are told: a pipe takes it whole
+_LONGEST_MESSAGE = 10_000  # characters of it that are sent: a pipe takes it whole
 
 Plugin = tuple[str, str]  # name, source
 
 
 class Observers:
-    """All methods run on the service's one thread.  Events are told from the moment that this is made."""
+    """All methods run on the service's one thread.  Events are sent from the moment that this is made."""
 
     def __init__(self, settings: Settings, journal: Journal, inbox: Inbox, notice: Callable[[str, str], None]) -> None:
         self._settings = settings
@@ -35,7 +35,7 @@ class Observers:
         self._inbox = inbox
         self._notice = notice
         self._strikes = Strikes(journal)
-        self._told = journal.db.last_event()  # the id of the newest one that was told, or is being told
+        self._last_sent = journal.db.last_event()  # the id of the newest one that was sent, or is being sent
         self._found: tuple[tuple[str, ...], str] = ((), "")  # what a worker found: see use
         self._stale = False  # the process has loaded what was there before
         self._wanted = False
@@ -50,7 +50,7 @@ class Observers:
     def use(self, names: tuple[str, ...], files: str) -> None:
         """The plugins that a worker found to observe, and the fingerprint of the plugins folder it found them in.
 
-        Without any there is no process.  Where either is another, so is the process, once the event under way is told.
+        Without any there is no process.  If either changes, a new process starts after the current event.
         """
         if (names, files) != self._found:
             self._found, self._wanted, self._stale = (names, files), bool(names), self._child is not None
@@ -59,10 +59,10 @@ class Observers:
 
     @property
     def settled(self) -> bool:
-        """Everything has been told, or nobody is there to hear it."""
+        """Everything has been sent, or nobody listens."""
         if not self._wanted:
             return True
-        return self._child is not None and self._idle and self._told == self._journal.db.last_event()
+        return self._child is not None and self._idle and self._last_sent == self._journal.db.last_event()
 
     @property
     def _idle(self) -> bool:
@@ -100,13 +100,13 @@ class Observers:
         self._ready, self._stale, self._overdue_at = False, False, now + self._settings.worker.start_seconds
 
     def _tell_next(self, now: float) -> None:
-        found = self._journal.db.event_after(self._told)
+        found = self._journal.db.event_after(self._last_sent)
         if found is None or self._child is None:
             return
-        self._told, event = found
-        told = to_json(event)
+        self._last_sent, event = found
+        sent = to_json(event)
         self._overdue_at = now + EVENT_SECONDS
-        self._child.send({"event": {**told, "message": event.message[:_LONGEST_MESSAGE]}})
+        self._child.send({"event": {**sent, "message": event.message[:_LONGEST_MESSAGE]}})
 
     def hear(self, message: dict[str, Any]) -> None:
         """Handle one message of the process."""
@@ -152,5 +152,5 @@ class Observers:
         self._failures += 1
         self._start_at = time.monotonic() + 2.0**self._failures
         self._wanted = self._failures < _STARTS
-        end = "" if self._wanted else "; they hear nothing until a plugin changes or the daemon starts anew"
+        end = "" if self._wanted else "; they hear nothing until a plugin changes or the daemon starts again"
         self._notice("warning", f"the process of the observers {how}{end}")

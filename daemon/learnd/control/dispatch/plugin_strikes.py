@@ -2,7 +2,7 @@
 
 One at the import, or at an event, is enough: it would do it again.  At work it may have been a task too large for the
 machine, or a person with `kill -9`: there it takes three with no task learnt between them.  A strike stands until the
-plugin's file is another one, or a daemon starts anew.  The counts stay in the journal.
+plugin's file is another one, or a daemon starts again.  The counts stay in the journal.
 """
 
 from __future__ import annotations

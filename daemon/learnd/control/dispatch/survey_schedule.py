@@ -38,7 +38,7 @@ class Surveying:
         return self._limit > 0 and head not in (0, self._tried, self._journal.surveys.last)
 
     def spec(self, out: Path) -> SurveySpec | None:
-        """The job; None, once people were told, where the state does not allow it."""
+        """The job; None, after telling people, when the state does not allow it."""
         self._tried = head = self._journal.head
         try:
             members = self._generations.members()

@@ -91,7 +91,7 @@ class WorkerPool:
         self._tell_quarantined(hello.plugins)
 
     def loaded(self, slot: WorkerSlot, loaded: Loaded) -> None:
-        """It has loaded the plugins anew."""
+        """It has loaded the plugins again."""
         before = slot.hello
         if before is None:
             return  # it was not asked to
@@ -119,7 +119,7 @@ class WorkerPool:
                 refuse_quarantined([plugin], self._settings)
 
     def follow_plugins(self) -> None:
-        """Have every worker that has nothing to do load the plugins anew, where their folder has changed.
+        """Have every worker that has nothing to do load the plugins again, where their folder has changed.
 
         Until it has, it is as one that starts: a plugin that ends or holds it up then is to blame, and no job is.
         """
@@ -145,7 +145,7 @@ class WorkerPool:
                 self._strikes.add(algorithm, plugin.source, f"was at work when a worker was lost: {reason}", AT_WORK)
         if algorithm in (plugin.name for plugin in self._barred()):
             for other in self.slots:
-                other.files = ""  # so that it loads the plugins anew
+                other.files = ""  # so that it loads the plugins again
 
     def came_back(self, slot: WorkerSlot, report: Report | None) -> None:
         """A job was done to its end: the worker's earlier losses, and those of the algorithms used, were no habit."""

@@ -23,14 +23,14 @@ class WorkerSlot:
     device: str
     index: int
     child: Child | None = None
-    files: str = ""  # the fingerprint of the plugins folder when it was last told to load them
+    files: str = ""  # the fingerprint of the plugins folder when it last loaded them
     importing: Importing | None = None  # the plugin that it said it imports next
     ready: bool = False
     hello: Hello | None = None
     lease: Lease | None = None
     out: Path | None = None  # of the job in hand: a lease's, a survey or the backbone's export
     survey: int | None = None  # the version that a survey in hand asks about
-    makes_way: bool = False  # it was told to
+    makes_way: bool = False  # it was asked to
     deadline: float | None = None  # of the job in hand, or of the start
     silent_at: float = 0.0  # when a job's worker counts as hung unless it beats again
     doubted_at: float | None = None  # when it was first seen overdue

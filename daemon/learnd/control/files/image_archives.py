@@ -41,7 +41,7 @@ class Quota:
         return self.exemplars if name == EXEMPLARS_FILE else self.held_out
 
     def tighter(self) -> Iterator[Quota]:
-        """All that keep less, each one image a class less than the one before; the last keeps nothing."""
+        """All that keep less, each one image per class less than the one before; the last keeps nothing."""
         yield from (Quota(number, ALL) for number in range(self.exemplars - 1, 0, -1))
         last = min(self.exemplars, 1)
         yield from (Quota(last, number) for number in range(self.held_out - 1, -1, -1))

@@ -72,7 +72,7 @@ def examine(data: bytes, where: str, max_pixels: int) -> Problem | None:
 
 
 def examine_other(data: bytes, where: str) -> Problem | None:
-    """The same of a file that only a plugin can read: all that can be told here is whether there is anything in it."""
+    """The same for a file that only a plugin can read: it must not be empty, and no more can be checked here."""
     return None if data else Problem("empty-file", where, "is empty (0 bytes)", "copy it again, or remove it")
 
 

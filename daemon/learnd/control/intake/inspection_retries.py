@@ -1,6 +1,6 @@
 """Folders that could not be checked, for no fault of their own (no memory left): how often, and when to try again.
 
-Counted for each content, as a scan fingerprints it: a folder that has changed begins anew.
+Counted for each content, as a scan fingerprints it: a folder that has changed starts again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When is a folder ready?  Pure: told what a scan saw and what time it is, it remembers nothing by itself.
+"""When is a folder ready?  Pure: it is given what a scan saw and the time, and remembers nothing.
 
 Ready means: the marker is there; or it arrived by one rename; or two scans, quiet_seconds apart, saw the
 same. A folder that grows waits, with the reason, and is never given up.
@@ -39,7 +39,7 @@ class Waiting:
     until: float
 
 
-def judge(
+def assess(
     previous: Sighting | None, scan: Scan, now: float, quiet_seconds: float, renamed: bool = False
 ) -> tuple[Sighting, Ready | Waiting]:
     """Whether a folder is ready.  renamed: it has just arrived by one rename (said once only)."""

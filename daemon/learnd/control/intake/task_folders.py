@@ -15,7 +15,7 @@ from learnd.control.intake.folder_layout import NOT_AN_IMAGE
 from learnd.control.intake.inspection_retries import TRIES, Retries
 from learnd.control.intake.inspector_queue import Answer, Failed, Inspections
 from learnd.control.intake.name_owners import Owners
-from learnd.control.intake.readiness import Ready, Sighting, judge
+from learnd.control.intake.readiness import Ready, Sighting, assess
 from learnd.control.intake.record_inspection import Verdicts, first_error
 from learnd.control.intake.scan import scan, task_folders
 from learnd.control.journal.journal import Journal
@@ -111,7 +111,7 @@ class Folders:
         if held is not None:
             self._due[name] = held
             return
-        sighting, verdict = judge(self._sightings.get(name), seen, time.monotonic(), self._quiet, renamed)
+        sighting, verdict = assess(self._sightings.get(name), seen, time.monotonic(), self._quiet, renamed)
         self._sightings[name] = sighting
         if isinstance(verdict, Ready):
             self._due.pop(name, None)

@@ -169,7 +169,7 @@ class Database:
         return None if row is None else (row["id"], Event(row["at"], row["kind"], row["task"], row["message"]))
 
     def scrub(self) -> None:
-        """What was deleted leaves the file and its log as well; the cost is that of writing the journal anew."""
+        """What was deleted leaves the file and its log as well; the cost is that of rewriting the journal."""
         self.run("VACUUM")
         self.run("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -207,15 +207,15 @@ def _empty(path: Path) -> StateError:
 
 
 def _foreign(path: Path) -> StateError:
-    remedy = "restore the journal from a backup, or move the state folder away to start anew"
+    remedy = "restore the journal from a backup, or move the state folder away to start from the beginning"
     return StateError("is a database of something else, and no journal", where=str(path), remedy=remedy)
 
 
 def _trouble(error: sqlite3.DatabaseError, path: Path) -> StateError:
-    """What may pass, told from damage, which no second try mends."""
+    """What may pass, as opposed to damage, which no second attempt repairs."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # an extended code: its low byte is the kind
     if code & 0xFF in _PASSING:
         remedy = "free the disk or mend its rights, and start again: nothing is lost"
         return StateUnavailable(f"the journal cannot be read or written now ({error})", where=str(path), remedy=remedy)
-    remedy = "restore it from a backup, or move the state folder away to start anew"
+    remedy = "restore it from a backup, or move the state folder away to start from the beginning"
     return StateError(f"the journal cannot be read ({error})", where=str(path), remedy=remedy)

@@ -278,7 +278,7 @@ class History:
         return folders
 
     def _taint(self, task_id: str, name: str, step: Step) -> list[str]:
-        """No version stands any more on what a task helped to train; what is known in no other way is learnt anew."""
+        """No version stands any more on what a task helped to train; what is known in no other way is learnt again."""
         tainted = self.tainted_by(task_id)
         stood = [row for row in self._db.all("SELECT * FROM members") if self.backbone_of(row["first"]) in tainted]
         for row in stood:
@@ -299,7 +299,7 @@ class History:
                 self._book.mark_state(held.id, self._source(held.id, held.revision), TaskState.FORGOTTEN, why)
                 self._db.run("UPDATE tasks SET fingerprint = '' WHERE id = ? AND state = 'forgotten'", held.id)
                 self._book.mark(held.id, revision, held.name, TaskState.WAITING)
-                self._book.mark_open(held.id, revision, f"{why}: it is learnt anew")
+                self._book.mark_open(held.id, revision, f"{why}: it is learnt again")
         return [f"{row['task_id']}/{row['revision']}" for row in stood if row["task_id"] != task_id]
 
     def retire(self, keep: int) -> list[str]:

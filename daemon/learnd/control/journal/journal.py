@@ -1,10 +1,9 @@
 """The journal: the one durable record of what must be done and what was done.
 
 Views of one database: `tasks` (what is known of each folder), `jobs` (the queue and the commit), `history` (what every
-version held), `requests` (what commands ask of the daemon), `surveys` (how well each task was told) and the knowledge
-that the head names.  Every method that
-writes is one transaction.  Whoever holds the state's lock leases jobs and moves the head; `retry` and `skip` write
-their wish through the same guarded transactions, `rollback` and `forget` leave a request.
+version held), `requests` (what commands ask of the daemon) and `surveys` (how accurately each task was classified).
+Every method that writes is one transaction.  Whoever holds the state's lock leases jobs and adds versions; `retry` and
+`skip` write through the same guarded transactions, `rollback` and `forget` leave a request.
 """
 
 from __future__ import annotations
@@ -124,7 +123,7 @@ class Journal:
         return float(since) if since else None
 
     def pause(self) -> None:
-        """It lasts until `resume`, or until a daemon starts anew."""
+        """It lasts until `resume`, or until a daemon starts again."""
         if self.paused is None:
             with self.db.transaction():
                 self.db.put("paused", str(time.time()))

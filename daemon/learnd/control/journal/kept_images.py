@@ -78,7 +78,7 @@ class Archives:
     # --- what marks expects to run inside a transaction of the caller ------------------------------------------------
 
     def mark_trimmed(self, places: Iterable[Place], name: str, kept: int, by: int) -> None:
-        """So many images a class are to be kept of these, by which each revision has so many bytes less."""
+        """So many images per class are to be kept of these, by which each revision has so many bytes less."""
         for place in places:
             where = "WHERE task_id = ? AND revision = ?"
             self._db.run(f"UPDATE archives SET kept = ? {where} AND name = ?", kept, *place, name)

@@ -94,7 +94,7 @@ CREATE TABLE IF NOT EXISTS forgotten (
     last    INTEGER NOT NULL
 ) STRICT;
 
--- How well each task was told at a version, by itself and among everything (surveys.py).
+-- How accurately each task was classified at a version, by itself and among everything (surveys.py).
 CREATE TABLE IF NOT EXISTS surveys (
     version       INTEGER NOT NULL,
     task_id       TEXT    NOT NULL,
@@ -186,7 +186,7 @@ CREATE TABLE IF NOT EXISTS backbones (
 -- Which network a version has: that of the newest row that is not newer than it.
 CREATE TABLE IF NOT EXISTS foundations (first INTEGER PRIMARY KEY, hash TEXT NOT NULL) STRICT;
 
--- Revisions that a consolidation made anew from what is kept: source is the revision that was learnt.
+-- Revisions that a consolidation refitted from what is kept: source is the revision that was learnt.
 CREATE TABLE IF NOT EXISTS derived (
     task_id  TEXT    NOT NULL,
     revision INTEGER NOT NULL,

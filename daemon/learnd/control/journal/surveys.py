@@ -1,7 +1,7 @@
-"""What surveys found: how well each task was told by itself and among everything, version by version.
+"""What surveys found: how accurately each task was classified by itself and among everything, version by version.
 
 A task is known by its id and the digest of its folder: new content is another column of the matrix, and content that is
-learnt anew in another network is not.
+learnt again in another network is not.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Share:
 class SurveyResult:
     """One task at one version.  scoped: by its own state, as its report has it; unified: among everything.
 
-    told: of unified, a "1" for each image told right, "0" for the others.  flips: of compared images those that the
-    survey before told right, and this one wrong.
+    told: of unified, "1" per image classified correctly, "0" per other image.  flips: of the compared images those that
+    the survey before classified correctly, and this one wrongly.
     """
 
     task_id: str

@@ -148,7 +148,7 @@ def _told(error: LearndError) -> dict[str, Any]:
 
 
 def _read(answer: dict[str, Any]) -> Undone:
-    """Raises the error that the daemon has told."""
+    """Raises the error that the daemon reported."""
     if "error" in answer:
         said = dict(answer["error"])
         raise _KINDS[said.pop("kind")](said.pop("what"), **said)

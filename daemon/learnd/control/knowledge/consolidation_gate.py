@@ -61,7 +61,7 @@ class ConsolidationVerdict:
     changes: tuple[TaskChange, ...]
 
 
-def judge(made: Consolidation, limits: Limits) -> ConsolidationVerdict:
+def decide(made: Consolidation, limits: Limits) -> ConsolidationVerdict:
     """The verdict on a candidate.  Where nothing could be judged it is refused: no change without a proof."""
     changes = [_change(one, view) for one in made.judged for view in VIEWS if _pair(one, view)[0]]
     before, after = _mean([c.before for c in changes]), _mean([c.after for c in changes])

@@ -74,7 +74,7 @@ class Generations:
         latest = max((_number(folder.name.partition("-")[0]) for folder in self.generations.iterdir()), default=0)
         if latest > known + 1:
             what = f"the journal knows {known} generations, and generation {latest} is there"
-            remedy = "put the journal that belongs to this state back, or move the state folder away to start anew"
+            remedy = "restore the journal of this state, or move the state folder away to start from the beginning"
             raise StateError(what, where=str(self.generations.parent), remedy=remedy)
 
     def _sweep(self) -> list[str]:

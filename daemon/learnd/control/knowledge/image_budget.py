@@ -177,9 +177,9 @@ class Budget:
                 quota = self._levels.fitting(self._most)
             if (quota, self._most) != (standing, limit):
                 db.put(QUOTA, json.dumps([*astuple(quota), self._most]))
-            told = self._hold_to(quota)
-        if told:
-            self._notice("warning", told)
+            message = self._hold_to(quota)
+        if message:
+            self._notice("warning", message)
 
     def _hold_to(self, quota: Quota) -> str:
         """What that takes, in a sentence; nothing where it takes nothing."""
@@ -204,9 +204,9 @@ class Budget:
         what = f"{images} images of {name or f'{len(tasks)} tasks'} ({size:,} bytes) have to go"
         why = f"memory.max_bytes is {self._most:,}"
         held_out = f" and {quota.held_out} held-out ones" if quota.held_out < UNLIMITED.held_out else ""
-        told = f"{what}: {why}, so of each class at most {quota.exemplars} are kept to learn from{held_out}"
-        self._journal.db.note(EventKind.EVICTED, told, name)
-        return told
+        message = f"{what}: {why}, so of each class at most {quota.exemplars} are kept to learn from{held_out}"
+        self._journal.db.note(EventKind.EVICTED, message, name)
+        return message
 
     def _name(self, task_id: str) -> str:
         row = self._journal.db.one("SELECT name FROM members WHERE task_id = ? ORDER BY first DESC", task_id)
@@ -232,7 +232,7 @@ class Budget:
         first, *twins = [self._folder(place) / name for place in sorted(file.places)]
         trim(first, most, twins)
         now = first.stat().st_ino
-        self._files[now] = self._files.pop(inode)  # it was written anew
+        self._files[now] = self._files.pop(inode)  # it was written again
         for place in file.places:
             self._inodes[place, name] = now
 

@@ -58,23 +58,23 @@ class Check:
     def verdict(self) -> CheckResult:
         """How it went; whatever the plugin raises is its own failure."""
         begun, before = time.monotonic(), World.now()
-        told = CheckResult(self.algorithm.name, self.name, self.promise, CheckOutcome.PASSED)
+        result = CheckResult(self.algorithm.name, self.name, self.promise, CheckOutcome.PASSED)
         try:
             self.trial(self.algorithm, small_backbone())
         except Spared as why:
-            told = replace(told, outcome=CheckOutcome.SPARED, seen=str(why))
+            result = replace(result, outcome=CheckOutcome.SPARED, seen=str(why))
         except LearndError as error:
-            told = replace(
-                told, outcome=CheckOutcome.FAILED, seen=error.what, remedy=error.remedy or "mend what it says"
+            result = replace(
+                result, outcome=CheckOutcome.FAILED, seen=error.what, remedy=error.remedy or "mend what it says"
             )
         except BaseException as error:
             accuse(error)
-            told = replace(
-                told, outcome=CheckOutcome.FAILED, seen=_raised(error, self.algorithm), remedy="mend the error there"
+            result = replace(
+                result, outcome=CheckOutcome.FAILED, seen=_raised(error, self.algorithm), remedy="mend the error there"
             )
         finally:
             before.restore()  # whatever it did, the next check begins as this one did
-        return replace(told, seconds=round(time.monotonic() - begun, 3))
+        return replace(result, seconds=round(time.monotonic() - begun, 3))
 
 
 def learn(algorithm: Algorithm, backbone: Backbone, support: Support, seed: int = 0) -> State:

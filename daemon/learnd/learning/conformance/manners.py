@@ -56,7 +56,7 @@ def bid(algorithm: Algorithm, backbone: Backbone) -> None:
 def _check_bid(bid: object, task: Task) -> None:
     where = f"on {task.ways} classes and {task.images} images"
     if not isinstance(bid, Bid):
-        raise Broken(f"{where}, bid handed back {type(bid).__name__}", remedy="hand back Bid(score, reason, seconds)")
+        raise Broken(f"{where}, bid returned {type(bid).__name__}", remedy="return Bid(score, reason, seconds)")
     numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in (bid.score, bid.seconds))
     if not numbers or not 0 <= bid.score <= 1:
         raise Broken(f"{where}, the score is {bid.score!r}", remedy="let the score lie in [0, 1]; 0 means: not for me")

@@ -25,12 +25,12 @@ def meta_parameters(algorithm: Algorithm, backbone: Backbone) -> None:
     learner = _learner(algorithm)
     first, second = learner.meta_parameters(backbone), learner.meta_parameters(backbone)
     if not first:
-        raise Broken("there is none", remedy='hand back {"name": tensor}, or derive from Algorithm')
+        raise Broken("there is none", remedy='return {"name": tensor}, or derive from Algorithm')
     own = dict(backbone.module.named_parameters())
     places = {value.untyped_storage().data_ptr() for value in backbone.module.state_dict().values()}
     for name, value in first.items():
         if value.dtype != torch.float32 or not bool(value.isfinite().all()):
-            raise Broken(f"{name!r} is {value.dtype}, or not finite", remedy="hand back finite float32 tensors")
+            raise Broken(f"{name!r} is {value.dtype}, or not finite", remedy="return finite float32 tensors")
         if name not in second or not torch.equal(value, second[name]):
             raise Broken(f"{name!r} starts elsewhere each time", remedy="seed a torch.Generator of your own")
         if value.untyped_storage().data_ptr() in places:
@@ -55,7 +55,7 @@ def meta_loss(algorithm: Algorithm, backbone: Backbone) -> None:
 
 def _check_loss(loss: Tensor, gradients: dict[str, Tensor]) -> None:
     if loss.shape != () or not bool(loss.isfinite()):
-        raise Broken(f"it is {loss}", remedy="hand back the mean loss of all queries, a scalar")
+        raise Broken(f"it is {loss}", remedy="return the mean loss of all queries, a scalar")
     if not gradients:
         remedy = "compute it from `meta`, without detach() or torch.no_grad()"
         raise Broken("no meta-parameter has a gradient", remedy=remedy)
@@ -78,17 +78,17 @@ def loop_and_vmap(algorithm: Algorithm, backbone: Backbone) -> None:
 
 
 def finds_meta_learnt(algorithm: Algorithm, backbone: Backbone) -> None:
-    """What was meta-learnt for the backbone changes what a task is told: adapt finds it there."""
+    """What was meta-learnt for the backbone changes the answers of a task: adapt finds it there."""
     learner = _learner(algorithm)
     support, images = support_of(backbone), gratings(3, 4, seed=2)[0]
     generator = torch.Generator().manual_seed(1)
     start = learner.meta_parameters(backbone)
     moved = {name: value + 0.1 * torch.randn(value.shape, generator=generator) for name, value in start.items()}
-    told = []
+    answers = []
     for meta in ({}, {learner.name: moved}):
         other = replace(backbone, meta=meta)
-        told.append(classify(learner, other, adapt(learner, other, support, context()), images, 3))
-    if torch.equal(*told):
+        answers.append(classify(learner, other, adapt(learner, other, support, context()), images, 3))
+    if torch.equal(*answers):
         remedy = "begin adapt with self.meta_of(backbone)"
         raise Broken("with other meta-parameters it predicts the same", remedy=remedy)
 
@@ -118,11 +118,11 @@ def side_by_side(algorithm: Algorithm, backbone: Backbone) -> None:
     if learner.batch_statistics or learner.phase(episodes.progress) is None:
         raise Spared("one core takes all of its tasks")
     meta = _leaves(learner, backbone)
-    told = []
+    answers = []
     for cores in (1, len(episodes)):
         with threads(cores):
-            told.append(MetaGradient(learner, backbone, "loop", recordings=None).of(meta, episodes, context()))
-    (loss, gradients), (other, others) = told
+            answers.append(MetaGradient(learner, backbone, "loop", recordings=None).of(meta, episodes, context()))
+    (loss, gradients), (other, others) = answers
     wrong = [name for name, value in gradients.items() if not torch.equal(value, others[name])]
     if wrong or not torch.equal(loss, other):
         remedy = "keep nothing from task to task outside of what meta_loss is given, or let phase say None"

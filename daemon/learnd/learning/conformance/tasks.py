@@ -46,7 +46,7 @@ def many_ways(algorithm: Algorithm, backbone: Backbone) -> None:
 
 
 def learns(algorithm: Algorithm, backbone: Backbone) -> None:
-    """An easy task is learnt: new images of three classes are told apart far better than by chance."""
+    """An easy task is learnt: new images of three classes are distinguished far better than by chance."""
     state = learn(algorithm, backbone, support_of(backbone, shots=10, noise=20))
     images, labels = gratings(3, 10, seed=4, noise=20)
     right = float((classify(algorithm, backbone, state, images, 3).argmax(1) == labels).float().mean())

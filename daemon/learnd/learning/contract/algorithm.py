@@ -1,7 +1,7 @@
-"""The plugin contract: what an algorithm is given, what it must hand back, and how its options are read.
+"""The plugin contract: what an algorithm is given, what it must return, and how its options are read.
 
 An algorithm is a frozen dataclass; its fields are its options in config.yaml under ``plugins.<name>``, so
-every field has a default.  It adapts the shared backbone to one task and hands back tensors, nothing else,
+every field has a default.  It adapts the shared backbone to one task and returns tensors, nothing else,
 from which any other process with the same backbone can predict next month.
 """
 
@@ -110,11 +110,11 @@ class Algorithm(ABC):
 
     @abstractmethod
     def adapt(self, backbone: Backbone, support: Support, ctx: Context) -> State:
-        """Learn the task.  backbone is a private copy; the tensors handed back are finite, on any device."""
+        """Learn the task.  backbone is a private copy; the tensors returned are finite, on any device."""
 
     @abstractmethod
     def predict(self, backbone: Backbone, state: State, images: Tensor) -> Tensor:
-        """images uint8 (N, C, S, S) -> logits float32 (N, K), from what ``adapt`` handed back alone."""
+        """images uint8 (N, C, S, S) -> logits float32 (N, K), from what ``adapt`` returned alone."""
 
 
 class HeadAlgorithm(Algorithm):
@@ -146,10 +146,10 @@ def seconds_for(macs: float, device: str) -> float:
 
 
 def check_state(state: Any, where: str) -> State:
-    """The state as handed back, if it is named, finite tensors.  Raises PluginError."""
-    remedy = "hand back dict[str, Tensor] of finite values"
+    """The state as returned, if it is named, finite tensors.  Raises PluginError."""
+    remedy = "return dict[str, Tensor] of finite values"
     if not isinstance(state, dict):
-        raise PluginError(f"adapt handed back {type(state).__name__}", where=where, remedy=remedy)
+        raise PluginError(f"adapt returned {type(state).__name__}", where=where, remedy=remedy)
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise PluginError(f"state[{key!r}] is {type(value).__name__}", where=where, remedy=remedy)
@@ -159,13 +159,13 @@ def check_state(state: Any, where: str) -> State:
 
 
 def check_logits(logits: Any, images: int, ways: int, where: str) -> Tensor:
-    """The logits as handed back, if they are finite numbers of shape (images, ways).  Raises PluginError."""
-    remedy = f"hand back finite logits ({images}, {ways})"
+    """The logits as returned, if they are finite numbers of shape (images, ways).  Raises PluginError."""
+    remedy = f"return finite logits ({images}, {ways})"
     if not isinstance(logits, Tensor):
-        raise PluginError(f"predict handed back {type(logits).__name__}", where=where, remedy=remedy)
+        raise PluginError(f"predict returned {type(logits).__name__}", where=where, remedy=remedy)
     if tuple(logits.shape) != (images, ways) or not logits.is_floating_point():
         shape = f"{tuple(logits.shape)} of {logits.dtype}"
-        raise PluginError(f"predict handed back {shape}", where=where, remedy=remedy)
+        raise PluginError(f"predict returned {shape}", where=where, remedy=remedy)
     if not bool(logits.isfinite().all()):
-        raise PluginError("predict handed back logits that are not finite", where=where, remedy=remedy)
+        raise PluginError("predict returned logits that are not finite", where=where, remedy=remedy)
     return logits.detach()

@@ -22,7 +22,7 @@ def check_class(kind: object) -> type[Algorithm]:
     """The class, if it keeps the contract.  Raises PluginError that says which part of it is broken."""
     where = getattr(kind, "__qualname__", repr(kind))
     if not isinstance(kind, type) or not issubclass(kind, Algorithm):
-        remedy = "hand back classes that derive from Algorithm, not instances"
+        remedy = "return classes that derive from Algorithm, not instances"
         raise PluginError("is not a subclass of Algorithm", where=where, remedy=remedy)
     if inspect.isabstract(kind):
         missing = ", ".join(sorted(kind.__abstractmethods__))
@@ -33,18 +33,18 @@ def check_class(kind: object) -> type[Algorithm]:
 
 
 def check_algorithms(answer: object, where: str) -> Sequence[object]:
-    """What learnd_algorithms handed back, if it is a list of something.  Raises PluginError."""
+    """What learnd_algorithms returned, if it is a list of something.  Raises PluginError."""
     if not isinstance(answer, list | tuple) or not answer:
-        what = f"learnd_algorithms handed back {answer!r}"
-        raise PluginError(what, where=where, remedy="hand back a list of Algorithm classes")
+        what = f"learnd_algorithms returned {answer!r}"
+        raise PluginError(what, where=where, remedy="return a list of Algorithm classes")
     return answer
 
 
 def check_readers(answer: object, where: str) -> dict[str, Reader]:
-    """What learnd_readers handed back, if it keeps the contract.  Raises PluginError."""
+    """What learnd_readers returned, if it keeps the contract.  Raises PluginError."""
     if not isinstance(answer, dict):
-        remedy = 'hand back a dict such as {".wav": read}'
-        raise PluginError(f"learnd_readers handed back {answer!r}", where=where, remedy=remedy)
+        remedy = 'return a dict such as {".wav": read}'
+        raise PluginError(f"learnd_readers returned {answer!r}", where=where, remedy=remedy)
     for extension, read in answer.items():
         if not isinstance(extension, str) or not re.fullmatch(r"\.[a-z0-9]+", extension):
             remedy = 'write it in lower case with one dot, such as ".wav"'
@@ -57,17 +57,17 @@ def check_readers(answer: object, where: str) -> dict[str, Reader]:
 
 
 def check_backbones(answer: object, where: str) -> dict[str, Builder]:
-    """What learnd_backbones handed back, if it keeps the contract.  Raises PluginError."""
-    remedy = 'hand back a dict such as {"tiny": build}, of lower-case identifiers and functions'
+    """What learnd_backbones returned, if it keeps the contract.  Raises PluginError."""
+    remedy = 'return a dict such as {"tiny": build}, of lower-case identifiers and functions'
     if not isinstance(answer, dict):
-        raise PluginError(f"learnd_backbones handed back {answer!r}", where=where, remedy=remedy)
+        raise PluginError(f"learnd_backbones returned {answer!r}", where=where, remedy=remedy)
     for name, build_it in answer.items():
         if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not callable(build_it):
             raise PluginError(f"its backbone {name!r} is {build_it!r}", where=where, remedy=remedy)
     return answer
 
 
-CHECKS: dict[str, Callable[[object, str], Any]] = {  # of what each hook hands back
+CHECKS: dict[str, Callable[[object, str], Any]] = {  # of what each hook returns
     "learnd_algorithms": check_algorithms,
     "learnd_readers": check_readers,
     "learnd_backbones": check_backbones,

@@ -269,7 +269,7 @@ def _radius(nearest: Tensor) -> float:
 
 
 def _without_spread(pool: _Pool) -> UnifiedHead:
-    """Nearest mean: with one image a class, or equal ones, nothing is known of the spread within classes."""
+    """Nearest mean: with one image per class, or equal ones, nothing is known of the spread within classes."""
     width = pool.means.shape[1]
     variance = float((pool.means - pool.means.mean(0)).square().mean()) or 1.0
     scale = 1 / math.sqrt(variance)

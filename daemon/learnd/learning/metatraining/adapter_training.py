@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.metatraining import episodes
-from learnd.learning.metatraining.batching import slope_of
+from learnd.learning.metatraining.batching import gradient_of
 from learnd.learning.metatraining.corpus import ImageClasses, ImageDomain, with_turns
 from learnd.learning.metatraining.loop import Run, Trained, train
 from learnd.learning.metatraining.objective import FewShotObjective, Predict, nearest_mean
@@ -100,7 +100,7 @@ class Adapting(FewShotObjective):
         self.backbone.module.train()
         embedded = self.backbone.features_of(images.flatten(0, 1), self.kernels(params))
         loss = every_image_once(embedded.unflatten(0, (task.ways, each)), params[LOG_SCALE].exp())
-        return loss.detach(), slope_of(loss, params)
+        return loss.detach(), gradient_of(loss, params)
 
     def kernels(self, params: Tensors) -> dict[str, Tensor]:
         """What stands in for the network's own parameters."""

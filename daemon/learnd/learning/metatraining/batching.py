@@ -75,7 +75,7 @@ def precision(amp: str, metric: bool, device: torch.device) -> AbstractContextMa
     return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def slope_of(loss: Tensor, params: Tensors) -> dict[str, Tensor]:
+def gradient_of(loss: Tensor, params: Tensors) -> dict[str, Tensor]:
     """The gradient for every parameter; zero where the loss does not depend on it."""
     gradients = torch.autograd.grad(loss, tuple(params.values()), allow_unused=True, materialize_grads=True)
     return dict(zip(params, gradients, strict=True))

@@ -59,7 +59,7 @@ class ImageClasses:
 
 @dataclass(frozen=True)
 class ImageDomain:
-    """Classes that are told apart from one another, and how their images are varied."""
+    """Classes that are distinguished from one another, and how their images are varied."""
 
     name: str
     classes: ImageClasses

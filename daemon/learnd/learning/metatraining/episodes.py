@@ -20,7 +20,7 @@ class Sampling:
     """What tasks are like.  ways, shots: one of them is drawn for each batch, whose tasks are all of one size.
 
     hard: the share of tasks whose classes come from hard_groups groups (or as many as give enough classes), so that
-    they are hard to tell apart.
+    they are hard to distinguish.
     """
 
     tasks: int

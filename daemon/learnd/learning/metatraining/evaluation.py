@@ -1,7 +1,7 @@
 """Few-shot episodes on classes that nothing was trained on: how good an algorithm is, with its uncertainty.
 
 The host holds the queries and marks them; an algorithm adapts as it would in the daemon.  The protocol is that of the
-papers (Vinyals et al. 2016): every episode draws its classes and images anew; the score is the mean accuracy of
+papers (Vinyals et al. 2016): every episode draws new classes and images; the score is the mean accuracy of
 the episodes with the 95 % interval of a mean.
 """
 
@@ -123,8 +123,8 @@ def nearest_mean(features: Tensor, support: Tensor, query: Tensor, labels: Tenso
     features (N, D); rows of them: support int64 (W, S), query int64 (Q,) of the classes labels (Q,), in [0, W).
     """
     means = F.normalize(F.normalize(features[support], dim=2).mean(1), dim=1)  # (W, D)
-    told = (F.normalize(features[query], dim=1) @ means.T).argmax(1)  # (Q,)
-    return float((told.cpu() == labels).double().mean())
+    classified = (F.normalize(features[query], dim=1) @ means.T).argmax(1)  # (Q,)
+    return float((classified.cpu() == labels).double().mean())
 
 
 def _answer(

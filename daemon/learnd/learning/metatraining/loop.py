@@ -70,7 +70,7 @@ class Run:
     """Where a training runs; nothing of it changes what comes out.
 
     snapshot: the file to go on from and to write to.  identity: of this training, a JSON object; a snapshot of
-    another one is refused.  watch: is told figures about once a second, and every validation.  stop: asked before
+    another one is refused.  watch: receives figures about once a second, and every validation.  stop: asked before
     each step.  seconds: after which it stops by itself.
     """
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from learnd.learning.contract.algorithm import Context
 from learnd.learning.contract.meta_learner import Episodes, MetaLearner
-from learnd.learning.metatraining.batching import added, chunk_size, cores_for, precision, slope_of
+from learnd.learning.metatraining.batching import added, chunk_size, cores_for, gradient_of, precision
 from learnd.learning.metatraining.cuda_graphs import Recordings
-from learnd.learning.metatraining.threads import Crew
+from learnd.learning.metatraining.threads import CoreThreads
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
 
@@ -41,14 +41,14 @@ class MetaGradient:
         ]
         total: dict[str, Tensor] = {}
         loss = torch.zeros((), device=self.backbone.device)
-        for share, slope in self.crew.do(works, min(cores, len(works))):
+        for share, slope in self.core_threads.do(works, min(cores, len(works))):
             total = added(total, slope)
             loss = loss + share
         return loss, total
 
     @cached_property
-    def crew(self) -> Crew:
-        return Crew(self.backbone)
+    def core_threads(self) -> CoreThreads:
+        return CoreThreads(self.backbone)
 
     def _of_part(
         self, params: Tensors, part: Episodes, weight: float, ctx: Context, backbone: Backbone
@@ -58,7 +58,7 @@ class MetaGradient:
             these = Episodes(support, support_labels, query, query_labels, part.ways, part.progress)
             with precision(self.amp, self.learner.batch_statistics, backbone.device):
                 share = self.learner.meta_loss(backbone, params, these, ctx) * weight
-            return [share.detach(), *slope_of(share, params).values()]
+            return [share.detach(), *gradient_of(share, params).values()]
 
         if self.recordings is None:
             share, *slopes = work(part.tensors)

@@ -20,7 +20,7 @@ from learnd.errors import LearndError, SettingsError
 from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.contract.meta_learner import backbone_parameters, for_backbone
 from learnd.learning.metatraining import episodes
-from learnd.learning.metatraining.batching import precision, slope_of
+from learnd.learning.metatraining.batching import gradient_of, precision
 from learnd.learning.metatraining.corpus import ImageDomain
 from learnd.learning.metatraining.loop import Run, Trained, train
 from learnd.learning.metatraining.objective import FewShotObjective, Predict, nearest_mean, own_randomness
@@ -73,7 +73,7 @@ def pretrain(
     Raises LearndError where there are not two classes, or the loss is not finite.
     """
     if sum(len(domain.classes) for domain in training) < 2:
-        raise LearndError("there are not two classes to tell apart", where="data", remedy="add data")
+        raise LearndError("there are not two classes to distinguish", where="data", remedy="add data")
     if validation:
         episodes.check(validation, episodes.of_validation(recipe, validation))
     return train(Supervised(backbone.private(), training, validation, recipe, options), recipe, run)
@@ -107,7 +107,7 @@ class Supervised(FewShotObjective):
             cosines = F.linear(F.normalize(features, dim=1), F.normalize(params[HEAD], dim=1))  # (N, K)
             logits = (params[HEAD_SCALE].exp() * cosines).float()
             loss = F.cross_entropy(logits, labels, label_smoothing=self.options.smoothing)
-        return loss.detach(), slope_of(loss, params)
+        return loss.detach(), gradient_of(loss, params)
 
     def batch(self, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Images, augmented, (N, C, S, S) and the numbers of their classes over all domains, int64 (N,)."""

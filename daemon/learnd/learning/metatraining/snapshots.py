@@ -98,7 +98,7 @@ def read_snapshot(path: Path, identity: str) -> Snapshot:
         raise LearndError(f"is no training that could go on ({error!r})", where=str(path), remedy=remedy) from error
     if found.identity != identity:
         what = f"an unfinished training lies here that differs in {_difference(found.identity, identity)}"
-        remedy = "give the same options to go on with it, or --restart to begin anew"
+        remedy = "give the same options to go on with it, or --restart to start again"
         raise LearndError(what, where=str(path), remedy=remedy)
     return found
 

@@ -22,7 +22,7 @@ Returned = TypeVar("Returned")
 
 
 @dataclass(frozen=True)
-class Crew:
+class CoreThreads:
     """backbone: what work is given a private copy of, since to run a network with other weights writes into it."""
 
     backbone: Backbone

@@ -1,7 +1,7 @@
 """From scores to logits whose softmax means something: one scale, chosen on predictions of held-out images.
 
 Temperature scaling, Guo et al. 2017 (arXiv:1706.04599), with softened targets in the manner of Platt 1999, so
-that the scale stays finite where every held-out image was told right.
+that the scale stays finite where every held-out image was classified correctly.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def scale_without_each(scores: Tensor, alone: Tensor, labels: Tensor) -> Tensor:
     """The scale of the scores of a head on the images that it was fitted to, a scalar tensor.
 
     scores: (N, K); labels: int64 (N,); alone: (N,), an image's score for its own class had it not been in it (of
-    the only image of a class it may be anything finite).  One image a class tells nothing: then DEFAULT_SCALE.
+    the only image of a class it may be anything finite).  One image per class tells nothing: then DEFAULT_SCALE.
     """
     spread = scores.std(1).mean().clamp_min(1e-6)
     many = torch.bincount(labels)[labels] > 1  # (N,)

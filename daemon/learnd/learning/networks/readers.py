@@ -44,7 +44,7 @@ class FileReader:
 
 def _check(pixels: object, plugin: str) -> Tensor:
     if not isinstance(pixels, Tensor):
-        raise PluginError(f"handed back {type(pixels).__name__}, not uint8 (3, H, W)", where=plugin)
+        raise PluginError(f"returned {type(pixels).__name__}, not uint8 (3, H, W)", where=plugin)
     if pixels.dtype != torch.uint8 or pixels.ndim != 3 or pixels.shape[0] != 3 or not pixels.numel():
-        raise PluginError(f"handed back {tuple(pixels.shape)} of {pixels.dtype}, not uint8 (3, H, W)", where=plugin)
+        raise PluginError(f"returned {tuple(pixels.shape)} of {pixels.dtype}, not uint8 (3, H, W)", where=plugin)
     return pixels

@@ -170,7 +170,7 @@ def _of_plugin(name: str, file: Path | None, others: Mapping[str, Builder]) -> N
         what = f"its plugin cannot build it ({type(error).__name__}: {error})"
         raise LearndError(what, where=where, remedy="mend the plugin") from error
     if not isinstance(network, Network) or not isinstance(network.module, nn.Module):
-        what = f"its plugin handed back {type(network).__name__}, not Network(architecture, module, preprocess)"
+        what = f"its plugin returned {type(network).__name__}, not Network(architecture, module, preprocess)"
         raise LearndError(what, where=where, remedy="mend the plugin")
     return network if file is None else _load(network, file)
 

@@ -45,7 +45,7 @@ class Observer:
 class Catalogue:
     """algorithms: name -> an instance with its options.  plugins: everything found, good or bad.
 
-    readers: extension -> how such a file becomes a picture.  observers: who wants to be told of events.
+    readers: extension -> how such a file becomes a picture.  observers: who want events.
     backbones: name -> function that builds the network.
     """
 

@@ -44,8 +44,10 @@ def consolidate(asked: CommandLine, steps: int | None, as_json: bool) -> None:
     if slept.outcome == "failed":
         raise TaskError(f"nothing was consolidated: {slept.reasons[0]}")
     if as_json:
-        told = {name: value for name, value in slept.verdict.items() if name != "reasons"}
-        console.print_json({"outcome": slept.outcome, "version": slept.version, "reasons": list(slept.reasons), **told})
+        verdict = {name: value for name, value in slept.verdict.items() if name != "reasons"}
+        console.print_json(
+            {"outcome": slept.outcome, "version": slept.version, "reasons": list(slept.reasons), **verdict}
+        )
         return
     console.say(_said(slept))
     for reason in slept.reasons:
@@ -53,8 +55,10 @@ def consolidate(asked: CommandLine, steps: int | None, as_json: bool) -> None:
 
 
 def _said(slept: Slept) -> str:
-    told = slept.verdict
-    numbers = f"mean {told['before']:.4f} before, {told['after']:.4f} after, negative flips {told['flips']:.4f}"
+    verdict = slept.verdict
+    numbers = (
+        f"mean {verdict['before']:.4f} before, {verdict['after']:.4f} after, negative flips {verdict['flips']:.4f}"
+    )
     if slept.outcome == "accepted":
         return f"accepted: the knowledge is version {slept.version} ({numbers})"
     return f"refused: the knowledge stays as it is, version {slept.version} ({numbers})"

@@ -193,7 +193,7 @@ def _target(target: str) -> str:
 
 
 def _check_all(kit: Kit, hello: KitReady, quiet: bool) -> list[CheckResult]:
-    """Make every check; each is told as soon as it is made."""
+    """Make every check; each is reported as soon as it is made."""
     verdicts = []
     with console.progress(f"{len(hello.checks)} checks") as progress:
         for verdict in kit.verdicts(hello.checks):
