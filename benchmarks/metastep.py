@@ -39,9 +39,9 @@ from benchmarks.figures import spread
 from learnd.control.processes.start import KEEP_MEMORY
 from learnd.learning.contract.algorithm import Context
 from learnd.learning.contract.meta_learner import Episodes, MetaLearner
+from learnd.learning.metatraining.core_threads import CoreThreads
 from learnd.learning.metatraining.cuda_graphs import WARM, Recordings
 from learnd.learning.metatraining.meta_gradient import MetaGradient
-from learnd.learning.metatraining.threads import CoreThreads
 from learnd.learning.networks.backbone import Backbone, load_backbone
 from learnd.learning.networks.images import normalise
 from learnd.learning.plugin_host.catalogue import load_catalogue

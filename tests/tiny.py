@@ -5,11 +5,11 @@ They are those of the conformance kit, under shorter names.
 
 from __future__ import annotations
 
-from learnd.learning.conformance.specimen import FEATURES, SIZE, context
-from learnd.learning.conformance.specimen import gratings as striped
-from learnd.learning.conformance.specimen import small_backbone as tiny_backbone
-from learnd.learning.conformance.specimen import support_of as tiny_support
-from learnd.learning.conformance.specimen import task_of as tiny_task
+from learnd.learning.conformance.drawn_inputs import FEATURES, SIZE, context
+from learnd.learning.conformance.drawn_inputs import gratings as striped
+from learnd.learning.conformance.drawn_inputs import small_backbone as tiny_backbone
+from learnd.learning.conformance.drawn_inputs import support_of as tiny_support
+from learnd.learning.conformance.drawn_inputs import task_of as tiny_task
 from learnd.messages.jobs import RoutingSpec
 
 __all__ = ["FEATURES", "SIZE", "context", "routing", "striped", "tiny_backbone", "tiny_support", "tiny_task"]

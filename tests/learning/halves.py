@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from learnd.learning.contract.meta_learner import MetaLearner
 from learnd.learning.jobs.candidate_network import IDENTITY, Candidate, Lesson
 from learnd.learning.jobs.worker_context import WorkerContext
-from learnd.learning.metatraining.loop import Run
+from learnd.learning.metatraining.outer_loop import Run
 from learnd.learning.networks.backbone import Backbone, trained
 from learnd.learning.networks.images import Preprocess
 from learnd.learning.plugin_host.catalogue import Catalogue

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from learnd.errors import PluginError
 from learnd.learning.conformance import checks_for
-from learnd.learning.conformance.world import World
+from learnd.learning.conformance.global_state import World
 from learnd.learning.contract.algorithm import Algorithm, Bid, Context, HeadAlgorithm, Overdue, State, Support
 from learnd.learning.contract.meta_learner import Episodes, MetaLearner, over_tasks
 from learnd.learning.methods.heads import linear, prototype_head

@@ -19,14 +19,14 @@ from learnd.learning.metatraining.adapter_training import RECIPE, Plan, train_ad
 from learnd.learning.metatraining.corpus import ImageDomain
 from learnd.learning.metatraining.cuda_graphs import WARM, Recordings
 from learnd.learning.metatraining.episodes import Sampling
-from learnd.learning.metatraining.loop import Run
 from learnd.learning.metatraining.meta_gradient import MetaGradient
 from learnd.learning.metatraining.objective import meta_train
+from learnd.learning.metatraining.outer_loop import Run
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import Backbone, load_backbone
 from learnd.learning.plugin_host.catalogue import load_catalogue
 from learnd.messages.jobs import BackboneSpec
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 from tests.learning.domains import stripes
 from tests.learning.drawn import random_conv4, random_lite0_meta
 from tests.learning.episodes import episodes

@@ -6,8 +6,8 @@ import pytest
 
 from learnd.learning.conformance import checks_for
 from learnd.learning.conformance.check import Check
-from learnd.learning.conformance.elsewhere import predict_elsewhere
-from learnd.learning.conformance.specimen import photographs, small_backbone
+from learnd.learning.conformance.drawn_inputs import photographs, small_backbone
+from learnd.learning.conformance.new_process_check import predict_elsewhere
 from learnd.learning.plugin_host.catalogue import load_catalogue
 
 ALGORITHMS = load_catalogue(None, {}).algorithms

@@ -15,7 +15,7 @@ from typing import Any
 from learnd.control.dispatch.dispatcher import Dispatcher
 from learnd.control.dispatch.observers import Observers
 from learnd.control.files.lock import hold
-from learnd.control.intake.scan import task_folders
+from learnd.control.intake.folder_scan import task_folders
 from learnd.control.intake.task_folders import Folders
 from learnd.control.intake.watcher import Ring, Watcher
 from learnd.control.journal.journal import JOURNAL, Journal

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from learnd.settings.schema import rules
+from learnd.settings.yaml_schema import rules
 
 DAY = 86_400  # seconds
 

@@ -14,9 +14,9 @@ from typing import Any
 from learnd.errors import SettingsError
 from learnd.messages.task import TaskOptions
 from learnd.settings.keys import Settings
-from learnd.settings.scalars import absolute, plain
-from learnd.settings.schema import Document, ReadResult, SchemaNode, Trail, build, parse, settle, walk
-from learnd.settings.sources import defaults, from_environment, from_file, from_flags
+from learnd.settings.value_sources import defaults, from_environment, from_file, from_flags
+from learnd.settings.yaml_schema import Document, ReadResult, SchemaNode, Trail, build, parse, settle, walk
+from learnd.settings.yaml_values import absolute, plain
 
 NO_FLAGS: Mapping[str, str] = MappingProxyType({})
 

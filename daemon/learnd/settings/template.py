@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from learnd.settings.keys import Settings
-from learnd.settings.scalars import plain
-from learnd.settings.schema import SchemaNode
+from learnd.settings.yaml_schema import SchemaNode
+from learnd.settings.yaml_values import plain
 
 WIDTH = 110  # of a line of comment
 HEADER = """The settings of learnd. This file lists every key with its default; you may leave out any of them.

@@ -107,7 +107,7 @@ def general_options() -> list[click.Parameter]:
 @cache
 def _hidden_options() -> tuple[click.Option, ...]:
     from learnd.settings.keys import Settings
-    from learnd.settings.schema import SchemaNode
+    from learnd.settings.yaml_schema import SchemaNode
 
     keys = [".".join(trail) for trail, slot in SchemaNode(Settings).leaves().items() if slot.free is None]
     config = click.Option(

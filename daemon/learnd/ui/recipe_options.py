@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 
 
 def recipe_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -405,14 +405,14 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     full.touch()
     python.write_text(f"""#!{sys.executable}
 from pathlib import Path
-from learnd.control.intake import inspection, inspector
+from learnd.control.intake import inspection, inspector_process
 inspect = inspection.inspect
 def short_of_memory(*request):
     if Path({str(full)!r}).exists():
         raise MemoryError("no room for the pixels")
     return inspect(*request)
 inspection.inspect = short_of_memory
-inspector.main()
+inspector_process.main()
 """)
     python.chmod(0o755)
     monkeypatch.setattr("learnd.control.intake.inspector_queue.sys.executable", str(python))

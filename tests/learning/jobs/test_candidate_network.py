@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from learnd.errors import TaskError
 from learnd.learning.jobs.candidate_network import Lesson, train_candidate
-from learnd.learning.metatraining.loop import Run
+from learnd.learning.metatraining.outer_loop import Run
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import export, load_backbone, with_adapters
 from learnd.messages.jobs import BackboneSpec

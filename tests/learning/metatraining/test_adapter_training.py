@@ -25,7 +25,7 @@ from learnd.learning.metatraining.adapter_training import (
     trainee,
 )
 from learnd.learning.metatraining.corpus import ImageClasses, ImageDomain, hold_back
-from learnd.learning.metatraining.loop import Figures, Run, train
+from learnd.learning.metatraining.outer_loop import Figures, Run, train
 from learnd.learning.metatraining.snapshots import ValidationScore
 from learnd.learning.networks.adapters import DOWN, UP, Adapter, adapt_trunk
 from learnd.learning.networks.backbone import Backbone, load_backbone

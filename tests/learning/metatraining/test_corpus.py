@@ -12,7 +12,7 @@ import torch
 from learnd.errors import ImageError, LearndError, SettingsError
 from learnd.learning.metatraining.corpus import ImageClasses, hold_back, read_classes, read_corpus, with_turns
 from learnd.learning.networks.conv4 import GLYPHS
-from learnd.settings.recipe import Corpus, DomainSpec
+from learnd.settings.meta_training_recipe import Corpus, DomainSpec
 from tests.learning.domains import stripes
 from tests.learning.drawn import glyph_root
 

@@ -10,7 +10,7 @@ import torch
 from learnd.errors import LearndError
 from learnd.learning.metatraining.corpus import ImageDomain
 from learnd.learning.metatraining.episodes import Candidates, Sampling, check, of_validation, sample
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 from tests.learning.domains import stripes, tiny_domains
 
 SAMPLING = Sampling(tasks=3, ways=(2, 4), shots=(1, 2), queries=3)

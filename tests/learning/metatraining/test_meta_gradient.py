@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from learnd.learning.contract.meta_learner import MetaLearner
+from learnd.learning.metatraining.core_threads import threads
 from learnd.learning.metatraining.cuda_graphs import Recordings
 from learnd.learning.metatraining.meta_gradient import MetaGradient
-from learnd.learning.metatraining.threads import threads
 from learnd_plugins.lstm_metalearner import LstmMetalearner
 from learnd_plugins.maml import Maml
 from learnd_plugins.protonet import ProtoNet

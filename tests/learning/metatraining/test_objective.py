@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from learnd.learning.contract.meta_learner import MetaLearner, for_backbone
-from learnd.learning.metatraining.loop import Run, Trained
+from learnd.learning.metatraining.core_threads import threads
 from learnd.learning.metatraining.objective import Episodic, meta_train
+from learnd.learning.metatraining.outer_loop import Run, Trained
 from learnd.learning.metatraining.snapshots import ValidationScore
-from learnd.learning.metatraining.threads import threads
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 from tests.learning.domains import tiny_domains
 from tests.learning.metalearners import Nearest, OneStep
 from tests.tiny import tiny_backbone

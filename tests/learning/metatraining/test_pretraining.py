@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from learnd.errors import LearndError, SettingsError
-from learnd.learning.metatraining.loop import Run
+from learnd.learning.metatraining.core_threads import threads
+from learnd.learning.metatraining.outer_loop import Run
 from learnd.learning.metatraining.pretraining import Pretraining, Supervised, pretrain, pretraining
-from learnd.learning.metatraining.threads import threads
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 from tests.learning.domains import tiny_domains
 from tests.tiny import tiny_backbone
 

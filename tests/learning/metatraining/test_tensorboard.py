@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from learnd.errors import LearndError
-from learnd.learning.metatraining.loop import Figures
+from learnd.learning.metatraining.outer_loop import Figures
 from learnd.learning.metatraining.snapshots import ValidationScore
 from learnd.learning.metatraining.tensorboard import curves
 

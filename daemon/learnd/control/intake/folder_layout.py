@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from learnd.control.intake.scan import OPTIONS, FileEntry, Kind, is_image
+from learnd.control.intake.folder_scan import OPTIONS, FileEntry, Kind, is_image
 from learnd.identity import nfc, printable
 from learnd.messages.task import ImageFile, ImageSplit, Problem, Severity
 

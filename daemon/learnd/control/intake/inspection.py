@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnd.control.intake.folder_layout import Layout, arrange, unfit_name
+from learnd.control.intake.folder_scan import OPTIONS, Kind, Scan, is_ignored, is_image, scan
 from learnd.control.intake.image_check import examine, examine_other, read_file
-from learnd.control.intake.scan import OPTIONS, Kind, Scan, is_ignored, is_image, scan
 from learnd.errors import SettingsError
 from learnd.identity import digest_of_leaves, leaf_of, printable
 from learnd.messages.joins import problems_of

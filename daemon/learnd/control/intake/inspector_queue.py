@@ -159,7 +159,7 @@ class Inspections:
         return None
 
     def _spawn(self) -> None:
-        command = [sys.executable, "-m", "learnd.control.intake.inspector"]
+        command = [sys.executable, "-m", "learnd.control.intake.inspector_process"]
         log = self._settings.state / "logs" / "inspector.log"
         self._inspector, self._ready = Child("inspector", command, log, self._inbox), False
 

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from learnd.control.intake.folder_complete import Ready, Sighting, assess
 from learnd.control.intake.folder_layout import NOT_AN_IMAGE
+from learnd.control.intake.folder_scan import scan, task_folders
 from learnd.control.intake.inspection_retries import TRIES, Retries
 from learnd.control.intake.inspector_queue import Answer, Failed, Inspections
 from learnd.control.intake.name_owners import Owners
-from learnd.control.intake.readiness import Ready, Sighting, assess
 from learnd.control.intake.record_inspection import Verdicts, first_error
-from learnd.control.intake.scan import scan, task_folders
 from learnd.control.journal.journal import Journal
 from learnd.control.journal.tasks import OPEN, Content, TaskRow
 from learnd.control.processes.child import Child, Inbox

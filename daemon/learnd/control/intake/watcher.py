@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnd.control.intake.filesystem import backend_for
-from learnd.control.intake.scan import is_ignored
+from learnd.control.intake.folder_scan import is_ignored
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from learnd.learning.conformance import elsewhere, manners, outer, tasks
+from learnd.learning.conformance import contract_checks, new_process_check, outer_loop_checks, task_checks
 from learnd.learning.conformance.check import Check
 from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.contract.checks import check_class
@@ -25,7 +25,7 @@ def checks_for(algorithm: type[Algorithm] | Algorithm, *, new_process: bool = Tr
     Raises PluginError where a class cannot be made without arguments.
     """
     made = algorithm if isinstance(algorithm, Algorithm) else check_class(algorithm)()
-    trials = [*manners.HOST_TRIALS, *tasks.TASK_TRIALS]
-    trials += outer.OUTER_LOOP_TRIALS if isinstance(made, MetaLearner) else ()
-    trials += elsewhere.PROCESS_TRIALS if new_process else ()
+    trials = [*contract_checks.HOST_TRIALS, *task_checks.TASK_TRIALS]
+    trials += outer_loop_checks.OUTER_LOOP_TRIALS if isinstance(made, MetaLearner) else ()
+    trials += new_process_check.PROCESS_TRIALS if new_process else ()
     return [Check(made, trial) for trial in trials]

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from learnd.errors import LearndError, PluginError
-from learnd.learning.conformance.specimen import context, small_backbone, task_of
-from learnd.learning.conformance.world import World
+from learnd.learning.conformance.drawn_inputs import context, small_backbone, task_of
+from learnd.learning.conformance.global_state import World
 from learnd.learning.contract.algorithm import Algorithm, State, Support
 from learnd.learning.jobs.adapt import adapt
 from learnd.learning.networks.backbone import Backbone

@@ -19,12 +19,12 @@ from learnd.learning.contract.meta_learner import MetaLearner, for_backbone
 from learnd.learning.metatraining import episodes
 from learnd.learning.metatraining.adapter_training import Adapting, domain_of, finished, plan_of, trainee
 from learnd.learning.metatraining.corpus import ImageClasses, ImageDomain
-from learnd.learning.metatraining.loop import Run, train
 from learnd.learning.metatraining.objective import meta_train
+from learnd.learning.metatraining.outer_loop import Run, train
 from learnd.learning.methods.heads import LOG_SCALE
 from learnd.learning.networks.adapters import IDENTITY, LUMA, Adapter
 from learnd.learning.networks.backbone import Backbone, trained, with_adapters
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 
 LEARNER = "protonet"
 LEARNING_RATE = 3e-4  # small steps: the network is good already

@@ -22,7 +22,7 @@ from learnd.learning.jobs.consolidated_revision import Answered, known_now, make
 from learnd.learning.jobs.consolidation_refit import Recalled, Refitted, classified_correctly, recall, refit, see
 from learnd.learning.jobs.worker_context import Progress, Stopwatch, WorkerContext
 from learnd.learning.knowledge.grouped_classifier import Features, GroupedHead, grouped_head
-from learnd.learning.metatraining.loop import Figures, Run
+from learnd.learning.metatraining.outer_loop import Figures, Run
 from learnd.learning.metatraining.snapshots import ValidationScore
 from learnd.learning.networks.adapters import IDENTITY
 from learnd.learning.networks.backbone import Backbone, export

@@ -18,14 +18,14 @@ from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.metatraining import episodes
 from learnd.learning.metatraining.batching import gradient_of
 from learnd.learning.metatraining.corpus import ImageClasses, ImageDomain, with_turns
-from learnd.learning.metatraining.loop import Run, Trained, train
 from learnd.learning.metatraining.objective import FewShotObjective, Predict, nearest_mean
+from learnd.learning.metatraining.outer_loop import Run, Trained, train
 from learnd.learning.methods.heads import LOG_SCALE
 from learnd.learning.networks.adapters import DOWN, POOL, UP, Adapter, Region, merged, network_for
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.images import Preprocess
 from learnd.learning.networks.named_tensors import Tensors
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 
 PORTRAIT = 320  # images by which a domain is known
 WITHIN = 0.95  # of them lie within its radius

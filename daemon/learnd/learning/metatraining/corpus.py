@@ -15,7 +15,7 @@ from torch import Tensor
 
 from learnd.errors import LearndError, SettingsError
 from learnd.learning.networks.images import Preprocess, load_batch
-from learnd.settings.recipe import Corpus
+from learnd.settings.meta_training_recipe import Corpus
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 READ = 1024  # files whose bytes are held at a time

@@ -12,7 +12,7 @@ from learnd.errors import LearndError
 from learnd.learning.contract.meta_learner import Episodes
 from learnd.learning.metatraining.corpus import ImageClasses, ImageDomain
 from learnd.learning.networks.augmentation import augment
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 
 
 @dataclass(frozen=True)

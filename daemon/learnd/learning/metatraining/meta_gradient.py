@@ -16,8 +16,8 @@ from torch import Tensor
 from learnd.learning.contract.algorithm import Context
 from learnd.learning.contract.meta_learner import Episodes, MetaLearner
 from learnd.learning.metatraining.batching import added, chunk_size, cores_for, gradient_of, precision
+from learnd.learning.metatraining.core_threads import CoreThreads
 from learnd.learning.metatraining.cuda_graphs import Recordings
-from learnd.learning.metatraining.threads import CoreThreads
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
 

@@ -19,13 +19,13 @@ from learnd.learning.contract.algorithm import Context, Support
 from learnd.learning.contract.meta_learner import BACKBONE, MetaLearner
 from learnd.learning.metatraining import episodes
 from learnd.learning.metatraining.corpus import ImageDomain
-from learnd.learning.metatraining.loop import Objective, Run, Trained, train
 from learnd.learning.metatraining.meta_gradient import MetaGradient
+from learnd.learning.metatraining.outer_loop import Objective, Run, Trained, train
 from learnd.learning.metatraining.snapshots import ValidationScore
 from learnd.learning.methods.heads import class_means
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 
 
 def meta_train(

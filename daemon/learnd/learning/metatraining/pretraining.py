@@ -22,12 +22,12 @@ from learnd.learning.contract.meta_learner import backbone_parameters, for_backb
 from learnd.learning.metatraining import episodes
 from learnd.learning.metatraining.batching import gradient_of, precision
 from learnd.learning.metatraining.corpus import ImageDomain
-from learnd.learning.metatraining.loop import Run, Trained, train
 from learnd.learning.metatraining.objective import FewShotObjective, Predict, nearest_mean, own_randomness
+from learnd.learning.metatraining.outer_loop import Run, Trained, train
 from learnd.learning.networks.augmentation import augment
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 from learnd.suggest import did_you_mean
 
 NAME = "pretrain"

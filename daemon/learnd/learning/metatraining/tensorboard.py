@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from learnd.errors import LearndError
-from learnd.learning.metatraining.loop import Figures
+from learnd.learning.metatraining.outer_loop import Figures
 from learnd.learning.metatraining.snapshots import ValidationScore
 
 

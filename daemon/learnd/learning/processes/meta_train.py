@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from learnd.errors import LearndError
 from learnd.messages.convert import from_json
-from learnd.settings.recipe import MetaTrainSpec
+from learnd.settings.meta_training_recipe import MetaTrainSpec
 
 if TYPE_CHECKING:
-    from learnd.learning.metatraining.loop import Figures
+    from learnd.learning.metatraining.outer_loop import Figures
     from learnd.learning.metatraining.snapshots import ValidationScore
 
 
@@ -65,8 +65,8 @@ def _stop_signals() -> threading.Event:
 def _train(spec: MetaTrainSpec, stop: threading.Event, say: Any) -> int:
     import torch
 
-    from learnd.learning.metatraining.job import prepare, publish, snapshot_of
-    from learnd.learning.metatraining.loop import Run
+    from learnd.learning.metatraining.meta_training_job import prepare, publish, snapshot_of
+    from learnd.learning.metatraining.outer_loop import Run
     from learnd.learning.metatraining.tensorboard import curves
 
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)

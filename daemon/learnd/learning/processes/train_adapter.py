@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from learnd.errors import exit_code_of
 from learnd.learning.metatraining.adapter_training import DOMAIN_KINDS, RECIPE, Plan, preprocess_for, train_adapter
 from learnd.learning.metatraining.corpus import ImageClasses, hold_back, read_classes
-from learnd.learning.metatraining.loop import Figures, Run
+from learnd.learning.metatraining.outer_loop import Figures, Run
 from learnd.learning.metatraining.snapshots import ValidationScore
 from learnd.learning.networks.adapters import Adapter, pack, unpack
 from learnd.learning.networks.backbone import Backbone, load_backbone

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from learnd.control.files.lock import holder_of
 from learnd.control.intake.filesystem import backend_for
-from learnd.control.intake.scan import task_folders
+from learnd.control.intake.folder_scan import task_folders
 from learnd.control.knowledge.generations import Generations
 from learnd.control.processes.start import devices
 from learnd.errors import LearndError, StateError

@@ -98,7 +98,7 @@ def _knowledge(settings: Settings, task: str | None) -> _Knowledge:
 
 def _files(image: str, readers: tuple[str, ...]) -> list[str]:
     """The image, or those in the folder and below it, sorted; paths as a person would write them."""
-    from learnd.control.intake.scan import is_ignored, is_image
+    from learnd.control.intake.folder_scan import is_ignored, is_image
 
     folder = Path(image)
     if not os.path.isdir(folder):  # no error, whatever it is called

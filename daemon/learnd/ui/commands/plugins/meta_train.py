@@ -23,7 +23,7 @@ from learnd.errors import LearndError, UsageError
 from learnd.messages.convert import to_json
 from learnd.messages.jobs import BackboneSpec
 from learnd.settings.keys import Settings
-from learnd.settings.recipe import AUGMENTATIONS, Corpus, DomainSpec, MetaTrainSpec, Recipe
+from learnd.settings.meta_training_recipe import AUGMENTATIONS, Corpus, DomainSpec, MetaTrainSpec, Recipe
 from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.recipe_options import parse_option, recipe_options
 from learnd.ui.views import console

@@ -15,8 +15,8 @@ from learnd.ui.options import Command, CommandLine, json_option, pass_asked
 from learnd.ui.views import console, json_output
 
 if TYPE_CHECKING:
+    from learnd.control.intake.folder_scan import Scan
     from learnd.control.intake.inspection import Inspection
-    from learnd.control.intake.scan import Scan
 
 
 @click.command(cls=Command)
@@ -33,8 +33,8 @@ def check(asked: CommandLine, folder: Path, as_json: bool) -> int:
       learnd check tasks/birds
       learnd check birds --json | jq -r '.problems[].remedy'
     """
+    from learnd.control.intake.folder_scan import is_ignored, scan
     from learnd.control.intake.inspection import inspect
-    from learnd.control.intake.scan import is_ignored, scan
 
     settings = asked.settings()
     place = Path(os.path.abspath(folder))  # its name, even where it is given as ".." or "."

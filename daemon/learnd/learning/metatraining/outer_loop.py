@@ -20,7 +20,7 @@ from learnd.learning.contract.meta_learner import for_backbone
 from learnd.learning.metatraining.snapshots import Snapshot, TrainedWeights, ValidationScore, read_snapshot
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 
 REPORT_SECONDS = 1.0
 SNAPSHOT_SECONDS = 300.0

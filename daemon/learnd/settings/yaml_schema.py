@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from learnd.errors import SettingsError
-from learnd.settings.scalars import Misfit, convert, expected, is_null, mend, shown, tidy
+from learnd.settings.yaml_values import Misfit, convert, expected, is_null, mend, shown, tidy
 from learnd.suggest import closest
 
 T = TypeVar("T")

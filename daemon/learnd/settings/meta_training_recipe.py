@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from learnd.messages.jobs import BackboneSpec
-from learnd.settings.schema import rules
+from learnd.settings.yaml_schema import rules
 
 AUGMENTATIONS = ("none", "glyphs", "photographs")
 

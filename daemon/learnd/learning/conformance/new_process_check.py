@@ -1,6 +1,6 @@
 """The state of a task outlives its process: stored as safetensors, it predicts the same in a new one.
 
-    python -m learnd.learning.conformance.elsewhere FOLDER
+    python -m learnd.learning.conformance.new_process_check FOLDER
 
 reads FOLDER/<number>.json and FOLDER/<number>.safetensors and writes FOLDER/<number>.logits.
 """
@@ -23,7 +23,7 @@ from typing import Any, cast
 from safetensors.torch import load_file, save_file
 
 from learnd.learning.conformance.check import Broken, alike, gap, learn
-from learnd.learning.conformance.specimen import gratings, small_backbone, support_of
+from learnd.learning.conformance.drawn_inputs import gratings, small_backbone, support_of
 from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.contract.checks import check_class
 from learnd.learning.contract.options import build, options_of

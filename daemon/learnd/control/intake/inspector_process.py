@@ -1,4 +1,4 @@
-"""`python -m learnd.control.intake.inspector`: reads and decodes task folders in a process of its own.
+"""`python -m learnd.control.intake.inspector_process`: reads and decodes task folders in a process of its own.
 
 A decoder that crashes, hangs or eats memory on a hostile file takes this process with it, not the daemon.
 JSON lines: a hello first; then, for each request on stdin, any number of progress lines (each before the file

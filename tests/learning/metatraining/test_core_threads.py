@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from learnd.learning.metatraining.threads import CoreThreads, threads
+from learnd.learning.metatraining.core_threads import CoreThreads, threads
 from learnd.learning.networks.backbone import Backbone
 from tests.tiny import tiny_backbone
 

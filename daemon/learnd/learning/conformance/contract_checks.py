@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from learnd.learning.conformance.check import Broken, learn
-from learnd.learning.conformance.specimen import context, gratings, photographs, support_of, task_of
-from learnd.learning.conformance.world import World
+from learnd.learning.conformance.drawn_inputs import context, gratings, photographs, support_of, task_of
+from learnd.learning.conformance.global_state import World
 from learnd.learning.contract.algorithm import Algorithm, Bid, Overdue, Support
 from learnd.learning.contract.checks import check_class
 from learnd.learning.contract.meta_learner import MetaLearner

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from learnd.errors import LearndError, SettingsError
-from learnd.learning.metatraining.job import prepare, publish, snapshot_of
-from learnd.learning.metatraining.loop import Run
+from learnd.learning.metatraining.meta_training_job import prepare, publish, snapshot_of
+from learnd.learning.metatraining.outer_loop import Run
 from learnd.messages.convert import from_json, to_json
 from learnd.messages.jobs import BackboneSpec
-from learnd.settings.recipe import Corpus, DomainSpec, MetaTrainSpec, Recipe
+from learnd.settings.meta_training_recipe import Corpus, DomainSpec, MetaTrainSpec, Recipe
 from tests.learning import metalearners
 from tests.learning.drawn import glyph_root
 

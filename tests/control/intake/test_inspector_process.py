@@ -23,7 +23,7 @@ LIMITS = IntakeSettings()
 
 @pytest.fixture
 def inspector() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "learnd.control.intake.inspector"]
+    command = [sys.executable, "-m", "learnd.control.intake.inspector_process"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
 
@@ -70,7 +70,7 @@ def test_it_ends_with_its_parent(inspector: subprocess.Popen[str]) -> None:
 
 def test_it_never_loads_the_learning_wing() -> None:
     code = (
-        "import sys, learnd.control.intake.inspector, learnd.control.intake.inspection, learnd.settings;"
+        "import sys, learnd.control.intake.inspector_process, learnd.control.intake.inspection, learnd.settings;"
         "print([m for m in ('torch', 'numpy', 'PIL', 'watchdog', 'learnd.learning') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from learnd.learning.conformance.check import Broken, Spared, gap
-from learnd.learning.conformance.specimen import context, episodes_of, gratings, support_of
+from learnd.learning.conformance.drawn_inputs import context, episodes_of, gratings, support_of
 from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.contract.meta_learner import Episodes, MetaLearner, for_backbone
 from learnd.learning.jobs.adapt import adapt, classify
+from learnd.learning.metatraining.core_threads import threads
 from learnd.learning.metatraining.meta_gradient import MetaGradient
-from learnd.learning.metatraining.threads import threads
 from learnd.learning.networks.backbone import Backbone
 
 CLOSE = 1e-3  # of the largest value: how far sums in another order, through several inner steps, may drift

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from learnd.control.intake.readiness import Ready, Sighting, Waiting, assess
-from learnd.control.intake.scan import FileEntry, Kind, Scan
+from learnd.control.intake.folder_complete import Ready, Sighting, Waiting, assess
+from learnd.control.intake.folder_scan import FileEntry, Kind, Scan
 
 QUIET = 2.0
 

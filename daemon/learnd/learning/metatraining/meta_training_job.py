@@ -17,8 +17,8 @@ from learnd.errors import LearndError, SettingsError
 from learnd.learning.contract.meta_learner import BACKBONE, MetaLearner, for_backbone
 from learnd.learning.contract.options import build, options_of
 from learnd.learning.metatraining.corpus import read_corpus
-from learnd.learning.metatraining.loop import Run, Trained
 from learnd.learning.metatraining.objective import meta_train
+from learnd.learning.metatraining.outer_loop import Run, Trained
 from learnd.learning.metatraining.pretraining import NAME as PRETRAIN
 from learnd.learning.metatraining.pretraining import pretrain, pretraining
 from learnd.learning.metatraining.snapshots import TrainedWeights
@@ -27,7 +27,7 @@ from learnd.learning.networks.backbone import Backbone, export, fresh_backbone, 
 from learnd.learning.plugin_host.catalogue import Catalogue, load_catalogue
 from learnd.messages.convert import to_json
 from learnd.plugin_files import UNFINISHED
-from learnd.settings.recipe import MetaTrainSpec
+from learnd.settings.meta_training_recipe import MetaTrainSpec
 from learnd.suggest import did_you_mean
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from learnd.control.intake.scan import Scan
+from learnd.control.intake.folder_scan import Scan
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learnd.control.intake.scan import Kind, Scan, is_ignored, scan, task_folders
+from learnd.control.intake.folder_scan import Kind, Scan, is_ignored, scan, task_folders
 from tests.broken import draw, good_task, link_loop, link_outside, link_to_a_class
 from tests.control.rights import Unprivileged
 

@@ -6,8 +6,8 @@ import torch
 
 from learnd.errors import LearndError
 from learnd.learning.conformance.check import Broken, Spared, alike, gap, learn
-from learnd.learning.conformance.specimen import context, gratings, support_of, task_of
-from learnd.learning.conformance.world import World
+from learnd.learning.conformance.drawn_inputs import context, gratings, support_of, task_of
+from learnd.learning.conformance.global_state import World
 from learnd.learning.contract.algorithm import Algorithm, Support
 from learnd.learning.jobs.adapt import adapt, classify
 from learnd.learning.networks.backbone import Backbone

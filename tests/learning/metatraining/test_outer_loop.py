@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from learnd.errors import LearndError
-from learnd.learning.metatraining.loop import Figures, Objective, Run, rate_at, train
+from learnd.learning.metatraining.outer_loop import Figures, Objective, Run, rate_at, train
 from learnd.learning.metatraining.snapshots import ValidationScore
 from learnd.learning.networks.backbone import Backbone
 from learnd.learning.networks.named_tensors import Tensors
-from learnd.settings.recipe import Recipe
+from learnd.settings.meta_training_recipe import Recipe
 from tests.tiny import tiny_backbone
 
 RECIPE = Recipe(steps=10, warmup=0.2, rate=0.5, optimiser="sgd", clip=0, validate_every=2)

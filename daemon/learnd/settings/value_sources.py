@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from learnd.errors import SettingsError
-from learnd.settings.scalars import absolute
-from learnd.settings.schema import (
+from learnd.settings.yaml_schema import (
     Document,
     ReadResult,
     SchemaNode,
@@ -22,6 +21,7 @@ from learnd.settings.schema import (
     unknown,
     walk,
 )
+from learnd.settings.yaml_values import absolute
 from learnd.suggest import did_you_mean
 
 PREFIX = "LEARND_"
