@@ -42,6 +42,7 @@ class Cosine(HeadAlgorithm):
     centre: bool = True
 
     def bid(self, task: Task) -> Bid:
+        # Score and seconds: docs/results.md, "What algorithms bid", row cosine.
         shots = task.images / task.ways
         score = 0.75 if shots < 5 else 0.7
         reason = f"directions of class means need few images, and there are {shots:.1f} a class"

@@ -49,6 +49,7 @@ class Finetune(Algorithm):
             raise ValueError("the rates must lie between 0 and 1, shift between 0 and 0.5")
 
     def bid(self, task: Task) -> Bid:
+        # Score and seconds: docs/results.md, "What algorithms bid", row finetune.
         shots = task.images / task.ways
         score = 0.3 if shots < 3 else 0.5 if shots < 20 else 0.7
         images = min(task.images, self.batch)

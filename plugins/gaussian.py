@@ -111,6 +111,7 @@ class Gaussian(HeadAlgorithm):
             raise ValueError("strength must be positive")
 
     def bid(self, task: Task) -> Bid:
+        # Score and seconds: docs/results.md, "What algorithms bid", row gaussian.
         shots = task.images / task.ways
         score = 0.4 if shots < 2 else 0.55 if shots < 10 else 0.65
         macs = 20 * task.images * task.features * task.ways

@@ -54,6 +54,7 @@ class Matching(HeadLearner):
             raise ValueError("reads must be at least 1")
 
     def bid(self, task: Task) -> Bid:
+        # Score and seconds: docs/results.md, "What algorithms bid", row matching.
         shots = task.images / task.ways
         score = 0.7 if self.name in task.meta_learnt else 0.45
         tried = len(COSINE_SCALES) * (

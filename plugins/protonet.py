@@ -39,6 +39,7 @@ class ProtoNet(HeadLearner):
     paper: ClassVar[str] = "Snell et al. 2017, arXiv:1703.05175"
 
     def bid(self, task: Task) -> Bid:
+        # Score and seconds: docs/results.md, "What algorithms bid", row protonet.
         shots = task.images / task.ways
         score = (0.85 if shots < 5 else 0.8) if self.name in task.meta_learnt else 0.65
         reason = f"class means need few images, and there are {shots:.1f} a class"

@@ -95,6 +95,7 @@ class Ridge(HeadLearner):
             raise ValueError("strength must be positive")
 
     def bid(self, task: Task) -> Bid:
+        # Score and seconds: docs/results.md, "What algorithms bid", row ridge.
         shots = task.images / task.ways
         score = 0.7 if shots < 5 else 0.8
         if self.name in task.meta_learnt:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from pathlib import Path
+
 import pytest
 
 from learnd.learning.conformance import checks_for
@@ -27,3 +31,15 @@ def test_what_each_learnt_predicts_the_same_in_a_new_process() -> None:
 def test_a_bid_is_dearer_with_more_images() -> None:
     for algorithm in ALGORITHMS.values():
         assert algorithm.bid(photographs(5, 5)).seconds < algorithm.bid(photographs(5, 60)).seconds
+
+
+def test_the_constants_of_every_bid_name_their_row_of_the_results() -> None:
+    results = (Path(__file__).parents[2] / "docs" / "results.md").read_text()
+    rows = results.partition("## What algorithms bid\n")[2].partition("\n## ")[0]
+    for name, algorithm in ALGORITHMS.items():
+        cited = re.search(
+            r'docs/results\.md, "What algorithms bid", (row (\w+)|the row of each)', inspect.getsource(algorithm.bid)
+        )
+        assert cited is not None, name
+        assert cited[2] in (None, name)
+        assert f"| {name} |" in rows, name

@@ -137,6 +137,7 @@ class GradientLearner(MetaLearner):
     # --- a task ---------------------------------------------------------------------------------------------------
 
     def bid(self, task: Task) -> Bid:
+        # Score and seconds: docs/results.md, "What algorithms bid", the row of each gradient method.
         learnt = self.name in task.meta_learnt
         shots = task.images / task.ways
         score = (0.7 if shots < 10 else 0.55) if learnt else 0.2
