@@ -36,7 +36,7 @@ def test_an_unknown_name() -> None:
 def test_a_timm_name_with_a_slip() -> None:
     with pytest.raises(LearndError, match="no model 'resnt18'") as caught:
         build_network("timm:resnt18")
-    assert caught.value.remedy == "did you mean timm:resnet18?"
+    assert caught.value.remedy == "did you mean 'resnet18'?"
 
 
 def test_weights_by_name_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ timm takes over half a second to import, so it is imported only when one of its 
 
 from __future__ import annotations
 
-import difflib
 import importlib.resources
 import json
 import pickle
@@ -28,6 +27,7 @@ from learnd.learning.networks.conv4 import COLOUR, GLYPHS, Conv4, Views
 from learnd.learning.networks.images import Preprocess
 from learnd.learning.networks.named_tensors import StateDict
 from learnd.learning.plugin_faults import accuse
+from learnd.suggest import did_you_mean
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 PHOTOGRAPHS = Preprocess(size=128, channels=3, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -227,8 +227,7 @@ def _check_timm(model: str) -> None:
     import timm
 
     if not timm.is_model(model):
-        close = difflib.get_close_matches(model, timm.list_models(), n=1)
-        remedy = f"did you mean timm:{close[0]}?" if close else "see timm.list_models()"
+        remedy = did_you_mean(model, timm.list_models(), "see timm.list_models()")
         raise LearndError(f"timm has no model {model!r}", where="backbone", remedy=remedy)
 
 
