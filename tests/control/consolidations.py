@@ -7,7 +7,7 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from learnd.control.dispatch.consolidation import Sleep, Slept
+from learnd.control.dispatch.consolidation import ConsolidationEnd, Consolidator
 from learnd.identity import sha256_of
 from learnd.messages.convert import to_json
 from learnd.messages.outcomes import Consolidation, Form, Outcome, OutcomeStatus, Paired
@@ -31,15 +31,15 @@ def found(home: Home, seed: int = 0) -> str:
     return digest
 
 
-def keeper(home: Home) -> Sleep:
+def keeper(home: Home) -> Consolidator:
     settings = load(None, {"state": str(home.state), "tasks": str(home.state.parent / "tasks")}, {})
-    return Sleep(settings, home.journal, home.generations, lambda *_: None)
+    return Consolidator(settings, home.journal, home.generations, lambda *_: None)
 
 
-def consolidate(home: Home, seed: int, learners: tuple[str, ...] | None = None) -> Slept | None:
+def consolidate(home: Home, seed: int, learners: tuple[str, ...] | None = None) -> ConsolidationEnd | None:
     """A candidate that is better everywhere comes, and is judged.  learners: all, where none are named."""
-    sleep = keeper(home)
-    spec = sleep.spec(1)
+    consolidator = keeper(home)
+    spec = consolidator.spec(1)
     out = Path(spec.out)
     out.mkdir(parents=True)
     (out / BACKBONE_FILE).write_bytes(network(seed))
@@ -53,4 +53,4 @@ def consolidate(home: Home, seed: int, learners: tuple[str, ...] | None = None) 
     sums = f"{seed:064d}", sha256_of(out / BACKBONE_FILE)
     made = Consolidation(spec.parent, *sums, known, tuple(forms), judged, 1, 1, 1, 1, 1.0)
     (out / CONSOLIDATION_FILE).write_text(json.dumps(to_json(made)))
-    return sleep.settle(Outcome(OutcomeStatus.DONE), out)
+    return consolidator.settle(Outcome(OutcomeStatus.DONE), out)

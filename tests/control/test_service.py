@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from learnd.control.intake.task_folders import Folders
-from learnd.control.intake.watcher import Ring
+from learnd.control.intake.watcher import FolderEvent
 from learnd.control.journal.database import Database
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.control.journal.tasks import TaskRow
@@ -24,7 +24,7 @@ from learnd.control.knowledge.change_requests import ask
 from learnd.control.knowledge.image_budget import Budget
 from learnd.control.processes.child import Child, Inbox
 from learnd.control.processes.start import WorkerPlace
-from learnd.control.service import Bell, Service
+from learnd.control.service import EventCollector, Service
 from learnd.errors import LearndError, StateError, StateUnavailable
 from learnd.messages.jobs import BackboneSpec
 from learnd.messages.plugins import PluginInfo
@@ -35,54 +35,55 @@ from tests.broken import good_task
 from tests.control.dispatch.test_dispatcher import Crew
 from tests.patience import PATIENCE
 
-# --- the bell ---------------------------------------------------------------------------------------------------------
+# --- the events -----------------------------------------------------------------------------------------------
 
 
 def test_a_thousand_rings_wake_the_service_once() -> None:
     woken: list[bool] = []
-    bell = Bell(lambda: woken.append(True))
+    events = EventCollector(lambda: woken.append(True))
     for _ in range(1000):
-        bell(Ring("cats"))
-    bell(Ring("dogs"))
-    bell(Ring(None))
+        events(FolderEvent("cats"))
+    events(FolderEvent("dogs"))
+    events(FolderEvent(None))
     assert len(woken) == 1
-    assert bell.take() == {"cats": False, "dogs": False, None: False}
+    assert events.take() == {"cats": False, "dogs": False, None: False}
 
 
 def test_a_ring_after_the_look_wakes_it_again() -> None:
     woken: list[bool] = []
-    bell = Bell(lambda: woken.append(True))
-    bell(Ring("cats"))
-    bell.take()
-    bell(Ring("cats"))
+    events = EventCollector(lambda: woken.append(True))
+    events(FolderEvent("cats"))
+    events.take()
+    events(FolderEvent("cats"))
     assert len(woken) == 2
-    assert bell.take() == {"cats": False}
-    assert bell.take() == {}
+    assert events.take() == {"cats": False}
+    assert events.take() == {}
 
 
 @pytest.mark.parametrize("renamed", [[True, False], [False, True]])
-def test_that_a_folder_was_moved_in_is_not_lost_among_other_rings(renamed: list[bool]) -> None:
-    bell = Bell(lambda: None)
-    for ring in renamed:
-        bell(Ring("cats", ring))
-    assert bell.take() == {"cats": True}
+def test_that_a_folder_was_moved_in_is_not_lost_among_other_events(renamed: list[bool]) -> None:
+    events = EventCollector(lambda: None)
+    for moved_in in renamed:
+        events(FolderEvent("cats", moved_in))
+    assert events.take() == {"cats": True}
 
 
-def test_no_ring_is_lost_however_many_threads_ring() -> None:
+def test_no_event_is_lost_however_many_threads_report() -> None:
     woken = threading.Semaphore(0)
-    bell = Bell(woken.release)
+    events = EventCollector(woken.release)
     seen: set[str | None] = set()
     ringers = [
-        threading.Thread(target=lambda row=row: [bell(Ring(f"{row}-{n}")) for n in range(200)]) for row in range(4)
+        threading.Thread(target=lambda row=row: [events(FolderEvent(f"{row}-{n}")) for n in range(200)])
+        for row in range(4)
     ]
     for ringer in ringers:
         ringer.start()
     while len(seen) < 800:
         assert woken.acquire(timeout=PATIENCE)
-        seen |= set(bell.take())
+        seen |= set(events.take())
     for ringer in ringers:
         ringer.join()
-    assert bell.take() == {}
+    assert events.take() == {}
 
 
 # --- the daemon -------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from learnd.control.dispatch.consolidation import Sleep, Slept
+from learnd.control.dispatch.consolidation import ConsolidationEnd, Consolidator
 from learnd.control.files.image_archives import sizes_of, trim
 from learnd.control.journal.kept_images import Archive
 from learnd.control.knowledge import candidate_gate
@@ -82,7 +82,9 @@ class Night:
         self.home.journal.history.archives.add([((name, 1), Archive(path.name, sizes, most))])
         trim(path, most)
 
-    def sleep(self, candidate: Backbone, change: Callable[[ConsolidateSpec], object] = silent) -> Slept | None:
+    def sleep(
+        self, candidate: Backbone, change: Callable[[ConsolidateSpec], object] = silent
+    ) -> ConsolidationEnd | None:
         """As a worker and the control plane do it between them; the candidate is what the training gives."""
         self.shown: list[Lesson] = []
         self.networks[candidate.hash] = replace(self.worker, backbone=candidate)
@@ -93,9 +95,9 @@ class Night:
         change(spec)
         return sleep.settle(outcome, Path(spec.out))
 
-    def keeper(self) -> Sleep:
+    def keeper(self) -> Consolidator:
         settings = load(None, {"state": str(self.home.state), "tasks": str(self.folder / "watched")}, {})
-        return Sleep(settings, self.home.journal, self.home.generations, silent)
+        return Consolidator(settings, self.home.journal, self.home.generations, silent)
 
     def answers(self) -> str:
         """Of every task on its own, and of all at once, to the byte."""
@@ -116,7 +118,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
         yield Night(home, tmp_path, {})
 
 
-def ended(slept: Slept | None, outcome: str) -> Slept:
+def ended(slept: ConsolidationEnd | None, outcome: str) -> ConsolidationEnd:
     assert slept is not None
     assert slept.outcome == outcome, slept
     return slept

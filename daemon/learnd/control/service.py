@@ -17,7 +17,7 @@ from learnd.control.dispatch.observers import Observers
 from learnd.control.files.lock import hold
 from learnd.control.intake.folder_scan import task_folders
 from learnd.control.intake.task_folders import Folders
-from learnd.control.intake.watcher import Ring, Watcher
+from learnd.control.intake.watcher import FolderEvent, Watcher
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.control.knowledge.change_requests import Undoing
 from learnd.control.knowledge.generations import Generations
@@ -45,27 +45,27 @@ class _Stop:
     signal: int
 
 
-class Bell:
-    """Collects the watcher's rings, so that a thousand events about one folder become one look."""
+class EventCollector:
+    """Collects the watcher's events, so that a thousand events about one folder cause one scan."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.Lock()
-        self._rung: dict[str | None, bool] = {}
+        self._collected: dict[str | None, bool] = {}
 
-    def __call__(self, ring: Ring) -> None:
+    def __call__(self, event: FolderEvent) -> None:
         """Called on the watcher's thread."""
         with self._lock:
-            first = not self._rung
-            self._rung[ring.folder] = self._rung.get(ring.folder, False) or ring.renamed
+            first = not self._collected
+            self._collected[event.folder] = self._collected.get(event.folder, False) or event.renamed
         if first:
             self._wake()
 
     def take(self) -> dict[str | None, bool]:
-        """What has rung since the last time: folder name (None: everywhere) -> arrived by rename."""
+        """Return what was collected since the last time: folder name (None: everywhere) -> arrived by rename."""
         with self._lock:
-            rung, self._rung = self._rung, {}
-        return rung
+            collected, self._collected = self._collected, {}
+        return collected
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Service:
         self._settings = settings
         self._notice = notice
         self._inbox: queue.SimpleQueue[_Said | _Stop | None] = queue.SimpleQueue()
-        self._bell = Bell(lambda: self._inbox.put(None))
+        self._events = EventCollector(lambda: self._inbox.put(None))
 
     def run(self, *, once: bool = False) -> int:
         """Learn until a signal comes; with once, until nothing is left to learn.
@@ -124,7 +124,7 @@ class Service:
             Undoing(journal, generations),
             Budget(journal, generations.tasks, settings.memory.max_bytes, self._notice),
             Observers(settings, journal, self._hear, self._notice),
-            Watcher(settings.tasks, settings.watch, self._bell, self._notice),
+            Watcher(settings.tasks, settings.watch, self._events, self._notice),
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda found, _frame: self._inbox.put(_Stop(found)))
@@ -194,7 +194,7 @@ class Service:
             self._notice("info", f"stopping ({signal.Signals(item.signal).name})")
             return True
         if item is None:
-            for name, renamed in self._bell.take().items():
+            for name, renamed in self._events.take().items():
                 if name is None:
                     folders.look_everywhere()
                 else:

@@ -38,12 +38,12 @@ class KitEnded(Exception):
 class Kit:
     """The process that checks one target: a plugin's file or an algorithm's name.  It is started when it is needed."""
 
-    def __init__(self, target: str, settings: Settings, seconds: float, room: Path) -> None:
+    def __init__(self, target: str, settings: Settings, seconds: float, folder: Path) -> None:
         self._command = [sys.executable, "-m", "learnd.learning.conformance", "--plugins", str(settings.plugins_dir)]
         self._command += ["--options", json.dumps(settings.plugins), target]
         self._target = target
         self._seconds = seconds
-        self._log = room / "kit.log"
+        self._log = folder / "kit.log"
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._child: Child | None = None
 
@@ -108,8 +108,8 @@ class Kit:
 @contextmanager
 def conformance(target: str, settings: Settings, seconds: float) -> Iterator[Kit]:
     """A kit for one target; seconds: how long a check may take."""
-    with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as room:
-        kit = Kit(target, settings, seconds, Path(room))
+    with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:
+        kit = Kit(target, settings, seconds, Path(folder))
         try:
             yield kit
         finally:

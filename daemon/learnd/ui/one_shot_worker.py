@@ -31,13 +31,13 @@ _DOCTOR = "run `learnd doctor`"
 
 
 class OneShot:
-    """A worker that has said hello.  room is a folder of its own that goes with it."""
+    """A worker that has said hello.  folder: its temporary files."""
 
-    def __init__(self, child: Child, inbox: queue.SimpleQueue[dict[str, Any]], room: Path) -> None:
+    def __init__(self, child: Child, inbox: queue.SimpleQueue[dict[str, Any]], folder: Path) -> None:
         self._child = child
         self._inbox = inbox
         self._importing: Importing | None = None  # the plugin that it said it imports next
-        self.room = room
+        self.folder = folder
 
     def hear(self, wanted: str, seconds: float, progress: ProgressReport, *, patient: bool = False) -> Any:
         """What it says under this key.  seconds: how long it may take; patient: how long it may be silent.
@@ -57,7 +57,7 @@ class OneShot:
             if "failed" in message:
                 raise LearndError(message["failed"], remedy=_DOCTOR)
             if "unwritten" in message:  # there will be no answer
-                remedy = f"make room in {self.room.parent}, or name another folder: TMPDIR=DIR learnd predict ..."
+                remedy = f"make room in {self.folder.parent}, or name another folder: TMPDIR=DIR learnd predict ..."
                 raise LearndError(f"the answer cannot be written ({message['unwritten']})", remedy=remedy)
             if GONE in message:
                 raise self._died(explain_exit(message[GONE]))
@@ -78,8 +78,8 @@ class OneShot:
         return LearndError(f"{what}\n{self._child.log_tail()}".rstrip(), remedy=remedy)
 
     def do(self, spec: PredictSpec | ConsolidateSpec, progress: ProgressReport) -> Outcome:
-        """Do a job; spec.out lies in room, or where it is wanted."""
-        job = self.room / "job.json"
+        """Do a job; spec.out lies in folder, or where it is wanted."""
+        job = self.folder / "job.json"
         job.write_text(json.dumps({"schema": SCHEMA, **to_json(spec)}))
         self._child.send({"run": str(job)})
         result = Path(self.hear("done", WORKER_SILENCE_SECONDS, progress, patient=True))
@@ -97,13 +97,13 @@ def one_shot(settings: Settings, backbone: BackboneSpec, progress: ProgressRepor
     """
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:
-        room = Path(folder)
-        elsewhere = dataclasses.replace(settings, state=room)  # its log goes there
+        own = Path(folder)
+        elsewhere = dataclasses.replace(settings, state=own)  # its log goes there
         place = WorkerPlace("worker", devices(settings)[0])
         progress(f"loading {backbone.name} on {place.device}", 0, 0)
         child = start_worker(place, backbone, elsewhere, lambda _child, message: inbox.put(message), _barred(settings))
         try:
-            worker = OneShot(child, inbox, room)
+            worker = OneShot(child, inbox, own)
             hello = worker.hear("hello", settings.worker.start_seconds, progress)
             refuse_quarantined(hello.plugins, settings)
             yield worker, hello

@@ -1,4 +1,4 @@
-"""The watcher rings for everything that happens in the watched folder, and never goes deaf unnoticed."""
+"""The watcher reports everything that happens in the watched folder, and never goes deaf unnoticed."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from learnd.control.intake import watcher
-from learnd.control.intake.file_events import Doorbell
-from learnd.control.intake.watcher import Ring, Watcher
+from learnd.control.intake.file_events import EventSource
+from learnd.control.intake.watcher import FolderEvent, Watcher
 from learnd.settings.keys import WatchSettings
 from tests.broken import draw, good_task
 from tests.patience import PATIENCE
@@ -26,28 +26,28 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="these are about
 
 
 class Heard:
-    """What a watcher rang and said."""
+    """What a watcher reported and said."""
 
     def __init__(self) -> None:
-        self.rings: queue.SimpleQueue[Ring] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[FolderEvent] = queue.SimpleQueue()
         self.notices: list[tuple[str, str]] = []
 
     def notice(self, level: str, text: str) -> None:
         self.notices.append((level, text))
 
-    def wait_for(self, wanted: Ring) -> list[Ring]:
-        """Everything that was rung up to and with the wanted one."""
-        rung: list[Ring] = []
-        while wanted not in rung:
+    def wait_for(self, wanted: FolderEvent) -> list[FolderEvent]:
+        """Everything that was collected up to and with the wanted one."""
+        collected: list[FolderEvent] = []
+        while wanted not in collected:
             try:
-                rung.append(self.rings.get(timeout=PATIENCE))
+                collected.append(self.events.get(timeout=PATIENCE))
             except queue.Empty:
-                pytest.fail(f"{wanted} was never rung; heard {set(rung)}")
-        return rung
+                pytest.fail(f"{wanted} was never collected; heard {set(collected)}")
+        return collected
 
     def hush(self) -> None:
-        while not self.rings.empty():
-            self.rings.get()
+        while not self.events.empty():
+            self.events.get()
 
 
 Watch = Callable[..., tuple[Watcher, Heard]]
@@ -65,7 +65,7 @@ def watch(root: Path) -> Iterator[Watch]:
 
     def start(backend: str = "inotify") -> tuple[Watcher, Heard]:
         heard = Heard()
-        one = Watcher(root, WatchSettings(backend=backend), heard.rings.put, heard.notice)
+        one = Watcher(root, WatchSettings(backend=backend), heard.events.put, heard.notice)
         started.append(one)
         one.start()
         return one, heard
@@ -76,31 +76,33 @@ def watch(root: Path) -> Iterator[Watch]:
     assert not [thread for thread in threading.enumerate() if type(thread).__module__.startswith("watchdog")]
 
 
-def test_a_folder_that_is_moved_in_rings_as_one_rename(watch: Watch, root: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_moved_in_is_reported_as_one_rename(watch: Watch, root: Path, tmp_path: Path) -> None:
     _, heard = watch()
     good_task(tmp_path / "task").rename(root / "task")
-    heard.wait_for(Ring("task", renamed=True))
+    heard.wait_for(FolderEvent("task", renamed=True))
 
 
-def test_a_folder_that_gets_its_final_name_rings_as_one_rename(watch: Watch, root: Path) -> None:
+def test_a_folder_that_gets_its_final_name_is_reported_as_one_rename(watch: Watch, root: Path) -> None:
     _, heard = watch()
     folder = good_task(root / "task.part")
     (root / "end").mkdir()
-    heard.wait_for(Ring("end"))  # it watches the folder now: one that is renamed sooner may ring for being new as well
+    heard.wait_for(
+        FolderEvent("end")
+    )  # it watches the folder now: one that is renamed sooner may be reported as new, too
     heard.hush()
     folder.rename(root / "task")
 
-    assert set(heard.wait_for(Ring("task", renamed=True))) == {Ring("task", renamed=True)}
+    assert set(heard.wait_for(FolderEvent("task", renamed=True))) == {FolderEvent("task", renamed=True)}
 
 
-def test_a_folder_that_is_copied_in_rings_and_is_no_rename(watch: Watch, root: Path, tmp_path: Path) -> None:
+def test_a_folder_that_is_copied_in_is_reported_and_is_no_rename(watch: Watch, root: Path, tmp_path: Path) -> None:
     good_task(tmp_path / "task")
     _, heard = watch()
 
     shutil.copytree(tmp_path / "task", root / "task")
     (root / "end").mkdir()
 
-    assert set(heard.wait_for(Ring("end"))) == {Ring("task"), Ring("end")}
+    assert set(heard.wait_for(FolderEvent("end"))) == {FolderEvent("task"), FolderEvent("end")}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_a_folder_that_is_copied_in_rings_and_is_no_rename(watch: Watch, root: P
     ids=["added late", "written", "deleted", "moved", "chmod", "marker", "all deleted", "moved out"],
 )
 @pytest.mark.parametrize("arrival", ["was there", "moved in", "moved out and in"])
-def test_a_change_deep_inside_rings(
+def test_a_change_deep_inside_is_reported(
     change: Callable[[Path], None], arrival: str, watch: Watch, root: Path, tmp_path: Path
 ) -> None:
     if arrival == "was there":
@@ -126,28 +128,28 @@ def test_a_change_deep_inside_rings(
     _, heard = watch()
     if arrival != "was there":
         good_task(tmp_path / "task").rename(root / "task")
-        heard.wait_for(Ring("task", renamed=True))
+        heard.wait_for(FolderEvent("task", renamed=True))
     if arrival == "moved out and in":
         (root / "task").rename(tmp_path / "task")
         (tmp_path / "task").rename(root / "task")
-        heard.wait_for(Ring("task", renamed=True))
+        heard.wait_for(FolderEvent("task", renamed=True))
     (root / "settled").mkdir()
-    heard.wait_for(Ring("settled"))
+    heard.wait_for(FolderEvent("settled"))
 
     change(root / "task")
 
-    heard.wait_for(Ring("task"))
+    heard.wait_for(FolderEvent("task"))
 
 
 def test_slow_writes_ring_all_along(watch: Watch, root: Path) -> None:
     _, heard = watch()
     (root / "task" / "circles").mkdir(parents=True)
-    heard.wait_for(Ring("task"))
+    heard.wait_for(FolderEvent("task"))
     with (root / "task" / "circles" / "0.png").open("wb", buffering=0) as file:
         for _ in range(3):
             heard.hush()
             file.write(b"more")
-            heard.wait_for(Ring("task"))
+            heard.wait_for(FolderEvent("task"))
 
 
 def test_ignored_names_and_our_own_reading_do_not_ring(watch: Watch, root: Path) -> None:
@@ -160,7 +162,7 @@ def test_ignored_names_and_our_own_reading_do_not_ring(watch: Watch, root: Path)
         image.read_bytes()
     (root / "end").mkdir()
 
-    assert set(heard.wait_for(Ring("end"))) == {Ring("end")}
+    assert set(heard.wait_for(FolderEvent("end"))) == {FolderEvent("end")}
 
 
 def test_it_says_what_it_watches_with(watch: Watch) -> None:
@@ -191,9 +193,9 @@ def test_a_watched_folder_that_vanishes_and_comes_back_is_watched_again(watch: W
 
     root.mkdir()
     one.check()
-    heard.wait_for(Ring(None))
+    heard.wait_for(FolderEvent(None))
     good_task(root / "task")
-    heard.wait_for(Ring("task"))
+    heard.wait_for(FolderEvent("task"))
     assert [level for level, _ in heard.notices] == ["error", "warning"]
 
 
@@ -205,7 +207,7 @@ def test_a_watched_folder_that_was_replaced_is_watched_anew(watch: Watch, root: 
     one.check()
     good_task(root / "task")
 
-    heard.wait_for(Ring("task"))
+    heard.wait_for(FolderEvent("task"))
 
 
 def test_a_watched_folder_may_come_later(watch: Watch, root: Path) -> None:
@@ -217,18 +219,18 @@ def test_a_watched_folder_may_come_later(watch: Watch, root: Path) -> None:
     one.check()
     good_task(root / "task")
 
-    heard.wait_for(Ring("task"))
+    heard.wait_for(FolderEvent("task"))
 
 
 def test_a_dead_thread_is_replaced(watch: Watch, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, heard = watch()
-    monkeypatch.setattr(Doorbell, "alive", property(lambda self: False))
+    monkeypatch.setattr(EventSource, "alive", property(lambda self: False))
     one.check()
     monkeypatch.undo()
 
-    heard.wait_for(Ring(None))
+    heard.wait_for(FolderEvent(None))
     good_task(root / "task")
-    heard.wait_for(Ring("task"))
+    heard.wait_for(FolderEvent("task"))
     assert "died" in heard.notices[0][1]
 
 
@@ -239,18 +241,18 @@ def test_an_error_in_a_callback_is_a_dead_thread(root: Path, monkeypatch: pytest
     def fail(_: object) -> None:
         raise RuntimeError("no")
 
-    bell = Doorbell(str(root), heard=fail, missed=lambda _: None)
+    events = EventSource(str(root), heard=fail, missed=lambda _: None)
     (root / "task").mkdir()
     assert died.wait(PATIENCE)
     for thread in threading.enumerate():
         if "Observer" in type(thread).__name__:
             thread.join(PATIENCE)
-    assert not bell.alive
-    bell.stop()
+    assert not events.alive
+    events.stop()
 
 
 @pytest.mark.slow
-def test_a_queue_that_ran_over_rings_for_everything(watch: Watch, root: Path) -> None:
+def test_a_queue_that_overflowed_reports_everything(watch: Watch, root: Path) -> None:
     most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if most > 20_000:
         pytest.skip(f"the kernel queues {most} events: too many to run over in a test")
@@ -264,7 +266,7 @@ def test_a_queue_that_ran_over_rings_for_everything(watch: Watch, root: Path) ->
             os.utime(root, ns=(number, number))
             os.utime(root / "task", ns=(number, number))
 
-    heard.wait_for(Ring(None))
+    heard.wait_for(FolderEvent(None))
     assert "ran over" in heard.notices[0][1]
 
 
@@ -314,9 +316,9 @@ def test_a_folder_that_can_no_longer_be_watched_makes_it_poll(
     one, heard = watch()
     if when == "later":
         (root / "task").mkdir()
-        heard.wait_for(Ring(None))
+        heard.wait_for(FolderEvent(None))
         one.check()
 
     assert one.backend == "polling"
     assert "fs.inotify.max_user_watches" in heard.notices[-1][1]
-    heard.wait_for(Ring(None))
+    heard.wait_for(FolderEvent(None))

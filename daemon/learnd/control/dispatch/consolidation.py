@@ -1,4 +1,4 @@
-"""Sleep: when the shared network is trained on what is kept, and what becomes of the candidate.
+"""Consolidator: when the shared network is trained on what is kept, and what becomes of the candidate.
 
 The worker trains, refits every task and measures; here it is decided, from the numbers alone, whether the knowledge
 moves to the candidate.  Whatever happens to it, the knowledge that is there is not touched before that.
@@ -33,11 +33,11 @@ from learnd.messages.state_files import BACKBONE_FILE, CONSOLIDATION_FILE, REPOR
 from learnd.settings.keys import Settings
 
 _GLANCE = 0.2  # seconds between two looks for an answer
-SLEPT_AT = "slept_at"  # of the journal's small facts: the version at which it was last tried
+LAST_TRIED = "slept_at"  # of the journal's small facts: the version at which it was last tried
 
 
 @dataclass(frozen=True)
-class Slept:
+class ConsolidationEnd:
     """How a consolidation ended.  outcome: "accepted" | "refused" | "failed"; version: of the knowledge now.
 
     verdict: plain JSON of a judgement.Verdict, empty where it failed before there was one.
@@ -49,7 +49,7 @@ class Slept:
     verdict: dict[str, Any] = field(default_factory=dict)
 
 
-class Sleep:
+class Consolidator:
     """For whoever holds the state's lock.  notice(level, text) tells people."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Sleep:
         self._generations = generations
         self._notice = notice
         self._quiet_since = time.monotonic()
-        self.folder = generations.work / "sleep"
+        self.folder = generations.work / "consolidation"
 
     # --- when -----------------------------------------------------------------------------------------------------
 
@@ -74,20 +74,20 @@ class Sleep:
         return self._settings.steps if self._learnt_since() >= self._settings.every_tasks else None
 
     def _learnt_since(self) -> int:
-        last = int(self._journal.db.get(SLEPT_AT) or 0)
+        last = int(self._journal.db.get(LAST_TRIED) or 0)
         count = "SELECT COUNT(*) AS n FROM generations WHERE number > ? AND reason LIKE ? || '%'"
         row = self._journal.db.one(count, last, LEARNED)
         return 0 if row is None else int(row["n"])
 
     def look(self, slots: Sequence[WorkerSlot]) -> None:
-        """Another job comes first: where one waits for the worker that sleeps, that is woken."""
+        """A job comes first: if one waits for the worker that consolidates, stop that."""
         busy = [slot for slot in slots if slot.out is not None]
         due = self._journal.jobs.next_due()
         if due is not None or any(slot.lease is not None for slot in busy):
             self._quiet_since = time.monotonic()
-        asleep = any(slot.out is not None and slot.out.parent == self.folder for slot in busy)
+        consolidating = any(slot.out is not None and slot.out.parent == self.folder for slot in busy)
         free = any(slot.ready and slot.out is None for slot in slots)
-        if asleep and due is not None and due <= time.time() and not free:
+        if consolidating and due is not None and due <= time.time() and not free:
             self.stop.touch()
 
     @property
@@ -117,8 +117,8 @@ class Sleep:
 
     # --- what becomes of it ---------------------------------------------------------------------------------------
 
-    def settle(self, outcome: Outcome, out: Path) -> Slept | None:
-        """Decide on what came; None where it was woken, and will sleep again.  Whoever asked for it is answered."""
+    def settle(self, outcome: Outcome, out: Path) -> ConsolidationEnd | None:
+        """Decide on the result, and answer whoever asked; None if it was stopped for a job and will be tried again."""
         self._quiet_since = time.monotonic()
         if outcome.status is OutcomeStatus.STOPPED:
             self._notice("info", "consolidation is put off: there is something to learn")
@@ -134,11 +134,11 @@ class Sleep:
         finally:
             shutil.rmtree(out.parent, ignore_errors=True)
 
-    def failed(self, reason: str) -> Slept:
+    def failed(self, reason: str) -> ConsolidationEnd:
         """It came to nothing; the knowledge is what it was."""
         self._notice("warning", f"consolidation failed: {reason}")
         self._journal.note(EventKind.CONSOLIDATION_FAILED, reason)
-        return self._answer(Slept("failed", self._journal.head, (reason,)))
+        return self._answer(ConsolidationEnd("failed", self._journal.head, (reason,)))
 
     def _limits(self) -> Limits:
         given = self._settings
@@ -155,29 +155,31 @@ class Sleep:
         if {form.id for form in made.forms} != set(self._journal.history.held_by(made.parent)):
             raise StaleEpoch("the tasks are no longer those that the candidate was made from")
 
-    def _decide(self, made: Consolidation, verdict: ConsolidationVerdict, out: Path) -> Slept:
+    def _decide(self, made: Consolidation, verdict: ConsolidationVerdict, out: Path) -> ConsolidationEnd:
         numbers, before = to_json(verdict), str(self._generations.backbone_hash())
         if not verdict.accepted:
             reason = f"a candidate network is refused: {'; '.join(verdict.reasons)}"
             decision = Decision(made.parent, None, before, made.backbone_hash, numbers)
             self._journal.history.refuse(decision, reason)
             self._notice("info", reason)
-            return self._answer(Slept("refused", self._journal.head, verdict.reasons, numbers))
+            return self._answer(ConsolidationEnd("refused", self._journal.head, verdict.reasons, numbers))
         learners = {*made.learners, *self._journal.history.learners_of(before)}  # it began as the old network
         network = BackboneRecord(made.backbone_hash, made.backbone_sha256, tuple(sorted(learners)))
         generation = self._generations.consolidate(out, made, network, numbers)
         rise = f"the mean went from {verdict.before:.4f} to {verdict.after:.4f}"
         self._notice("info", f"consolidated: version {generation.number}, {rise}")
-        return self._answer(Slept("accepted", generation.number, (), numbers))
+        return self._answer(ConsolidationEnd("accepted", generation.number, (), numbers))
 
-    def _answer(self, slept: Slept) -> Slept:
-        self._journal.put(SLEPT_AT, str(self._journal.head))
+    def _answer(self, ended: ConsolidationEnd) -> ConsolidationEnd:
+        self._journal.put(LAST_TRIED, str(self._journal.head))
         for request in self._journal.requests.pending("consolidate"):
-            self._journal.requests.answer(request, {"slept": asdict(slept)})
-        return slept
+            self._journal.requests.answer(request, {"ended": asdict(ended)})
+        return ended
 
 
-def have_daemon_consolidate(settings: Settings, steps: int | None, glance: Callable[[], None]) -> Slept | None:
+def have_daemon_consolidate(
+    settings: Settings, steps: int | None, glance: Callable[[], None]
+) -> ConsolidationEnd | None:
     """Ask the daemon that holds the state; None where it has gone without an answer.
 
     It may take as long as it takes: the daemon learns first what is there to learn.  glance: is called between looks.
@@ -192,4 +194,4 @@ def have_daemon_consolidate(settings: Settings, steps: int | None, glance: Calla
                 time.sleep(_GLANCE)
         finally:
             journal.requests.withdraw(number)
-    return from_json(Slept, answer["slept"])
+    return from_json(ConsolidationEnd, answer["ended"])

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from learnd.control.dispatch.consolidation import Sleep
+from learnd.control.dispatch.consolidation import Consolidator
 from learnd.control.dispatch.job_results import NO_ROOM_SECONDS, Results
 from learnd.control.dispatch.progress_file import Posting
 from learnd.control.dispatch.survey_schedule import Surveying
@@ -53,7 +53,7 @@ class Dispatcher:
         self._surveying = Surveying(journal, generations, settings.knowledge.survey_tasks, notice)
         self._pool = WorkerPool(settings, journal, generations, inbox, notice)
         self._posting = Posting(settings.state)
-        self._sleep = Sleep(settings, journal, generations, notice)
+        self._consolidator = Consolidator(settings, journal, generations, notice)
         self._export_at = 0.0  # not before; seconds of time.monotonic()
         self._clock = time.time() - time.monotonic()
 
@@ -113,7 +113,7 @@ class Dispatcher:
                 self._hand_out(slot)
         self._let_jobs_pass()
         self._posting.post(self.slots)
-        self._sleep.look(self.slots)
+        self._consolidator.look(self.slots)
         return self._next_look()
 
     def _follow_clock(self) -> None:
@@ -147,7 +147,7 @@ class Dispatcher:
         lease = self._journal.jobs.lease(slot.name)
         if lease is None:
             self._survey(slot)
-            self._fall_asleep(slot)
+            self._consolidate(slot)
             return
         slot.lease, slot.silent_at = lease, time.monotonic() + SILENCE_SECONDS
         folder = self._generations.work / f"{lease.job}-{lease.epoch}"
@@ -184,18 +184,18 @@ class Dispatcher:
                 slot.makes_way = True
                 slot.child.send({"drop": True})
 
-    def _fall_asleep(self, slot: WorkerSlot) -> None:
+    def _consolidate(self, slot: WorkerSlot) -> None:
         """Nothing is to be learnt: consolidate, where somebody asks for it or it is time to."""
-        if self.busy or (steps := self._sleep.wanted()) is None:
+        if self.busy or (steps := self._consolidator.wanted()) is None:
             return
-        folder = self._sleep.folder
+        folder = self._consolidator.folder
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            self._send(slot, self._sleep.spec(steps), folder)
+            self._send(slot, self._consolidator.spec(steps), folder)
             slot.deadline = time.monotonic() + self._settings.consolidate.seconds
         except (OSError, LearndError) as error:
             slot.discard()
-            self._sleep.failed(str(error))
+            self._consolidator.failed(str(error))
 
     def _export(self, slot: WorkerSlot) -> None:
         """The first job of a new state: its own copy of the backbone, which outlives any upgrade of a package."""
@@ -305,8 +305,8 @@ class Dispatcher:
         if lease is not None and culprit is not None:
             self._pool.strike(slot, culprit, f"{reason}, while learning {lease.name}")
         self._notice("warning", f"{slot.name}: {reason}" + (f" while learning {lease.name}" if lease else ""))
-        if slot.out is not None and slot.out.parent == self._sleep.folder:
-            self._sleep.failed(reason)
+        if slot.out is not None and slot.out.parent == self._consolidator.folder:
+            self._consolidator.failed(reason)
         tail = self._pool.end(slot, reason)
         if lease is not None:
             self._results.lost(lease, outcome, reason, tail, culprit)
@@ -335,8 +335,8 @@ class Dispatcher:
         self._pool.came_back(slot, outcome.report)
         if version is not None:
             self._surveying.came(version, outcome, out)
-        elif out.parent == self._sleep.folder:
-            self._sleep.settle(outcome, out)
+        elif out.parent == self._consolidator.folder:
+            self._consolidator.settle(outcome, out)
         elif lease is None:
             self._export_came(outcome, out, slot.hello.backbone_hash if slot.hello else "")
         else:

@@ -1,8 +1,8 @@
-"""watchdog's observer, used as a doorbell: that something changed, and where; never what a folder holds.
+"""watchdog's observer, used as a event source: that something changed, and where; never what a folder holds.
 
 watchdog's own inotify observer swallows two things that we must hear: that a sub-directory could not be
 watched (a limit was hit), and that the kernel's queue ran over. Its classes take an InotifyFD from outside,
-so ours listens in. Imported only where a doorbell is wanted.
+so ours listens in. Imported only where a event source is wanted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Handler(FileSystemEventHandler):
         self._heard(event)
 
 
-class Doorbell:
+class EventSource:
     """Rings for every change below root, from threads of its own, until it is stopped or dies.
 
     heard(event) for each change; missed(error) when something could not be watched (an OSError) or the kernel

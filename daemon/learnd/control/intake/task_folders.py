@@ -1,6 +1,6 @@
 """From rings to verdicts: what every task folder is, and what becomes of it.
 
-A ring only says where to look.  A scan tells what is there, readiness whether it is complete, the inspector (a
+An event only says where to look.  A scan tells what is there, readiness whether it is complete, the inspector (a
 process of its own) what it holds; then it waits, is rejected, is a duplicate, is what is known already, or is queued.
 """
 
@@ -38,7 +38,7 @@ class Folders:
         self._inspections = Inspections(settings, inbox, notice)
         self._sightings: dict[str, Sighting] = {}
         self._due: dict[str, float] = {}  # when to look at a waiting folder again (monotonic seconds)
-        self._again: set[str] = set()  # rung while it was being inspected
+        self._again: set[str] = set()  # collected while it was being inspected
         self._readers: tuple[str, ...] | None = None  # what plugins read, once a worker has said it
         self._unread: set[str] = set()  # hold files that a plugin may be able to read
         self._retries = Retries()

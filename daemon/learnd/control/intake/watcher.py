@@ -1,4 +1,4 @@
-"""Says that something changed in the watched folder, and where.  An event is a doorbell, a scan the truth.
+"""Reports that something changed in the watched folder, and where.  An event says where to look, a scan what is there.
 
 Two backends: "inotify" (on macOS "fsevents") rings at once; "polling" never rings, and the service looks by
 itself every poll_seconds. With either, the service rescans everything every rescan_seconds and calls check()
@@ -20,12 +20,12 @@ from learnd.control.intake.folder_scan import is_ignored
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent
 
-    from learnd.control.intake.file_events import Doorbell
+    from learnd.control.intake.file_events import EventSource
     from learnd.settings.keys import WatchSettings
 
 
 @dataclass(frozen=True)
-class Ring:
+class FolderEvent:
     """Look at the task folder of this name, or at everything (None).
 
     renamed: the folder has just arrived by one rename.
@@ -38,7 +38,7 @@ class Ring:
 class Watcher:
     """Watches root until stopped.
 
-    ring(Ring) is called from other threads, once for every event: it must be quick and thread-safe, and so
+    report(FolderEvent) is called from other threads, once for every event: it must be quick and thread-safe, and so
     must notice(level, text), which tells a person; level is "info", "warning" or "error". start, check and stop
     belong to one thread.
     """
@@ -47,16 +47,16 @@ class Watcher:
         self,
         root: Path,
         settings: WatchSettings,
-        ring: Callable[[Ring], None],
+        report: Callable[[FolderEvent], None],
         notice: Callable[[str, str], None],
     ) -> None:
         self._root = os.path.realpath(root)
         self._settings = settings
-        self._ring = ring
+        self._report = report
         self._notice = notice
-        self._bell: Doorbell | None = None
+        self._events: EventSource | None = None
         self._identity: tuple[int, int] | None = None
-        self._refused: list[OSError] = []  # filled by the bell's threads
+        self._refused: list[OSError] = []  # filled by the observer's threads
         self.backend = "polling"  # "inotify" | "fsevents" | "polling"
 
     @property
@@ -65,7 +65,7 @@ class Watcher:
         return self._settings.poll_seconds if self.backend == "polling" else self._settings.rescan_seconds
 
     def start(self) -> None:
-        """Choose the backend and begin.  Scan everything after this: what came before is not rung for."""
+        """Choose the backend and begin.  Scan everything after this: what came before is not reported."""
         chosen, why = backend_for(Path(self._root))
         wanted = self._settings.backend
         if wanted not in ("auto", chosen):
@@ -83,9 +83,9 @@ class Watcher:
 
     def stop(self) -> None:
         """End every thread; silent from now on."""
-        if self._bell is not None:
-            self._bell.stop()
-            self._bell = None
+        if self._events is not None:
+            self._events.stop()
+            self._events = None
 
     def check(self) -> None:
         """Supervise: restart what died, and fall back to polling, loudly, where the kernel refuses."""
@@ -94,7 +94,7 @@ class Watcher:
             self._root_changed(identity)
         elif self._refused:
             self._fall_back(self._refused[0])
-        elif self._bell is not None and not self._bell.alive:
+        elif self._events is not None and not self._events.alive:
             self._notice("warning", f"the {self.backend} thread watching {self._root} died; starting another")
             self._restart()
 
@@ -111,16 +111,16 @@ class Watcher:
     def _restart(self) -> None:
         self.stop()
         self._listen()
-        self._ring(Ring(None))
+        self._report(FolderEvent(None))
 
     def _listen(self) -> None:
         if self.backend == "polling":
             return
-        from learnd.control.intake.file_events import Doorbell
+        from learnd.control.intake.file_events import EventSource
 
         self._refused = []
         try:
-            self._bell = Doorbell(self._root, self._heard, self._missed)
+            self._events = EventSource(self._root, self._heard, self._missed)
         except OSError as error:
             self._fall_back(error)
             return
@@ -137,28 +137,28 @@ class Watcher:
         self.backend = "polling"
         every = f"looking every {self._settings.poll_seconds:g} s instead (polling)"
         self._notice("warning", f"{_limit(error)}; {every}")
-        self._ring(Ring(None))
+        self._report(FolderEvent(None))
 
     def _gone(self) -> str:
         return f"the watched folder {self._root} is not there; waiting for it to come (back)"
 
     def _missed(self, error: OSError | None) -> None:
-        """From the bell's thread: a watch was refused, or events were dropped."""
+        """Called on the observer's thread: a watch was refused, or events were dropped."""
         if error is None:
             self._notice("warning", "the kernel's queue of changes ran over; looking at everything")
         else:
             self._refused.append(error)
         if error is None or len(self._refused) == 1:
-            self._ring(Ring(None))
+            self._report(FolderEvent(None))
 
     def _heard(self, event: FileSystemEvent) -> None:
-        """From the bell's thread: ring for the task folder that an event is about, or those."""
+        """Called on the observer's thread: report the task folder that an event is about, or those."""
         source, target = self._place(event.src_path), self._place(event.dest_path)
         for place in {source, target}:
             name, _, below = place.partition("/")
             if name and not is_ignored(name):
                 arrived = event.is_directory and event.event_type == "moved" and place == target and not below
-                self._ring(Ring(name, renamed=arrived))
+                self._report(FolderEvent(name, renamed=arrived))
 
     def _place(self, path: bytes | str) -> str:
         """A path relative to root; empty for root itself and for what is not below it."""

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import click
 
-from learnd.control.dispatch.consolidation import Sleep, Slept, have_daemon_consolidate
+from learnd.control.dispatch.consolidation import ConsolidationEnd, Consolidator, have_daemon_consolidate
 from learnd.control.files.lock import StateHeld, hold, holder_of
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.control.knowledge.generations import Generations
@@ -40,31 +40,31 @@ def consolidate(asked: CommandLine, steps: int | None, as_json: bool) -> None:
     with json_output.opened(settings):  # or say that there is nothing yet
         pass
     with console.progress("consolidating") as progress:
-        slept = _done(settings, steps, progress)
-    if slept.outcome == "failed":
-        raise TaskError(f"nothing was consolidated: {slept.reasons[0]}")
+        ended = _done(settings, steps, progress)
+    if ended.outcome == "failed":
+        raise TaskError(f"nothing was consolidated: {ended.reasons[0]}")
     if as_json:
-        verdict = {name: value for name, value in slept.verdict.items() if name != "reasons"}
+        verdict = {name: value for name, value in ended.verdict.items() if name != "reasons"}
         console.print_json(
-            {"outcome": slept.outcome, "version": slept.version, "reasons": list(slept.reasons), **verdict}
+            {"outcome": ended.outcome, "version": ended.version, "reasons": list(ended.reasons), **verdict}
         )
         return
-    console.say(_said(slept))
-    for reason in slept.reasons:
+    console.say(_said(ended))
+    for reason in ended.reasons:
         console.say(f"  {reason}")
 
 
-def _said(slept: Slept) -> str:
-    verdict = slept.verdict
+def _said(ended: ConsolidationEnd) -> str:
+    verdict = ended.verdict
     numbers = (
         f"mean {verdict['before']:.4f} before, {verdict['after']:.4f} after, negative flips {verdict['flips']:.4f}"
     )
-    if slept.outcome == "accepted":
-        return f"accepted: the knowledge is version {slept.version} ({numbers})"
-    return f"refused: the knowledge stays as it is, version {slept.version} ({numbers})"
+    if ended.outcome == "accepted":
+        return f"accepted: the knowledge is version {ended.version} ({numbers})"
+    return f"refused: the knowledge stays as it is, version {ended.version} ({numbers})"
 
 
-def _done(settings: Settings, steps: int | None, progress: console.ProgressReport) -> Slept:
+def _done(settings: Settings, steps: int | None, progress: console.ProgressReport) -> ConsolidationEnd:
     while True:
         try:
             if holder_of(settings.state) is None:
@@ -77,19 +77,19 @@ def _done(settings: Settings, steps: int | None, progress: console.ProgressRepor
             return answer
 
 
-def _here(settings: Settings, steps: int | None, progress: console.ProgressReport) -> Slept:
+def _here(settings: Settings, steps: int | None, progress: console.ProgressReport) -> ConsolidationEnd:
     with hold(settings.state), closing(Journal(settings.state / JOURNAL, create=True)) as journal:
         generations = Generations(settings.state, journal, settings.knowledge.retention)
         generations.prepare()  # what an earlier kill left
-        sleep = Sleep(settings, journal, generations, lambda _level, _text: None)
-        spec = sleep.spec(steps or settings.consolidate.steps)
-        out = sleep.folder / "out"
+        consolidator = Consolidator(settings, journal, generations, lambda _level, _text: None)
+        spec = consolidator.spec(steps or settings.consolidate.steps)
+        out = consolidator.folder / "out"
         try:
             out.mkdir(parents=True)
             with one_shot(settings, generations.backbone(settings.backbone), progress) as (worker, _hello):
                 outcome = worker.do(spec, progress)
-            slept = sleep.settle(outcome, out)
+            ended = consolidator.settle(outcome, out)
         finally:
-            shutil.rmtree(sleep.folder, ignore_errors=True)
-        assert slept is not None  # nobody wakes it
-        return slept
+            shutil.rmtree(consolidator.folder, ignore_errors=True)
+        assert ended is not None  # nobody wakes it
+        return ended

@@ -142,7 +142,7 @@ def _ask_worker(
         one_shot(settings, known.backbone, progress) as (worker, _hello),
     ):
         places = tuple(str(Path(path).absolute()) for path in paths)
-        spec = PredictSpec(places, known.members, task, top, str(worker.room / "out"), known.head)
+        spec = PredictSpec(places, known.members, task, top, str(worker.folder / "out"), known.head)
         outcome = worker.do(spec, progress)
     if outcome.status is not OutcomeStatus.DONE:
         kind = StateError if outcome.status is OutcomeStatus.DAMAGED else TaskError

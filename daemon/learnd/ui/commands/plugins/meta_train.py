@@ -153,12 +153,12 @@ Process = Callable[[Callable[[Child, dict[str, Any]], None], Path], Child]
 
 
 def _process(spec: MetaTrainSpec, threads: int) -> Process:
-    def start(inbox: Callable[[Child, dict[str, Any]], None], room: Path) -> Child:
+    def start(inbox: Callable[[Child, dict[str, Any]], None], folder: Path) -> Child:
         # Set before torch is imported: with the default policy, waiting OpenMP threads spin and starve each other.
         count = str(threads)
         torch_threads = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count}
         command = [sys.executable, "-m", "learnd.learning.processes.meta_train"]
-        child = Child("meta-train", command, room / "meta-train.log", inbox, {**KEEP_MEMORY, **torch_threads})
+        child = Child("meta-train", command, folder / "meta-train.log", inbox, {**KEEP_MEMORY, **torch_threads})
         child.send(to_json(spec))
         return child
 
@@ -171,8 +171,8 @@ def _follow(start: Process, watch: Callable[[dict[str, Any]], None]) -> dict[str
     Raises LearndError where it failed.
     """
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as room:
-        child = start(lambda _child, message: inbox.put(message), Path(room))
+    with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:
+        child = start(lambda _child, message: inbox.put(message), Path(folder))
         try:
             with _forwarded(child) as heard:
                 ended = _last(inbox, watch, child)
