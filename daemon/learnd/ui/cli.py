@@ -37,7 +37,7 @@ COMMANDS = {
     "completion": CommandEntry("daemon", "Print the completion script for a shell."),
     "tasks": CommandEntry("tasks", "List every task with its state."),
     "show": CommandEntry("tasks", "Show everything about one task."),
-    "check": CommandEntry("tasks", "Check whether a folder can be learnt."),
+    "check": CommandEntry("tasks", "Check whether a folder can be learned."),
     "retry": CommandEntry("tasks", "Try a failed, rejected, skipped or forgotten task again."),
     "skip": CommandEntry("tasks", "Do not learn a task."),
     "examples": CommandEntry("tasks", "Write an example task of real images."),

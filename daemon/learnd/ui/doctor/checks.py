@@ -1,4 +1,4 @@
-"""What `learnd doctor` looks at: one function a subject, each yielding what it found, good or bad."""
+"""What `learnd doctor` checks: one function per subject, which yields what it found, good or bad."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def examine(asked: CommandLine, progress: ProgressReport) -> Diagnoses:
         "worker": partial(_worker, progress=progress),
     }
     for subject, look in subjects.items():
-        progress(f"looking at: {subject}", 0, 0)
+        progress(f"checking {subject}", 0, 0)
         try:
             yield from look(settings)
         except LearndError as error:
@@ -95,7 +95,8 @@ def _python() -> Diagnoses:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             yield Diagnosis("packages", "fail", f"{name} is not installed", "make setup, or: pip install learnd")
-    yield Diagnosis("packages", "ok", ", ".join(found))
+    if len(found) == len(PACKAGES):
+        yield Diagnosis("packages", "ok", ", ".join(found))
     if mismatch := machine.torch_mismatch():
         yield Diagnosis("packages", "fail", mismatch, "install both together: pip install --upgrade torch torchvision")
 
@@ -109,7 +110,7 @@ def _gpu(settings: Settings) -> Diagnoses:
         yield Diagnosis("gpu", "fail", f"{where}, and there is no NVIDIA driver", remedy)
     elif on_gpu and (torch := machine.version_of("torch")).endswith("+cpu"):
         remedy = "install the torch that the package index has by default: pip install --upgrade torch torchvision"
-        yield Diagnosis("gpu", "fail", f"{where}, and torch {torch} knows no GPU", remedy)
+        yield Diagnosis("gpu", "fail", f"{where}, and torch {torch} is built without GPU support", remedy)
     elif driver is not None and not on_gpu and settings.devices == "auto":
         remedy = "unset CUDA_VISIBLE_DEVICES, or let this process see /proc/driver/nvidia/gpus; or set devices"
         yield Diagnosis("gpu", "warn", f"{where}, though there is the NVIDIA driver {driver}", remedy)
@@ -123,26 +124,26 @@ def _weights(settings: Settings) -> Diagnoses:
     shipped = machine.shipped_weights()
     faults = [(file, fault) for file in (*shipped, *own) if (fault := machine.weights_fault(file))]
     for file, fault in faults:
-        remedy = "install learnd again" if file in shipped else "take it away, or run its learnd meta-train again"
+        remedy = "install learnd again" if file in shipped else "delete it, or run learnd meta-train for it again"
         yield Diagnosis("weights", "fail" if file in shipped else "warn", f"{file} {fault}", remedy)
     if not faults:
-        yield Diagnosis("weights", "ok", f"{counted(len(shipped), 'file')} of learnd's, {len(own)} of {meta}")
+        yield Diagnosis("weights", "ok", f"{counted(len(shipped), 'file')} shipped with learnd, {len(own)} in {meta}")
 
 
 def _tasks(settings: Settings) -> Diagnoses:
     folder = settings.tasks
     if not folder.exists():
-        yield Diagnosis("tasks", "warn", f"{folder} is not there yet", "learnd init makes it, and so does learnd run")
+        yield Diagnosis("tasks", "warn", f"{folder} does not exist yet", "run learnd init or learnd run to create it")
         return
     try:
         names = task_folders(folder)
     except OSError as error:
-        remedy = "give the daemon's user the right to read it"
+        remedy = "give the daemon's user permission to read it"
         yield Diagnosis("tasks", "fail", f"{folder} cannot be read ({error.strerror})", remedy)
         return
     if closed := machine.unreadable(folder, names):
         text = f"{folder}: {counted(len(closed), 'folder')} may not be read: {', '.join(closed[:5])}"
-        yield Diagnosis("tasks", "fail", text, f"give the daemon's user the right: chmod -R u+rX {folder}")
+        yield Diagnosis("tasks", "fail", text, f"give the daemon's user permission: chmod -R u+rX {folder}")
     else:
         yield Diagnosis("tasks", "ok", f"{folder}: {counted(len(names), 'folder')}")
     chosen, why = backend_for(folder)
@@ -159,9 +160,16 @@ def _inotify(folder: Path) -> Diagnosis:
         f"{name} {limit:,}" for name, limit in limits.items()
     )
     if folders > WATCHES_IN_USE * limits["max_user_watches"]:
-        return Diagnosis("inotify", "warn", text, "sysctl fs.inotify.max_user_watches=1048576; until then it polls")
+        return Diagnosis(
+            "inotify",
+            "warn",
+            text,
+            "raise the limit: sysctl fs.inotify.max_user_watches=1048576; until then the daemon polls",
+        )
     if limits["max_user_instances"] < FEW_INSTANCES:
-        return Diagnosis("inotify", "warn", text, f"sysctl fs.inotify.max_user_instances={FEW_INSTANCES}")
+        return Diagnosis(
+            "inotify", "warn", text, f"raise the limit: sysctl fs.inotify.max_user_instances={FEW_INSTANCES}"
+        )
     return Diagnosis("inotify", "ok", text)
 
 
@@ -175,7 +183,7 @@ def _limit(name: str) -> int:
 def _state(settings: Settings) -> Diagnoses:
     folder = settings.state
     if not folder.exists():
-        yield Diagnosis("state", "warn", f"{folder} is not there yet", "learnd init makes it, and so does learnd run")
+        yield Diagnosis("state", "warn", f"{folder} does not exist yet", "run learnd init or learnd run to create it")
         return
     holder = holder_of(folder)
     by = "no daemon runs"
@@ -184,14 +192,14 @@ def _state(settings: Settings) -> Diagnoses:
     if os.access(folder, os.W_OK | os.X_OK):
         yield Diagnosis("state", "ok", f"{folder}: {by}")
     else:
-        remedy = f"give the daemon's user the right: chmod u+rwx {folder}"
-        yield Diagnosis("state", "fail", f"{folder} may not be written", remedy)
+        remedy = f"give the daemon's user permission: chmod u+rwx {folder}"
+        yield Diagnosis("state", "fail", f"no permission to write {folder}", remedy)
     if kind := machine.remote(folder):
-        remedy = "keep the state on a local disk: locks and flushes are not to be relied on over a network"
-        yield Diagnosis("state", "warn", f"{folder} lies on {kind}", remedy)
+        remedy = "keep the state on a local disk: locks and flushes are unreliable over a network"
+        yield Diagnosis("state", "warn", f"{folder} is on a network file system ({kind})", remedy)
     free = shutil.disk_usage(folder).free
     status = "fail" if free < NO_DISK else "warn" if free < LITTLE_DISK else "ok"
-    yield Diagnosis("disk", status, f"{free / 1e9:,.1f} GB free", "" if status == "ok" else "make room on its disk")
+    yield Diagnosis("disk", status, f"{free / 1e9:,.1f} GB free", "" if status == "ok" else "free some disk space")
 
 
 def _journal(settings: Settings) -> Diagnoses:
@@ -201,7 +209,7 @@ def _journal(settings: Settings) -> Diagnoses:
             return
         faults = [row[0] for row in journal.db.all("PRAGMA quick_check")]
     if faults == ["ok"]:
-        yield Diagnosis("journal", "ok", "whole")
+        yield Diagnosis("journal", "ok", "intact")
     else:
         remedy = "restore it from a backup of the state folder"
         yield Diagnosis("journal", "fail", f"damaged: {faults[0]}", remedy, StateError.exit_code)
@@ -210,10 +218,14 @@ def _journal(settings: Settings) -> Diagnoses:
 def _knowledge(settings: Settings) -> Diagnoses:
     with json_output.journal_if_any(settings) as journal:
         if journal is None or journal.head == 0:
-            yield Diagnosis("knowledge", "ok", "nothing learnt yet")
+            yield Diagnosis("knowledge", "ok", "nothing learned yet")
             return
         files = Generations(settings.state, journal).verify()
-        yield Diagnosis("knowledge", "ok", f"version {journal.head}: {counted(files, 'file')}, each as it was written")
+        yield Diagnosis(
+            "knowledge",
+            "ok",
+            f"version {journal.head}: {counted(files, 'file')}, all unchanged since they were written",
+        )
 
 
 def _worker(settings: Settings, progress: ProgressReport) -> Diagnoses:
@@ -227,7 +239,9 @@ def _worker(settings: Settings, progress: ProgressReport) -> Diagnoses:
     yield Diagnosis("worker", "ok", held)
     good = [plugin.name for plugin in hello.plugins if plugin.state is PluginState.OK]
     none = "every one is switched off or broken: learnd plugins"
-    yield Diagnosis("plugins", "ok" if good else "fail", ", ".join(good) or "no algorithm at all", "" if good else none)
+    yield Diagnosis(
+        "plugins", "ok" if good else "fail", ", ".join(good) or "no algorithm is usable", "" if good else none
+    )
     for plugin in hello.plugins:
         if plugin.state is PluginState.QUARANTINED:
             text = f"{plugin.name} ({plugin.source}) is quarantined: {first_line(plugin.reason)}"

@@ -96,7 +96,7 @@ def test_a_torch_without_gpu_where_one_is_asked_for(
 ) -> None:
     monkeypatch.setattr(machine, "GPU_DRIVER", tmp_path / "inotify" / "max_user_watches")
     monkeypatch.setattr(machine, "version_of", lambda _package: "2.9.0+cpu")
-    assert "torch 2.9.0+cpu knows no GPU" in found(learnd, "gpu", "--devices", "[cuda:0]")["text"]
+    assert "torch 2.9.0+cpu is built without GPU support" in found(learnd, "gpu", "--devices", "[cuda:0]")["text"]
 
 
 def test_a_driver_whose_gpu_is_not_used(
@@ -112,7 +112,7 @@ def test_a_state_on_another_machines_disk(
 ) -> None:
     monkeypatch.setattr(machine, "filesystem_of", lambda _folder: "nfs4")
     fault = found(learnd, "state")
-    assert ("lies on nfs4" in fault["text"], "local disk" in fault["remedy"]) == (True, True)
+    assert ("network file system (nfs4)" in fault["text"], "local disk" in fault["remedy"]) == (True, True)
 
 
 def test_a_task_folder_that_may_not_be_read(

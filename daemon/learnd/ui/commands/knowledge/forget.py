@@ -49,6 +49,6 @@ def _confirmed(name: str) -> bool:
     if not sys.stdin.isatty():
         raise UsageError("cannot ask whether you are sure: there is no terminal", remedy="add --yes")
     try:
-        return click.confirm(f"All that was learnt of {name} goes for good. Forget it?", err=True)
+        return click.confirm(f"This removes everything that was learned from {name}, for good. Forget it?", err=True)
     except click.Abort:
         return False
