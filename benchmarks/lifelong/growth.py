@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.figures import Figure, at_most
-from learnd.control.knowledge import candidate_gate
+from learnd.control.knowledge import result_check
 from learnd.identity import sha256_of
 from learnd.learning.jobs.predict import answers_of, ranked
 from learnd.learning.knowledge import class_statistics
@@ -100,7 +100,7 @@ def learn_one(home: Home, name: str, generator: torch.Generator) -> tuple[float,
     report = replace(REPORT, task=name, id=name, digest=name, classes=tuple("abcde"), backbone_hash=HASH)
     started = time.process_time(), time.perf_counter()
     outcome = _candidate(out, features, labels, report)
-    home.generations.commit(lease, candidate_gate.check(out, outcome), outcome, out)
+    home.generations.commit(lease, result_check.check(out, outcome), outcome, out)
     return time.process_time() - started[0], time.perf_counter() - started[1]
 
 

@@ -18,7 +18,7 @@ from learnd.learning.networks.named_tensors import Tensors
 from learnd.learning.networks.zoo import Network
 
 # Building blocks: heads, inner loops, calibration.
-from learnd.learning.methods.calibration import DEFAULT_SCALE, held_out_losses, scale_without_each
+from learnd.learning.methods.softmax_scale import DEFAULT_SCALE, held_out_losses, scale_without_each
 from learnd.learning.methods.gradient_learner import GradientLearner, LabelledImages
 from learnd.learning.methods.head_learner import HeadLearner
 from learnd.learning.methods.heads import BIAS, LOG_SCALE, WEIGHT, class_means, linear, prototype_head

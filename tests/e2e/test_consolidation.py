@@ -16,7 +16,7 @@ import torch
 from learnd.control.dispatch.consolidation import ConsolidationEnd, Consolidator
 from learnd.control.files.image_archives import sizes_of, trim
 from learnd.control.journal.kept_images import Archive
-from learnd.control.knowledge import candidate_gate
+from learnd.control.knowledge import result_check
 from learnd.errors import TaskError
 from learnd.identity import sha256_of
 from learnd.learning.jobs.candidate_network import Lesson
@@ -73,7 +73,7 @@ class Night:
         options = TaskOptions(holdout=holdout)
         spec = replace(learn_spec(lesson, out, options, name), id=name, revision=held.revision)
         outcome = learn(spec, self.worker, silent)
-        self.home.generations.commit(held, candidate_gate.check(out, outcome), outcome, out)
+        self.home.generations.commit(held, result_check.check(out, outcome), outcome, out)
 
     def evict(self, name: str, most: int) -> None:
         """So many images of a class are left, as the budget does it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from learnd.control.knowledge import candidate_gate
+from learnd.control.knowledge import result_check
 from learnd.learning.contract.algorithm import Algorithm
 from learnd.learning.jobs.learn import learn
 from learnd.learning.jobs.predict import predict
@@ -47,7 +47,7 @@ class School(Home):
         options = TaskOptions(algorithm=ALGORITHMS[name].name)
         spec = replace(learn_spec(self._lessons / name, out, options, name), id=name)
         outcome = learn(spec, self._bench, lambda *_: None)
-        self.generations.commit(held, candidate_gate.check(out, outcome), outcome, out)
+        self.generations.commit(held, result_check.check(out, outcome), outcome, out)
 
     def timeless(self) -> dict[str, Any]:
         """The files of the knowledge; of the reports, all that does not come from a clock."""

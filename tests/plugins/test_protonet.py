@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from learnd.learning.contract.meta_learner import Episodes
-from learnd.learning.methods.calibration import DEFAULT_SCALE
+from learnd.learning.methods.softmax_scale import DEFAULT_SCALE
 from learnd_plugins.protonet import LOG_SCALE, ProtoNet
 from tests.tiny import FEATURES, context, striped, tiny_backbone
 

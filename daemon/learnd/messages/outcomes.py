@@ -62,7 +62,7 @@ class Surveyed:
 
     id: str
     measured_on: MeasuredOn
-    told: str
+    correct: str
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The files of a state: their names, what each holds, and who writes it.
 
 This is the one place.  A worker writes each file into the `out` folder of its job, with the functions named here; the
-daemon checks it (control/knowledge/candidate_gate.py) and moves it to its place (control/knowledge/generations.py).
+daemon checks it (control/knowledge/result_check.py) and moves it to its place (control/knowledge/generations.py).
 docs/state.md shows the whole folder.
 """
 

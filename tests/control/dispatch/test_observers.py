@@ -47,7 +47,7 @@ for line in sys.stdin:
     if kind == "raise":
         say({"raised": {**plugin, "reason": "ValueError: \\udcff"}})
     say({"heard": json.loads(line)["event"]})
-    say({"told": True})
+    say({"delivered": True})
 """
 
 

@@ -70,7 +70,7 @@ def test_a_version_is_asked_about_once(home: Home) -> None:
     assert not done.surveying.due()
     done.surveying.came(1, done.well(), done.work)
     ((version, found),) = home.journal.surveys.all()
-    assert (version, found.unified, found.told) == (1, Share(2, 3, "leave-one-out"), "110")
+    assert (version, found.unified, found.correct) == (1, Share(2, 3, "leave-one-out"), "110")
     assert found.scoped == Share(9, 10, "cross-validation")  # as the report of the candidate says
     assert not Survey(home).surveying.due()  # nor after the next start
     home.learn("dogs", "d2")

@@ -47,7 +47,7 @@ def test_flips_are_counted_against_the_survey_before_and_the_same_questions_alon
     survey(home, finding("cats", "0111"))
     home.learn("ants", "d3")
     survey(home, finding("cats", "000", on="leave-one-out"))
-    told = [(one.flips, one.compared, one.told) for _, one in home.journal.surveys.all()]
+    told = [(one.flips, one.compared, one.correct) for _, one in home.journal.surveys.all()]
     assert told == [(0, 0, ""), (1, 4, ""), (0, 0, "000")]  # of the newest alone it is kept who was told
 
 

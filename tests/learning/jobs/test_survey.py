@@ -79,9 +79,9 @@ def test_held_out_images_are_told_as_predict_tells_them(school: School) -> None:
     questions = sorted(school.questions)
     told = predict(predict_spec(questions, list(school.members), Path()), school.worker, silent).predictions
     right_ones = [(one.top[0].task, one.top[0].class_name) == ("left", Path(one.image).parent.name) for one in told]
-    assert left.told == "".join("01"[one] for one in right_ones)
+    assert left.correct == "".join("01"[one] for one in right_ones)
     assert (left.measured_on, right.measured_on) == ("query", "leave-one-out")
-    assert len(right.told) == 3 * SHOTS
+    assert len(right.correct) == 3 * SHOTS
 
 
 def test_the_head_is_left_ready_made_and_answers_the_same_to_the_bit(school: School) -> None:
@@ -126,7 +126,7 @@ def test_under_an_adapter_both_kinds_of_features_are_kept_and_told_as_predict_te
     asked = SurveySpec(1, (member,), (TaskToSurvey(member.id, sha256_of(path)),), str(tmp_path))
     (found,) = survey(asked, lite, silent, lambda: False).surveyed
     told = predict(predict_spec(sorted(school.questions), [member], Path()), lite, silent).predictions
-    assert found.told == "".join("01"[one.top[0].class_name == Path(one.image).parent.name] for one in told)
+    assert found.correct == "".join("01"[one.top[0].class_name == Path(one.image).parent.name] for one in told)
 
 
 def test_it_makes_way_before_every_step(school: School) -> None:

@@ -19,7 +19,7 @@ from learnd.control.dispatch.worker_slot import WorkerSlot
 from learnd.control.files.lock import holder_of
 from learnd.control.journal.journal import JOURNAL, Journal
 from learnd.control.journal.versions import LEARNED, BackboneRecord, Decision, StaleEpoch
-from learnd.control.knowledge import candidate_gate
+from learnd.control.knowledge import result_check
 from learnd.control.knowledge.consolidation_gate import ConsolidationVerdict, Limits, decide
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import TaskError
@@ -129,7 +129,7 @@ class Consolidator:
             made = from_json(Consolidation, json.loads((out / CONSOLIDATION_FILE).read_text()))
             self._check(made, out)
             return self._decide(made, decide(made, self._limits()), out)
-        except (candidate_gate.Refused, StaleEpoch, OSError, ValueError, KeyError, TypeError) as error:
+        except (result_check.Refused, StaleEpoch, OSError, ValueError, KeyError, TypeError) as error:
             return self.failed(str(error))
         finally:
             shutil.rmtree(out.parent, ignore_errors=True)
@@ -147,11 +147,11 @@ class Consolidator:
     def _check(self, made: Consolidation, out: Path) -> None:
         """Raises gate.Refused where a file is not what it should be, or a task is missing."""
         if sha256_of(out / BACKBONE_FILE) != made.backbone_sha256:
-            raise candidate_gate.Refused("the file is not what the worker said it wrote", where=BACKBONE_FILE)
-        candidate_gate.require_finite(out / BACKBONE_FILE)
+            raise result_check.Refused("the file is not what the worker said it wrote", where=BACKBONE_FILE)
+        result_check.require_finite(out / BACKBONE_FILE)
         for form in made.forms:
             report = from_json(Report, json.loads((out / form.folder / REPORT_FILE).read_text()))
-            candidate_gate.check(out / form.folder, Outcome(OutcomeStatus.DONE, report=report, files=form.files))
+            result_check.check(out / form.folder, Outcome(OutcomeStatus.DONE, report=report, files=form.files))
         if {form.id for form in made.forms} != set(self._journal.history.held_by(made.parent)):
             raise StaleEpoch("the tasks are no longer those that the candidate was made from")
 

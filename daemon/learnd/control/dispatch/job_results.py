@@ -10,7 +10,7 @@ from typing import assert_never
 from learnd.control.journal.journal import Journal
 from learnd.control.journal.queue import Lease
 from learnd.control.journal.versions import StaleEpoch
-from learnd.control.knowledge import candidate_gate
+from learnd.control.knowledge import result_check
 from learnd.control.knowledge.generations import Generations
 from learnd.errors import StateError
 from learnd.messages.outcomes import Outcome, OutcomeStatus
@@ -72,13 +72,13 @@ class Results:
 
     def _commit(self, lease: Lease, outcome: Outcome, out: Path) -> None:
         try:  # around what touches the state's disk, and nothing else
-            report = candidate_gate.check(out, outcome)
+            report = result_check.check(out, outcome)
             if self._generations.knows_as_other(report.backbone_hash):  # a consolidation or a rollback came between
                 reason = "the shared network has changed meanwhile; it is learnt again on the new one"
                 self._journal.jobs.put_back(lease, "network", reason, counts=False)
                 return
             generation = self._generations.commit(lease, report, outcome, out)
-        except candidate_gate.Refused as refusal:
+        except result_check.Refused as refusal:
             self._fail(lease, "failed", f"refused at the gate: {refusal}")
         except OSError as error:
             self.no_room(lease, str(error))

@@ -122,7 +122,7 @@ class Observers:
                 self.stop()
         elif "raised" in said:
             self._blame((said["raised"]["name"], said["raised"]["source"]), said["raised"]["reason"])
-        elif "told" in said:
+        elif "delivered" in said:
             self._at = self._overdue_at = None
         elif "failed" in said:
             self._notice("warning", f"observers: {said['failed']}")

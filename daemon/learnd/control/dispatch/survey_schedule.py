@@ -76,8 +76,8 @@ class Surveying:
         assert report is not None  # a member was learnt
         tries = report["measured_images"]
         scoped = Share(round((report["accuracy"] or 0.0) * tries), tries, report["measured_on"])
-        unified = Share(one.told.count("1"), len(one.told), one.measured_on)
-        return SurveyResult(member.id, report["digest"], member.name, scoped, unified, one.told)
+        unified = Share(one.correct.count("1"), len(one.correct), one.measured_on)
+        return SurveyResult(member.id, report["digest"], member.name, scoped, unified, one.correct)
 
     def _files(self, member: Member) -> dict[str, str]:
         return self._generations.committed(member.id, member.revision)

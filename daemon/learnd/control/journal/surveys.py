@@ -30,8 +30,8 @@ class Share:
 class SurveyResult:
     """One task at one version.  scoped: by its own state, as its report has it; unified: among everything.
 
-    told: of unified, "1" per image classified correctly, "0" per other image.  flips: of the compared images those that
-    the survey before classified correctly, and this one wrongly.
+    correct (the column `told`): of unified, "1" per image classified correctly, "0" per other image.  flips: of the
+    compared images those that the survey before classified correctly, and this one wrongly.
     """
 
     task_id: str
@@ -39,7 +39,7 @@ class SurveyResult:
     name: str
     scoped: Share
     unified: Share
-    told: str = ""
+    correct: str = ""
     flips: int = 0
     compared: int = 0
 
@@ -76,13 +76,13 @@ class Surveys:
             *(one.task_id, one.digest, one.unified.measured_on),
         )
         flips = compared = 0
-        if before is not None and len(before["told"]) == len(one.told):
-            flips, compared = negative_flips(before["told"], one.told), len(one.told)
+        if before is not None and len(before["told"]) == len(one.correct):
+            flips, compared = negative_flips(before["told"], one.correct), len(one.correct)
         self._db.run("UPDATE surveys SET told = '' WHERE task_id = ? AND digest = ?", one.task_id, one.digest)
         shares = [(share.hits, share.tries, share.measured_on) for share in (one.scoped, one.unified)]
         self._db.run(
             "INSERT INTO surveys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(version, one.task_id, one.digest, one.name, *shares[0], *shares[1], one.told, flips, compared),
+            *(version, one.task_id, one.digest, one.name, *shares[0], *shares[1], one.correct, flips, compared),
         )
 
     def all(self) -> list[tuple[int, SurveyResult]]:

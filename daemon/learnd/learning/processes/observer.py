@@ -6,7 +6,7 @@ python -m learnd.learning.processes.observer --plugins DIR --options JSON --barr
 > {"event": {"at": 1.0, "kind": "learned", "task": "birds", "message": "..."}}
 < {"calling": {"name": "mail", "source": "/plugins/mail.py"}}      before each call
 < {"raised": {"name": ..., "source": ..., "reason": "..."}}        where it raised
-< {"told": true}                                                  when all have been called
+< {"delivered": true}                                             when all have been called
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
             plugin = {"name": observer.name, "source": observer.source}
             line.say({"calling": plugin})
             _tell(observer.observe, event, plugin, line)
-        line.say({"told": True})
+        line.say({"delivered": True})
 
 
 def _tell(observe: Callable[[Event], object], event: Event, plugin: dict[str, str], line: Line) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from learnd.learning.contract.algorithm import HeadAlgorithm
-from learnd.learning.methods.calibration import DEFAULT_SCALE, SCORE_SCALES, scale_without_each
+from learnd.learning.methods.softmax_scale import DEFAULT_SCALE, SCORE_SCALES, scale_without_each
 from learnd_plugins.cosine import Cosine
 from learnd_plugins.protonet import ProtoNet
 from tests.tiny import context

@@ -10,47 +10,47 @@ from pathlib import Path
 
 import pytest
 
-from learnd.control.knowledge import candidate_gate
+from learnd.control.knowledge import result_check
 from learnd.messages.state_files import EXEMPLARS_FILE, STATISTICS_FILE
 from tests.control.candidates import REPORT, candidate, doubles, safetensors, statistics
 
 
 def test_a_good_candidate_passes(tmp_path: Path) -> None:
-    assert candidate_gate.check(tmp_path / "out", candidate(tmp_path / "out")) == REPORT
+    assert result_check.check(tmp_path / "out", candidate(tmp_path / "out")) == REPORT
 
 
 def test_a_file_that_is_not_what_the_worker_wrote_is_refused(tmp_path: Path) -> None:
     outcome = candidate(tmp_path / "out")
     (tmp_path / "out" / EXEMPLARS_FILE).write_bytes(b"other")
-    with pytest.raises(candidate_gate.Refused, match=r"exemplars\.zip"):
-        candidate_gate.check(tmp_path / "out", outcome)
+    with pytest.raises(result_check.Refused, match=r"exemplars\.zip"):
+        result_check.check(tmp_path / "out", outcome)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     outcome = candidate(tmp_path / "out")
     files = {name: digest for name, digest in outcome.files.items() if name != STATISTICS_FILE}
-    with pytest.raises(candidate_gate.Refused, match=r"statistics\.safetensors"):
-        candidate_gate.check(tmp_path / "out", replace(outcome, files=files))
+    with pytest.raises(result_check.Refused, match=r"statistics\.safetensors"):
+        result_check.check(tmp_path / "out", replace(outcome, files=files))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_state_that_is_not_finite_is_refused(tmp_path: Path, value: float) -> None:
     adapted = safetensors({"head": ("F32", (2,), struct.pack("<2f", 1.0, value))})
     outcome = candidate(tmp_path / "out", adapted_safetensors=adapted)
-    with pytest.raises(candidate_gate.Refused, match="head holds a value that is not finite"):
-        candidate_gate.check(tmp_path / "out", outcome)
+    with pytest.raises(result_check.Refused, match="head holds a value that is not finite"):
+        result_check.check(tmp_path / "out", outcome)
 
 
 def test_statistics_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     outcome = candidate(tmp_path / "out", statistics_safetensors=statistics(total=float("nan")))
-    with pytest.raises(candidate_gate.Refused, match="sum"):
-        candidate_gate.check(tmp_path / "out", outcome)
+    with pytest.raises(result_check.Refused, match="sum"):
+        result_check.check(tmp_path / "out", outcome)
 
 
 def test_statistics_of_another_number_of_classes_are_refused(tmp_path: Path) -> None:
     outcome = candidate(tmp_path / "out", report=replace(REPORT, classes=("a", "b", "c")))
-    with pytest.raises(candidate_gate.Refused, match=r"count has shape \(2,\), not \(3,\)"):
-        candidate_gate.check(tmp_path / "out", outcome)
+    with pytest.raises(result_check.Refused, match=r"count has shape \(2,\), not \(3,\)"):
+        result_check.check(tmp_path / "out", outcome)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_statistics_of_another_number_of_classes_are_refused(tmp_path: Path) -> 
 )
 def test_what_is_no_whole_safetensors_file_is_refused(tmp_path: Path, data: bytes) -> None:
     outcome = candidate(tmp_path / "out", adapted_safetensors=data)
-    with pytest.raises(candidate_gate.Refused, match=r"adapted\.safetensors"):
-        candidate_gate.check(tmp_path / "out", outcome)
+    with pytest.raises(result_check.Refused, match=r"adapted\.safetensors"):
+        result_check.check(tmp_path / "out", outcome)
 
 
 def test_an_impossible_accuracy_is_refused(tmp_path: Path) -> None:
     outcome = candidate(tmp_path / "out", report=replace(REPORT, accuracy=1.5))
-    with pytest.raises(candidate_gate.Refused, match=r"1\.5"):
-        candidate_gate.check(tmp_path / "out", outcome)
+    with pytest.raises(result_check.Refused, match=r"1\.5"):
+        result_check.check(tmp_path / "out", outcome)
 
 
 def test_an_image_under_a_wrong_hash_is_refused(tmp_path: Path) -> None:
@@ -82,5 +82,5 @@ def test_an_image_under_a_wrong_hash_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("a/0123.png", b"an image")
     outcome = candidate(tmp_path / "out", exemplars_zip=buffer.getvalue())
-    with pytest.raises(candidate_gate.Refused, match=r"exemplars\.zip: a/0123\.png is not the image that was kept"):
-        candidate_gate.check(tmp_path / "out", outcome)
+    with pytest.raises(result_check.Refused, match=r"exemplars\.zip: a/0123\.png is not the image that was kept"):
+        result_check.check(tmp_path / "out", outcome)
