@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of a benchmark.  bar is in words ("< 0.5 s"); held is None where there is no bar."""
+    """One line of a benchmark.  bar is in words ("< 0.5 s"); held is None if there is no bar."""
 
     name: str
     value: str

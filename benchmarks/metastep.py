@@ -153,7 +153,7 @@ def floor(backbone: Backbone, setting: MetaStepSetting) -> Callable[[], object]:
 
 
 def agree(sides: dict[str, Side]) -> None:
-    """Raises AssertionError where the sides do not compute the same; also the warm-up, and the recording."""
+    """Raises AssertionError if the sides do not compute the same; also the warm-up, and the recording."""
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # in whole float32
         first, *others = ((name, torch.cat([value.flatten() for value in side()])) for name, side in sides.items())
     for side in sides.values() if first[1].is_cuda else ():

@@ -67,7 +67,7 @@ def read_results() -> list[FewShotResult]:
 
 
 def print_table() -> int:
-    """Print every committed result beside the paper's figure; 1 where there is none."""
+    """Print every committed result beside the paper's figure; 1 if there is none."""
     results = read_results()
     console = Console(width=150)
     for data, columns in COLUMNS.items():

@@ -77,7 +77,7 @@ class GaussianClasses:
 
 
 def estimate(x: Tensor, labels: Tensor, ways: int) -> GaussianClasses:
-    """x: float64 (N, D); labels: int64 (N,).  Where no class has two images, one variance serves all dimensions."""
+    """x: float64 (N, D); labels: int64 (N,).  If no class has two images, one variance serves all dimensions."""
     means = class_means(x, labels, ways)
     count = torch.bincount(labels, minlength=ways).to(x.dtype)[:, None]
     squares = class_means((x - means[labels]).square(), labels, ways) * count

@@ -25,7 +25,7 @@ class LearndError(Exception):
 class SettingsError(LearndError):
     """config.yaml, a ``LEARND_*`` variable, a flag or a task.yaml says something impossible.
 
-    each: every mistake on its own, where there are several; else this one.
+    each: every mistake on its own, if there are several; else this one.
     """
 
     exit_code = 2

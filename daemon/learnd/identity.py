@@ -72,7 +72,7 @@ def sha256_of(path: Path) -> str:
 def vouch(path: Path, sha256: str) -> None:
     """Raises StateError unless a file of the state holds what was committed, the content with this sha256.
 
-    Raises StateUnavailable where this user may not read it.
+    Raises StateUnavailable if this user may not read it.
     """
     try:
         what = "" if sha256_of(path) == sha256 else "is not what was committed"

@@ -1,8 +1,8 @@
 """What the matrix R says of a continual learner.  No torch: plain numbers, each with its formula and where it is from.
 
-R[i, j] is the accuracy on task j when everything up to row i was known, in [0, 1]; None where it was not measured, as a
+R[i, j] is the accuracy on task j when everything up to row i was known, in [0, 1]; None if it was not measured, as a
 task is not before it is learnt.  T is the last row, l(j) the first row in which task j was measured.  A mean is over
-the tasks whose terms were measured, and None where there is none.
+the tasks whose terms were measured, and None if there is none.
 """
 
 from __future__ import annotations

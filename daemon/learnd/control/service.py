@@ -84,7 +84,7 @@ class _Parts:
 class Service:
     """`Service(settings, notice).run()` is the daemon.
 
-    Raises StateError where the state is held or damaged, and StateUnavailable where a full disk, missing rights or a
+    Raises StateError if the state is held or damaged, and StateUnavailable if a full disk, missing rights or a
     lack of processes stops it: started again, it goes on.
     """
 

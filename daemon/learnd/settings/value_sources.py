@@ -40,7 +40,7 @@ def defaults(root: SchemaNode, base: Path) -> Iterator[SettingValue]:
 
 
 def from_file(root: SchemaNode, source: Path, base: Path) -> Iterator[ReadResult]:
-    """What a YAML file says; relative paths start from base.  Raises SettingsError where it is no YAML."""
+    """What a YAML file says; relative paths start from base.  Raises SettingsError if it is no YAML."""
     try:
         text = source.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

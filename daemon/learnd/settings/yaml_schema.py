@@ -116,7 +116,7 @@ def literal(text: str) -> Any:
 
 
 def parse(text: str, document: Document) -> Any:
-    """The root node of one YAML document, None where it is empty.  Raises SettingsError."""
+    """The root node of one YAML document, None if it is empty.  Raises SettingsError."""
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -199,7 +199,7 @@ def meant(name: str, slot: SchemaNode) -> str:
 
 
 def settle(findings: Iterable[ReadResult], where: str) -> list[SettingValue]:
-    """The findings, where none of them is an error; else raises them all as one SettingsError."""
+    """The findings, if none of them is an error; else raises them all as one SettingsError."""
     findings = list(findings)
     errors = [finding for finding in findings if isinstance(finding, SettingsError)]
     if len(errors) == 1:

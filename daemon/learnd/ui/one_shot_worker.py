@@ -42,7 +42,7 @@ class OneShot:
     def hear(self, wanted: str, seconds: float, progress: ProgressReport, *, patient: bool = False) -> Any:
         """What it says under this key.  seconds: how long it may take; patient: how long it may be silent.
 
-        Raises LearndError where it says that it failed, ends or takes too long.
+        Raises LearndError if it says that it failed, ends or takes too long.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -93,7 +93,7 @@ class OneShot:
 def one_shot(settings: Settings, backbone: BackboneSpec, progress: ProgressReport) -> Iterator[tuple[OneShot, Hello]]:
     """Start a worker on the first device, and end it afterwards.  It leaves nothing in the state.
 
-    Raises LearndError where it cannot start, and PluginError where plugins_strict is on and one is in quarantine.
+    Raises LearndError if it cannot start, and PluginError if plugins_strict is on and one is in quarantine.
     """
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:

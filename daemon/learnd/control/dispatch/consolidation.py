@@ -40,7 +40,7 @@ LAST_TRIED = "slept_at"  # of the journal's small facts: the version at which it
 class ConsolidationEnd:
     """How a consolidation ended.  outcome: "accepted" | "refused" | "failed"; version: of the knowledge now.
 
-    verdict: plain JSON of a judgement.Verdict, empty where it failed before there was one.
+    verdict: plain JSON of a judgement.Verdict, empty if it failed before there was one.
     """
 
     outcome: str
@@ -96,7 +96,7 @@ class Consolidator:
         return self.folder / "stop"
 
     def spec(self, steps: int) -> ConsolidateSpec:
-        """The job.  Raises TaskError where nothing is known, StateError where a manifest is damaged."""
+        """The job.  Raises TaskError if nothing is known, StateError if a manifest is damaged."""
         members = self._generations.members()
         if not members:
             raise TaskError("nothing has been learnt yet: there is nothing to consolidate")
@@ -180,7 +180,7 @@ class Consolidator:
 def have_daemon_consolidate(
     settings: Settings, steps: int | None, glance: Callable[[], None]
 ) -> ConsolidationEnd | None:
-    """Ask the daemon that holds the state; None where it has gone without an answer.
+    """Ask the daemon that holds the state; None if it has gone without an answer.
 
     It may take as long as it takes: the daemon learns first what is there to learn.  glance: is called between looks.
     """

@@ -30,7 +30,7 @@ from learnd.messages.outcomes import Outcome, OutcomeStatus
 from learnd.messages.worker import Hello, read_message
 from learnd.settings.keys import Settings
 
-_LONGEST_LOOK = 60.0  # seconds between two, where nothing is due
+_LONGEST_LOOK = 60.0  # seconds between two, if nothing is due
 
 
 class Dispatcher:
@@ -158,7 +158,7 @@ class Dispatcher:
             self._results.no_room(lease, str(error))
 
     def _survey(self, slot: WorkerSlot) -> None:
-        """Where nobody works and no job waits, measure how accurately all that is known is classified."""
+        """If nobody works and no job waits, measure how accurately all that is known is classified."""
         if self.busy or not self._surveying.due() or self._journal.jobs.next_due() is not None:
             return
         folder = self._generations.work / "survey"

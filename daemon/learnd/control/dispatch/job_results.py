@@ -117,7 +117,7 @@ class Results:
     def keep_backbone(self, outcome: Outcome, out: Path, digest: str) -> bool:
         """The state's own copy of its backbone has come; without it nothing can be learnt.
 
-        False where the disk has no room for it yet.  Raises StateError where it cannot be had at all.
+        False if the disk has no room for it yet.  Raises StateError if it cannot be had at all.
         """
         exported = out / BACKBONE_FILE
         why = outcome.reason

@@ -155,7 +155,7 @@ class WorkerPool:
             self._strikes.forgive(used)
 
     def refused(self, slot: WorkerSlot, reason: str) -> None:
-        """It says itself that it cannot start.  Raises LearndError where none ever could."""
+        """It says itself that it cannot start.  Raises LearndError if none ever could."""
         if not self._ever_ready:
             raise LearndError(f"no worker can start on {slot.device}: {reason}", remedy="`learnd doctor` looks closer")
 
@@ -164,7 +164,7 @@ class WorkerPool:
 
         A plugin that it was just importing gets a strike.  Where neither that nor the attempts of a job put a bound
         to it, the successor waits, the longer the more often that happens until a job comes back.
-        Raises LearndError where no worker has ever started and as many as a job has attempts did not.
+        Raises LearndError if no worker has ever started and as many as a job has attempts did not.
         """
         assert slot.child is not None  # only a slot with a process can lose it
         slot.child.kill()

@@ -89,7 +89,7 @@ def archives_in(folder: Path) -> list[Path]:
 
 
 def sizes_of(archive: Path) -> dict[str, list[int]]:
-    """Of each class the bytes that each image takes, by order of sha256.  Raises StateError where it cannot be read."""
+    """Of each class the bytes that each image takes, by order of sha256.  Raises StateError if it cannot be read."""
     with _Opened(archive) as opened:
         return {
             name: [one.compress_size + 2 * len(one.filename.encode()) + HEADERS for one in own]
@@ -101,7 +101,7 @@ def trim(archive: Path, most: int, twins: Iterable[Path] = ()) -> None:
     """Keep so many images of each class, those of the smallest sha256.
 
     twins: other names of the same file, which stay such.  After a crash each name has all or so many.  Raises
-    StateError where the archive cannot be read, OSError where it cannot be written.
+    StateError if the archive cannot be read, OSError if it cannot be written.
     """
     with _Opened(archive) as whole:
         kept = [one for own in _by_class(whole).values() for one in own[:most]]
@@ -119,7 +119,7 @@ def trim(archive: Path, most: int, twins: Iterable[Path] = ()) -> None:
 def is_left_of(archive: Path, other: Path, most: int) -> bool:
     """Whether it holds what is left of another where so many images of each class are kept.
 
-    Raises StateError where one cannot be read.
+    Raises StateError if one cannot be read.
     """
     with _Opened(archive) as left, _Opened(other) as whole:
         kept = [one.filename for own in _by_class(whole).values() for one in own[:most]]

@@ -47,7 +47,7 @@ def hold(state: Path) -> Iterator[None]:
 
 
 def _locked(descriptor: int) -> bool:
-    """Take the lock; False where it is held for longer than a question takes."""
+    """Take the lock; False if it is held for longer than a question takes."""
     for _ in range(_GLANCES):
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -47,7 +47,7 @@ class EventSource:
     """Rings for every change below root, from threads of its own, until it is stopped or dies.
 
     heard(event) for each change; missed(error) when something could not be watched (an OSError) or the kernel
-    dropped events (None). Neither may block. Raises OSError where root itself cannot be watched.
+    dropped events (None). Neither may block. Raises OSError if root itself cannot be watched.
     """
 
     def __init__(

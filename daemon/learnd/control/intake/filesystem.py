@@ -32,7 +32,7 @@ def is_remote(kind: str) -> bool:
 
 
 def filesystem_of(path: Path, mounts: Path = _MOUNTS) -> str | None:
-    """The type of the file system that path lies on ("ext4", "nfs4"); None where it is not known."""
+    """The type of the file system that path lies on ("ext4", "nfs4"); None if it is not known."""
     real = os.path.realpath(path)
     best, kind = -1, None
     try:

@@ -82,7 +82,7 @@ def is_image(name: str, readers: tuple[str, ...] = ()) -> bool:
 
 
 def scan(folder: str | Path) -> Scan | None:
-    """Stat everything in a task folder that is not ignored; None where there is no such folder.
+    """Stat everything in a task folder that is not ignored; None if there is no such folder.
 
     Links to folders are not followed (the folder itself may be one).  What disappears meanwhile is left out;
     what may not be read is an entry of kind "unreadable".

@@ -144,7 +144,7 @@ def _load(folder: Path, path: str, size: int, most: int) -> tuple[bytes | None, 
 
 
 def _options(folder: Path, seen: Scan) -> tuple[TaskOptions, list[Problem], dict[str, bytes]]:
-    """What the task.yaml says, what is wrong with it, and its leaf; defaults where there is none."""
+    """What the task.yaml says, what is wrong with it, and its leaf; defaults if there is none."""
     from learnd.settings.loading import read_task_options
 
     if not any(entry.path == OPTIONS and entry.kind is Kind.FILE for entry in seen.entries):

@@ -64,13 +64,13 @@ class Inspections:
         self._ready = False  # it has said hello; ever_ready: it, or one before it
         self._ever_ready = False
         self._failures = 0  # starts, one after another, that brought no hello
-        self._start_at = 0.0  # of the next one (monotonic seconds), where there is no inspector
+        self._start_at = 0.0  # of the next one (monotonic seconds), if there is no inspector
         self._queue: dict[str, _Request] = {}  # in order of arrival
         self._current: _Request | None = None
         self.readers: tuple[str, ...] = ()  # extensions of files that plugins read
 
     def start(self) -> None:
-        """Raises LearndError where no process can be spawned."""
+        """Raises LearndError if no process can be spawned."""
         try:
             self._spawn()
         except OSError as error:

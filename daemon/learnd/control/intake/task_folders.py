@@ -45,7 +45,7 @@ class Folders:
         self._verdicts = Verdicts(settings.tasks, journal, notice)
 
     def start(self) -> None:
-        """Raises LearndError where the inspector cannot be started."""
+        """Raises LearndError if the inspector cannot be started."""
         self._inspections.start()
 
     def stop(self) -> None:
@@ -159,7 +159,7 @@ class Folders:
         return max(0.0, min(moments, default=now + 60.0) - now)
 
     def _look_again(self) -> None:
-        """Where a verdict was taken back: the task was retried, or its twin is not learnt after all."""
+        """Folders whose verdict was taken back: the task was retried, or its twin is not learnt after all."""
         for identity in self._journal.tasks.unjudged():
             name = self._owners.folder(identity)
             if name is not None and name not in self._inspections:

@@ -32,8 +32,8 @@ _PASSING = (
 class Database:
     """One connection, for one thread.  Reads outside a transaction see the newest commit.
 
-    Every method raises StateError where the file is absent (unless create), damaged, or of another schema, and
-    StateUnavailable where it cannot be read or written now: a full disk, missing rights, a lock that is held.
+    Every method raises StateError if the file is absent (unless create), damaged, or of another schema, and
+    StateUnavailable if it cannot be read or written now: a full disk, missing rights, a lock that is held.
     One that lies where nothing can be written can be read all the same, as its last daemon left it.  readonly: nothing
     can be written through it, and a daemon that writes meanwhile never waits for it.
     """
@@ -159,7 +159,7 @@ class Database:
         return [Event(**row) for row in reversed(rows)]
 
     def last_event(self) -> int:
-        """The id of the newest event, which only grows; 0 where there is none."""
+        """The id of the newest event, which only grows; 0 if there is none."""
         row = self.one("SELECT MAX(id) AS id FROM events")
         return 0 if row is None or row["id"] is None else int(row["id"])
 

@@ -85,7 +85,7 @@ class History:
         return tuple(dict.fromkeys(row["name"] for row in rows))
 
     def way_to(self, version: int) -> Step:
-        """What a rollback from the head to a version changes.  Raises TaskError where that version is not kept."""
+        """What a rollback from the head to a version changes.  Raises TaskError if that version is not kept."""
         if not self.kept_from <= version <= self.head:
             kept = f"versions {self.kept_from} to {self.head} are" if self.head else "nothing was learnt yet: none is"
             raise TaskError(f"version {version} is not kept: {kept}", remedy="learnd versions lists those that are")
@@ -127,7 +127,7 @@ class History:
         """Insert a generation and move the head to it.  Expects to run inside a transaction of the caller.
 
         backbone: the hash of its network, where that is another one than its parent's.
-        Raises StaleEpoch where another commit moved the head meanwhile.
+        Raises StaleEpoch if another commit moved the head meanwhile.
         """
         if self.head != generation.parent:
             raise StaleEpoch(f"the head is no longer {generation.parent}")
@@ -250,7 +250,7 @@ class History:
     ) -> list[str]:
         """Everything of a task goes, but a tombstone and which versions held it, and with it what it had a part in.
 
-        generation: None where the head does not hold the task.  backbone: that of the generation, where it is another.
+        generation: None if the head does not hold the task.  backbone: that of the generation, where it is another.
         Returns the folders, of other tasks, that stood on networks which it helped to train.
         """
         with self._db.transaction():

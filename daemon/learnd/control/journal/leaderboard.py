@@ -15,7 +15,7 @@ class Standing:
 
     bids: tasks on which it bid more than 0; measured: those on which it was cross-validated; wins: those that it
     learnt.  rank: its mean place among the measured ones, 1 is the best, equal accuracies share theirs; seconds: the
-    mean that a measurement took.  Both None where it was never measured.
+    mean that a measurement took.  Both None if it was never measured.
     """
 
     algorithm: str

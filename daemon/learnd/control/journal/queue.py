@@ -82,7 +82,7 @@ class Jobs:
         return None if row is None else Path(json.loads(row["spec"])["folder"]).name
 
     def lease(self, worker: str) -> Lease | None:
-        """Hand the next job to worker: highest priority first, then the oldest.  None where nothing is due."""
+        """Hand the next job to worker: highest priority first, then the oldest.  None if nothing is due."""
         now = time.time()
         if self.next_due() is None:
             return None
@@ -138,7 +138,7 @@ class Jobs:
     def finish(self, lease: Lease, report: Report, generation: Generation, step: Step) -> None:
         """The commit: finish the job, insert the generation and move the head, all or nothing.
 
-        Raises StaleEpoch where the lease no longer holds or another commit moved the head meanwhile.
+        Raises StaleEpoch if the lease no longer holds or another commit moved the head meanwhile.
         """
         low, high = report.accuracy_ci or (None, None)
         number = generation.number

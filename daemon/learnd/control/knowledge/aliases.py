@@ -25,7 +25,7 @@ class Aliasing:
     def join(self, text: str, target: str) -> None:
         """From now on a class is answered as another, each "TASK/CLASS".  To ask for it again changes nothing.
 
-        Raises TaskError where one of them is not known, or this would run in a circle, or it is joined to another.
+        Raises TaskError if one of them is not known, or this would run in a circle, or it is joined to another.
         """
         members = {member.name: member for member in self._generations.members()}
         source, into = (self._known(members, one) for one in (text, target))
@@ -44,7 +44,7 @@ class Aliasing:
         self._generations.join(Step(made=(alias,)), f"joined {text} to {target}")
 
     def part(self, text: str) -> None:
-        """A class is answered as itself again, or as its task.yaml says.  Raises TaskError where nobody joined it."""
+        """A class is answered as itself again, or as its task.yaml says.  Raises TaskError if nobody joined it."""
         pair = _pair(text)
         rows = self._journal.tasks.revisions(pair[0])
         asked = self._asked(rows[-1].id, pair[1]) if rows else None

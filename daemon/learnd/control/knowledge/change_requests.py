@@ -51,8 +51,8 @@ class Undoing:
     def do(self, kind: str, argument: str) -> Undone:
         """Carry out "rollback" to a version, "forget" a task, or "alias" or "part" classes (a JSON list of them).
 
-        To do it again changes nothing more, but for "part".  Raises TaskError where there is no such version, task or
-        class, StateError where the state does not allow it.
+        To do it again changes nothing more, but for "part".  Raises TaskError if there is no such version, task or
+        class, StateError if the state does not allow it.
         """
         if kind == "rollback":
             return self._roll_back(int(argument))
@@ -120,7 +120,7 @@ def _here(settings: Settings, kind: str, argument: str) -> Undone:
 
 
 def _by_daemon(settings: Settings, kind: str, argument: str) -> dict[str, Any] | None:
-    """The daemon's answer; None where it has gone without one."""
+    """The daemon's answer; None if it has gone without one."""
     with closing(Journal(settings.state / JOURNAL)) as journal:
         number = journal.requests.add(kind, argument)
         until = time.monotonic() + ANSWER_SECONDS

@@ -62,7 +62,7 @@ class ConsolidationVerdict:
 
 
 def decide(made: Consolidation, limits: Limits) -> ConsolidationVerdict:
-    """The verdict on a candidate.  Where nothing could be judged it is refused: no change without a proof."""
+    """The verdict on a candidate.  If nothing could be judged it is refused: no change without a proof."""
     changes = [_change(one, view) for one in made.judged for view in VIEWS if _pair(one, view)[0]]
     before, after = _mean([c.before for c in changes]), _mean([c.after for c in changes])
     flips = max(_flips(made.judged, view) for view in VIEWS)

@@ -111,7 +111,7 @@ class Generations:
     def backbone(self, name: str) -> BackboneSpec:
         """The shared CNN: the state's own copy, once it has one, so that no package upgrade changes what it knows.
 
-        Raises StateError where the state was made with another than name, or the copy is damaged.
+        Raises StateError if the state was made with another than name, or the copy is damaged.
         """
         digest, made_with = self.backbone_hash(), self._journal.db.get("backbone")
         if digest is None or made_with is None:
@@ -152,7 +152,7 @@ class Generations:
     def members(self, name: str | None = None) -> tuple[Member, ...]:
         """What the head holds, of all tasks or of the one with this name, and what vouches for its files.
 
-        Raises StateError where a manifest is damaged; the files themselves are for the reader to check.
+        Raises StateError if a manifest is damaged; the files themselves are for the reader to check.
         """
         found = [member for member in self._journal.members() if name in (None, member[2])]
         joins = self._journal.history.joins.of_head()
@@ -166,7 +166,7 @@ class Generations:
     def committed(self, task_id: str, revision: int) -> dict[str, str]:
         """The files of a learnt revision, name -> sha256, by the manifest that the journal vouches for.
 
-        Empty for a revision that was never learnt.  Raises StateError where the manifest is damaged.
+        Empty for a revision that was never learnt.  Raises StateError if the manifest is damaged.
         """
         origin = self._journal.origin(task_id, revision)
         return self._manifest(*origin)["added"][f"{task_id}/{revision}"] if origin else {}
@@ -174,7 +174,7 @@ class Generations:
     def report(self, task_id: str, revision: int) -> dict[str, Any] | None:
         """The report of a learnt revision as plain JSON; None of one that was never learnt.
 
-        Raises StateError where it is not what was committed.
+        Raises StateError if it is not what was committed.
         """
         committed = self.committed(task_id, revision)
         if not committed:
@@ -217,7 +217,7 @@ class Generations:
     def roll_back(self, version: int) -> Step:
         """Make the knowledge what it was at a version; returns what that changed, which may be nothing.
 
-        Raises TaskError where the version is not kept, and StateError, with nothing changed, where a file of what
+        Raises TaskError if the version is not kept, and StateError, with nothing changed, where a file of what
         would come back is damaged.
         """
         step = self._journal.history.way_to(version)
@@ -243,7 +243,7 @@ class Generations:
     ) -> Generation:
         """All tasks move to a candidate network that passed the gate, in one step; returns the new generation.
 
-        out: holds the network's file and every revision under <task id>/<revision>.  Raises StaleEpoch where the head
+        out: holds the network's file and every revision under <task id>/<revision>.  Raises StaleEpoch if the head
         is no longer the one that the candidate was made from.
         """
         book = self._journal.tasks
@@ -278,7 +278,7 @@ class Generations:
     def forget(self, name: str) -> None:
         """Remove a task for good, from every version; to do it twice finishes what was left undone.
 
-        Raises TaskError where there is no such task, and StateUnavailable where its files cannot be removed now.
+        Raises TaskError if there is no such task, and StateUnavailable if its files cannot be removed now.
         """
         rows = self._journal.tasks.revisions(name)
         if not rows:
@@ -306,8 +306,8 @@ class Generations:
     def _without(self, identity: str) -> tuple[Step, str | None]:
         """What the head loses with a task, and the network it then stands on.
 
-        Where the task had a part in the head's network, that is the last one that it had none in: of what others know,
-        the same content comes back as that network knew it.  Raises StateError where a file of that is damaged.
+        If the task had a part in the head's network, that is the last one that it had none in: of what others know,
+        the same content comes back as that network knew it.  Raises StateError if a file of that is damaged.
         """
         history, network = self._journal.history, self.backbone_hash()
         if network not in history.tainted_by(identity):

@@ -35,7 +35,7 @@ class Budget:
     """For whoever holds the state's lock.  most: bytes of all archives together; 0: no limit.
 
     notice(level, text) tells people.  The quota is reckoned from the archives as they were committed, so it depends on
-    the tasks and not on their order.  Where it can rise, as a task has gone or the limit is higher, what is gone by
+    the tasks and not on their order.  If it can rise, as a task has gone or the limit is higher, what is gone by
     then counts no more, and leaves its room to what comes.  What is to go stands in the journal before any of it does:
     a kill leaves more, and the next start goes on.  A new task costs what it brings.
     """
@@ -182,7 +182,7 @@ class Budget:
             self._notice("warning", message)
 
     def _hold_to(self, quota: Quota) -> str:
-        """What that takes, in a sentence; nothing where it takes nothing."""
+        """What that takes, in a sentence; nothing if it takes nothing."""
         images = size = 0
         tasks: set[str] = set()
         inodes = self._new if quota == self._quota else list(self._files)

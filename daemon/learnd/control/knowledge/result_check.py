@@ -81,7 +81,7 @@ def _check_statistics(tensors: dict[str, TensorInfo], ways: int) -> None:
 
 
 def read_header(data: bytes, where: str) -> tuple[dict[str, TensorInfo], int]:
-    """The tensors of a safetensors file and where its data section starts.  Raises Refused where it is none."""
+    """The tensors of a safetensors file and where its data section starts.  Raises Refused if it is none."""
     try:
         (length,) = struct.unpack_from("<Q", data)
         if length > min(_HEADER_LIMIT, len(data) - 8):

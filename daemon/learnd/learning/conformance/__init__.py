@@ -22,7 +22,7 @@ def checks_for(algorithm: type[Algorithm] | Algorithm, *, new_process: bool = Tr
     """Every check that concerns an algorithm: a class stands for its defaults, an instance for its options.
 
     new_process: also the one check that starts another process, which takes some seconds.
-    Raises PluginError where a class cannot be made without arguments.
+    Raises PluginError if a class cannot be made without arguments.
     """
     made = algorithm if isinstance(algorithm, Algorithm) else check_class(algorithm)()
     trials = [*contract_checks.HOST_TRIALS, *task_checks.TASK_TRIALS]

@@ -78,7 +78,7 @@ class Check:
 
 
 def learn(algorithm: Algorithm, backbone: Backbone, support: Support, seed: int = 0) -> State:
-    """What it learns about a task, as the host stores it.  Raises Spared where it bids 0: the task is not for it."""
+    """What it learns about a task, as the host stores it.  Raises Spared if it bids 0: the task is not for it."""
     bid = algorithm.bid(task_of(support))
     if bid.score == 0:
         raise Spared(f"its bid on {support.ways} classes and {len(support.labels)} images is 0: {bid.reason}")

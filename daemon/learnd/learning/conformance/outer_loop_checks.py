@@ -105,7 +105,7 @@ def phase(algorithm: Algorithm, backbone: Backbone) -> None:
         loss = learner.meta_loss(backbone, meta, replace(episodes, progress=progress), context(seed=number))
         before, other = seen.setdefault(said, (progress, loss))
         if not torch.equal(loss, other):
-            remedy = "let phase say None where meta_loss draws from ctx, and something else where progress matters"
+            remedy = "let phase say None if meta_loss draws from ctx, and something else where progress matters"
             what = f"at {before} and at {progress} of the training it says {said!r}, and one task has two losses"
             raise Broken(what, remedy=remedy)
     if not seen:

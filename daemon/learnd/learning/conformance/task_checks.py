@@ -21,7 +21,7 @@ def _sized(algorithm: Algorithm, backbone: Backbone, support: Support) -> None:
     state = learn(algorithm, backbone, support)
     for count in (1, 7):
         images = gratings(support.ways, 7, seed=5)[0][:count]
-        classify(algorithm, backbone, state, images, support.ways)  # raises PluginError where they are no (N, K)
+        classify(algorithm, backbone, state, images, support.ways)  # raises PluginError if they are no (N, K)
 
 
 def logits(algorithm: Algorithm, backbone: Backbone) -> None:

@@ -72,7 +72,7 @@ class Context:
 
     generator: the only source of randomness (a CPU generator).  deadline: of time.monotonic(), in seconds.
     log: takes one line for the job's log.
-    meta: what was meta-learnt for a HeadAlgorithm on this backbone; empty where nothing was.
+    meta: what was meta-learnt for a HeadAlgorithm on this backbone; empty if nothing was.
     """
 
     generator: torch.Generator

@@ -54,7 +54,7 @@ def learnd_backbones() -> dict[str, Builder]:
 
 
 def check_made_for(plugin: object, where: str) -> None:
-    """Raises PluginError where a plugin says that it is made for another version of the contract than ours."""
+    """Raises PluginError if a plugin says that it is made for another version of the contract than ours."""
     version = getattr(plugin, MADE_FOR, CONTRACT)
     if isinstance(version, bool) or not isinstance(version, int):
         what = f"its {MADE_FOR} is {version!r}, and no whole number"

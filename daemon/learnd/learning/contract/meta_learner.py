@@ -72,7 +72,7 @@ class MetaLearner(Algorithm):
         """The mean loss of the episodes' queries, a scalar that is differentiable in meta."""
 
     def phase(self, progress: float) -> Hashable | None:
-        """Where this is equal, meta_loss does the same to tasks of one size.
+        """Tasks with equal values: meta_loss does the same to tasks of one size.
 
         Then a GPU may play again what it recorded, and the cores of a CPU may take tasks side by side.  So they may
         not if meta_loss draws random numbers on the CPU; then, as here, say None.  Work that reads a value from the

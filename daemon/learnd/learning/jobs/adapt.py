@@ -24,7 +24,7 @@ from learnd.learning.jobs.worker_context import Stopwatch, WorkerContext
 from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
 from learnd.learning.plugin_faults import accuse, explain, outcome_of
 
-PROBE = 2  # support images that a new state must be able to predict where there is no query
+PROBE = 2  # support images that a new state must be able to predict if there is no query
 
 
 @dataclass(frozen=True)

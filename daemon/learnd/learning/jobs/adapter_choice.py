@@ -3,7 +3,7 @@
 Each adapter embeds a sample of the support, and the nearest class mean of the others classifies each image.  An
 adapter whose domain the images look like has the benefit of the doubt, else the identity has it: who has it loses
 it only to one that is surely better (a sign test on the images that only one of the two classifies correctly).  So a
-task with one image per class, where nothing can be left out, is decided by how near its images lie to each domain.
+task with one image per class, if nothing can be left out, is decided by how near its images lie to each domain.
 """
 
 from __future__ import annotations

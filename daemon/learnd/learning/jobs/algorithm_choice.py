@@ -48,7 +48,7 @@ class Route:
 
     @property
     def measured(self) -> Measurement | None:
-        """The chosen one's cross-validation; None where it was not measured."""
+        """The chosen one's cross-validation; None if it was not measured."""
         return self.measurements.get(self.algorithm)
 
 
@@ -94,7 +94,7 @@ def route(task: Task, backbone: Backbone, support: Support, contest: Contest, ct
     """Choose the algorithm for a task.
 
     A plugin that raises or breaks its contract is FAILED, and the others go on.  Raises TaskError where
-    task.yaml asks for an algorithm that there is not, and PluginError where no candidate is left; MemoryError where
+    task.yaml asks for an algorithm that there is not, and PluginError if no candidate is left; MemoryError where
     one of them might have learnt it with more memory: that is the machine's, and may pass.
     Those of spec.without are left out, but for one that task.yaml asks for: without it nothing could come of this.
     """

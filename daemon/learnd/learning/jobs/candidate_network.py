@@ -59,7 +59,7 @@ def train_candidate(
 ) -> Candidate:
     """Train for so many steps; the same lessons, steps and seed give the same candidate.
 
-    learner: protonet as it is loaded.  Raises TaskError where there is too little to train on.
+    learner: protonet as it is loaded.  Raises TaskError if there is too little to train on.
     """
     if backbone.adapters:
         return _with_trained_adapters(backbone, lessons, steps, seed, run)

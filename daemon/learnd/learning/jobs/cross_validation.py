@@ -95,7 +95,7 @@ def cross_validate(
 ) -> Measurement:
     """Adapt to all folds but one and predict that one, for each.  folds.count is at least 1.
 
-    Raises PluginError where states or logits break the contract, Overdue, and whatever the plugin raises.
+    Raises PluginError if states or logits break the contract, Overdue, and whatever the plugin raises.
     """
     started = time.monotonic()
     marked: list[Marks] = []

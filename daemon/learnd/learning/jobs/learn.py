@@ -95,7 +95,7 @@ def _learn(spec: LearnSpec, worker: WorkerContext, progress: Progress) -> Outcom
 
 
 def _check_pin(spec: LearnSpec, catalogue: Catalogue) -> None:
-    """Raises TaskError where the algorithm that task.yaml asks for is there and cannot be used."""
+    """Raises TaskError if the algorithm that task.yaml asks for is there and cannot be used."""
     pin = spec.options.algorithm
     unfit = None if pin is None else catalogue.unfit(pin)
     if unfit is not None:
@@ -210,7 +210,7 @@ def _report(spec: LearnSpec, learned: _Learned, watch: Stopwatch) -> Report:
 
 
 def _measured(adapted: Adapted, reading: Reading) -> tuple[Marks | None, Part, MeasuredOn | None]:
-    """What was measured, of which images: the query where there is one, else the routing's cross-validation."""
+    """What was measured, of which images: the query if there is one, else the routing's cross-validation."""
     if adapted.marks is not None:
         return adapted.marks, reading.query, MeasuredOn.QUERY
     crossed = adapted.chosen.measured

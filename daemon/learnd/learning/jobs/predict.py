@@ -69,7 +69,7 @@ def predict(spec: PredictSpec, worker: WorkerContext, progress: Progress, keeper
 
 
 def _asked(spec: PredictSpec) -> tuple[Member, ...]:
-    """The members that may be the answer.  Raises TaskError where there is none."""
+    """The members that may be the answer.  Raises TaskError if there is none."""
     if spec.task is None:
         if not spec.members:
             raise TaskError("nothing has been learnt yet", remedy="drop a folder of labelled images into tasks/")
@@ -81,7 +81,7 @@ def _asked(spec: PredictSpec) -> tuple[Member, ...]:
 
 
 def load_scoped(member: Member, worker: WorkerContext) -> Scoped:
-    """A task's adapted state.  Raises StateError, or PluginError where its algorithm is not there any more."""
+    """A task's adapted state.  Raises StateError, or PluginError if its algorithm is not there any more."""
     path = Path(member.folder) / ADAPTED_FILE
     state, metadata = read_committed(path, member.adapted, worker.backbone.hash)
     try:

@@ -56,7 +56,7 @@ def read_task(
 ) -> Reading:
     """Read, check and decode every file of a job, and set the held-out images apart.
 
-    Raises Changed where a file is gone or the digest differs, Rejected where images cannot be used.
+    Raises Changed if a file is gone or the digest differs, Rejected where images cannot be used.
     """
     ordered = sorted(spec.files, key=lambda file: (file.class_name, file.path))
     files: list[Labelled] = []

@@ -1,6 +1,6 @@
 """A survey job: how well is each task classified among everything that is known now?  One row of the matrix R[i, j].
 
-Where a task has held-out images their kept features are asked about; else every image that it remembers as it is, each
+If a task has held-out images their kept features are asked about; else every image that it remembers as it is, each
 left out in turn in closed form.  And what is each task like?  No image is decoded, and no plugin is called.  A survey
 makes way for any other job.
 """

@@ -59,7 +59,7 @@ def unit(features: Tensor) -> Tensor:
 def statistics(features: Tensor, labels: Tensor, classes: Sequence[str]) -> Statistics:
     """Reduce features float32 (N, D) with labels int64 (N,) in [0, K).
 
-    Raises ValueError where a feature is not finite or a class has no image.
+    Raises ValueError if a feature is not finite or a class has no image.
     """
     order = labels.cpu().argsort(stable=True)
     x, y = unit(features)[order], labels.cpu()[order]  # (N, D), (N,) class by class
@@ -92,7 +92,7 @@ def save(known: Statistics, path: Path, backbone_hash: str) -> None:
 
 
 def load(path: Path, backbone_hash: str, sha256: str) -> Statistics:
-    """Read what save wrote and was committed with this sha256.  Raises StateError where it is not that, or of
+    """Read what save wrote and was committed with this sha256.  Raises StateError if it is not that, or of
     another backbone."""
     tensors, note = read_committed(path, sha256, backbone_hash)
     try:
@@ -118,7 +118,7 @@ def _tensors(known: Statistics) -> dict[str, Tensor]:
 def _statistics(
     classes: tuple[str, ...], tensors: Mapping[str, Tensor], place: str = "", adapter: str = IDENTITY
 ) -> Statistics:
-    """Those of the tensors whose names begin with place.  Raises KeyError, or RuntimeError, where they do not fit."""
+    """Those of the tensors whose names begin with place.  Raises KeyError, or RuntimeError if they do not fit."""
     count, total, within = (tensors[place + name] for name in ("count", "sum", "within"))
     witnesses, owners = (tensors.get(place + name) for name in ("witnesses", "owners"))
     if witnesses is None or owners is None:

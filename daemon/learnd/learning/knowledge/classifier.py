@@ -127,7 +127,7 @@ class _ScaleTrial:
 def unified_head(members: Sequence[tuple[Member, Statistics]]) -> UnifiedHead:
     """The head over all classes of the members; the same for every order in which they are given.
 
-    Raises ValueError where there is no member, or their features differ in width.
+    Raises ValueError if there is no member, or their features differ in width.
     """
     ledger = added(Ledger(), [((member.id, member.revision), known) for member, known in members])
     return fitted_head([member for member, _ in members], ledger)
@@ -136,7 +136,7 @@ def unified_head(members: Sequence[tuple[Member, Statistics]]) -> UnifiedHead:
 def fitted_head(members: Sequence[Member], ledger: Ledger) -> UnifiedHead:
     """The head over all classes of a ledger; members: those that it is of, in any order.
 
-    Raises ValueError where there is none.
+    Raises ValueError if there is none.
     """
     pool = _pool(members, ledger)
     if not len(pool.residuals) or not bool((pool.spread > 0).any()):

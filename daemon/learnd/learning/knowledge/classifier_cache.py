@@ -20,7 +20,7 @@ BATCH = 64  # members whose statistics are held at a time
 
 
 def statistics_of(member: Member, backbone: Backbone) -> class_statistics.Statistics:
-    """What is remembered of a member.  Raises StateError where the file is not what was committed."""
+    """What is remembered of a member.  Raises StateError if the file is not what was committed."""
     return class_statistics.load(Path(member.folder) / STATISTICS_FILE, backbone.hash, member.statistics)
 
 
@@ -43,7 +43,7 @@ class HeadKeeper:
         """The head over all classes of the members.
 
         file: where it may be found ready made.  check is called before every file that is read; what it raises is
-        raised, and nothing is forgotten by that.  Raises StateError where statistics are damaged.
+        raised, and nothing is forgotten by that.  Raises StateError if statistics are damaged.
         """
         if backbone.hash != self._backbone:
             self._backbone, self._noted, self._ledgers, self._last = backbone.hash, {}, {}, None

@@ -48,7 +48,7 @@ def save_head(head: GroupedHead, members: Sequence[Member], path: Path, backbone
 
 
 def load_head(file: HeadFile, members: Sequence[Member], backbone_hash: str) -> GroupedHead | None:
-    """What save_head wrote for these members; None where it is of others, damaged or not there."""
+    """What save_head wrote for these members; None if it is of others, damaged or not there."""
     try:
         tensors, note = read_committed(Path(file.path), file.sha256, backbone_hash)
     except StateError:  # the truth is in the statistics, and those are read then

@@ -103,7 +103,7 @@ Ledgers = Mapping[str, Ledger]  # of all members in the plain features, and by a
 def grouped_head(members: Sequence[tuple[Member, Statistics]]) -> GroupedHead:
     """The head over all classes of the members; the same for every order in which they are given.
 
-    Raises ValueError where there is no member, or features of one kind differ in width.
+    Raises ValueError if there is no member, or features of one kind differ in width.
     """
     return head_of([member for member, _ in members], noted({}, members))
 

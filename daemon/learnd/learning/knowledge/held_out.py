@@ -38,7 +38,7 @@ def save(held: HeldOut, path: Path, backbone_hash: str) -> None:
 
 
 def load(path: Path, backbone_hash: str, sha256: str) -> HeldOut:
-    """Read what save wrote and was committed with this sha256.  Raises StateError where it is not that, or of
+    """Read what save wrote and was committed with this sha256.  Raises StateError if it is not that, or of
     another backbone."""
     tensors, note = read_committed(path, sha256, backbone_hash)
     try:

@@ -29,7 +29,7 @@ class Kept:
 
 
 def kept_images(folder: Path) -> tuple[Kept, ...]:
-    """All that is kept of the revision in this folder, by class and sha256; raises StateError where it is damaged."""
+    """All that is kept of the revision in this folder, by class and sha256; raises StateError if it is damaged."""
     found: list[Kept] = []
     for name in (EXEMPLARS_FILE, HELD_OUT_IMAGES_FILE):
         path = folder / name

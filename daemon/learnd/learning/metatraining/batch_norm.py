@@ -19,7 +19,7 @@ def normalised_by(backbone: Backbone, images: Tensor, share: float = 1.0) -> Bac
     """A copy of the backbone that normalises with the statistics of these images, uint8 (N, C, S, S), N >= 2.
 
     share: how much they count, in [0, 1]; the rest is the statistics of the training.
-    Raises ValueError where there is one image, or the share is no share.
+    Raises ValueError if there is one image, or the share is no share.
     """
     if len(images) < 2 or not 0 <= share <= 1:
         raise ValueError("at least two images, and a share between 0 and 1, are needed")

@@ -71,7 +71,7 @@ def read_corpus(
 ) -> tuple[tuple[ImageDomain, ...], tuple[ImageDomain, ...]]:
     """The domains to train on and those to validate on, on the device.
 
-    Raises LearndError where a root cannot be read, holds no classes, or has not those that the split names.
+    Raises LearndError if a root cannot be read, holds no classes, or has not those that the split names.
     """
     if corpus.side:
         preprocess = replace(preprocess, size=corpus.side)
@@ -116,7 +116,7 @@ def read_classes(
     """Read every <group>/<class>/<image> or <class>/<image> below the roots (folders or .zip files), sorted.
 
     wanted: only classes of these names.  per_class: at most so many images of each, the first by name; 0: all.
-    Raises LearndError; ImageError where an image cannot be decoded.
+    Raises LearndError; ImageError if an image cannot be decoded.
     """
     names: list[tuple[str, str]] = []  # (group, class) of every image
     batches: list[Tensor] = []
@@ -239,7 +239,7 @@ def _all_files(root: Path) -> Iterator[tuple[PurePosixPath, Callable[[], bytes]]
 
 
 def _place(path: PurePosixPath) -> tuple[str, str]:
-    """The group ("" where there is none) and the class of an image."""
+    """The group ("" if there is none) and the class of an image."""
     return (path.parts[-3] if len(path.parts) > 2 else "", path.parts[-2])
 
 

@@ -48,7 +48,7 @@ def of_validation(recipe: Recipe, domains: Sequence[ImageDomain]) -> Sampling:
 
 
 def check(domains: Sequence[ImageDomain], sampling: Sampling) -> None:
-    """Raises LearndError where there is no domain, or one has not two classes that are large enough for a task."""
+    """Raises LearndError if there is no domain, or one has not two classes that are large enough for a task."""
     if not domains:
         raise LearndError("there is no class to train on", where="data", remedy="look at --data and --classes")
     for domain in domains:

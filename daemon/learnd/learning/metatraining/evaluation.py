@@ -108,7 +108,7 @@ def evaluate(
 
 
 def draw(rows: tuple[Tensor, ...], setting: EpisodeSetting, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Row numbers of one episode: support int64 (W, S) and query (W, Q).  Raises ValueError where there are too few."""
+    """Row numbers of one episode: support int64 (W, S) and query (W, Q).  Raises ValueError if there are too few."""
     each = setting.shots + setting.queries
     if len(rows) < setting.ways or min(len(own) for own in rows) < each:
         raise ValueError(f"{setting.ways} classes of {each} images each are needed")

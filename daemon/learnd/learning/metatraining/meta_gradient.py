@@ -24,7 +24,7 @@ from learnd.learning.networks.named_tensors import Tensors
 
 @dataclass(frozen=True)
 class MetaGradient:
-    """batching: "auto" | "loop" | "vmap:<n>"; amp: "auto" | "off"; recordings: None where nothing is to be recorded."""
+    """batching: "auto" | "loop" | "vmap:<n>"; amp: "auto" | "off"; recordings: None if nothing is to be recorded."""
 
     learner: MetaLearner
     backbone: Backbone

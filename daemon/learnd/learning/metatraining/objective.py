@@ -39,7 +39,7 @@ def meta_train(
     """Run an algorithm's outer loop from this backbone, which is left as it is.
 
     training, validation: domains on the backbone's device; without the second nothing is validated.
-    Raises LearndError where the classes are too small for the tasks, the loss is not finite, or the recipe's batching
+    Raises LearndError if the classes are too small for the tasks, the loss is not finite, or the recipe's batching
     is not for this algorithm.
     """
     episodes.check(training, episodes.of_training(recipe))

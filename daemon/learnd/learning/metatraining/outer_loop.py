@@ -51,7 +51,7 @@ class Objective(ABC):
 
     @abstractmethod
     def validate(self, params: Tensors, step: int) -> ValidationScore | None:
-        """The accuracy on tasks of classes that are not trained on, always the same; None where there are none."""
+        """The accuracy on tasks of classes that are not trained on, always the same; None if there are none."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Trained:
 def train(objective: Objective, recipe: Recipe, run: Run) -> Trained:
     """Run the loop to its end, or until it is stopped.
 
-    Raises LearndError where the loss is not finite, or the snapshot belongs to another training.
+    Raises LearndError if the loss is not finite, or the snapshot belongs to another training.
     """
     loop = _Loop(objective, recipe, run)
     stopped = overdue = False
@@ -173,7 +173,7 @@ class _Loop:
             self.save()
 
     def report(self) -> None:
-        """Tell the figures since the last time.  Raises LearndError where they are not finite."""
+        """Tell the figures since the last time.  Raises LearndError if they are not finite."""
         if not self._losses:
             return
         loss = float(torch.stack(self._losses).mean())

@@ -70,7 +70,7 @@ def pretrain(
 ) -> Trained:
     """Train the network of a copy of this backbone to tell all training classes apart.
 
-    Raises LearndError where there are not two classes, or the loss is not finite.
+    Raises LearndError if there are not two classes, or the loss is not finite.
     """
     if sum(len(domain.classes) for domain in training) < 2:
         raise LearndError("there are not two classes to distinguish", where="data", remedy="add data")

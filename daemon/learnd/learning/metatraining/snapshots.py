@@ -40,7 +40,7 @@ class Snapshot:
     """Everything on which the rest of a training depends.
 
     identity: of the training it belongs to.  generator: its state.  optimiser: parameter -> name -> moment.
-    best: the weights of the best validation so far, where there was one; curve: every validation; seconds: spent.
+    best: the weights of the best validation so far, if there was one; curve: every validation; seconds: spent.
     """
 
     identity: str
@@ -74,7 +74,7 @@ class Snapshot:
 
 
 def read_snapshot(path: Path, identity: str) -> Snapshot:
-    """Raises LearndError where the file is damaged, or belongs to another training."""
+    """Raises LearndError if the file is damaged, or belongs to another training."""
     tensors, note = read_tensors(path)
     try:
         about: dict[str, Any] = json.loads(note["training"])

@@ -15,7 +15,7 @@ from learnd.learning.metatraining.snapshots import ValidationScore
 def curves(folder: str | None) -> Iterator[Callable[[Figures | ValidationScore], None]]:
     """Something that draws every figure and every validation into a folder; without one, nothing is drawn.
 
-    Raises LearndError where the package tensorboard is missing.
+    Raises LearndError if the package tensorboard is missing.
     """
     if folder is None:
         yield lambda event: None

@@ -31,7 +31,7 @@ from learnd.learning.networks.backbone import IMAGES_PER_PASS, Backbone
 from learnd.learning.networks.named_tensors import Tensors
 from learnd.messages.task import Task
 
-SHARP = 10.0  # the scale of angles, where nothing was meta-learnt
+SHARP = 10.0  # the scale of angles, if nothing was meta-learnt
 MAX_ADAPTED_PARAMETERS = 1_000_000  # parameters: what is adapted of a network where no number of blocks is given
 
 
@@ -169,7 +169,7 @@ class GradientLearner(MetaLearner):
         return {**backbone_parameters(backbone), **self.scale(backbone)}
 
     def scale(self, backbone: Backbone) -> dict[str, Tensor]:
-        """Where the scale of the head's distances starts, as a meta-parameter; nothing where it has none."""
+        """Where the scale of the head's distances starts, as a meta-parameter; nothing if it has none."""
         if self.head == "zero":
             return {}
         return {LOG_SCALE: _sharp(backbone) if self.head == "angle" else known_scale(backbone)}

@@ -30,7 +30,7 @@ from learnd.learning.networks.named_tensors import Tensors
 class HeadLearner(MetaLearner, HeadAlgorithm):
     """A head on features whose outer loop trains the network, and a few parameters of the head's own.
 
-    `fit` finds what was meta-learnt in ctx.meta.  Where that holds weights of the network, the state keeps how far
+    `fit` finds what was meta-learnt in ctx.meta.  If that holds weights of the network, the state keeps how far
     they are from the backbone's, so that it predicts by itself.
     """
 

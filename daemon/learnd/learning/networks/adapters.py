@@ -64,7 +64,7 @@ class Adapter:
 
     @property
     def features(self) -> int | None:
-        """The width D at which it leaves the trunk; None where it runs the whole of it."""
+        """The width D at which it leaves the trunk; None if it runs the whole of it."""
         pool = self.tensors.get(POOL)
         return None if pool is None else len(pool)
 
@@ -138,7 +138,7 @@ def shrinking(side: int, size: int) -> Tensor:
 def network_for(trunk: nn.Module, side: int, size: int, stages: int, features: int | None) -> nn.Module:
     """A domain's own network before anything in it is adapted.  features: None for the whole trunk.
 
-    Raises ValueError where stages are not those of the whole trunk.
+    Raises ValueError if stages are not those of the whole trunk.
     """
     if features is not None:
         return AdaptedTrunk(trunk, side, size, stages, features)
@@ -149,7 +149,7 @@ def network_for(trunk: nn.Module, side: int, size: int, stages: int, features: i
 
 
 def adapt_trunk(trunk: nn.Module, side: int, adapter: Adapter) -> nn.Module:
-    """The network of an adapter's domain.  Raises LearndError where its tensors do not fit the trunk."""
+    """The network of an adapter's domain.  Raises LearndError if its tensors do not fit the trunk."""
     tensors = {name: value.float() for name, value in adapter.tensors.items()}
     try:
         network = network_for(trunk, side, adapter.size, adapter.stages, adapter.features)
@@ -164,7 +164,7 @@ def adapt_trunk(trunk: nn.Module, side: int, adapter: Adapter) -> nn.Module:
 def merged(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """An adapter's tensors under the names of the network: each pair of factors as the kernel that it makes.
 
-    own: the network's kernels by name.  Differentiable in tensors.  Raises KeyError where there is no such kernel.
+    own: the network's kernels by name.  Differentiable in tensors.  Raises KeyError if there is no such kernel.
     """
     plain = {name: value for name, value in tensors.items() if not name.endswith((DOWN, UP))}
     for name in (name.removesuffix(DOWN) for name in tensors if name.endswith(DOWN)):
@@ -174,7 +174,7 @@ def merged(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str
 
 
 def pack(adapters: Iterable[Adapter]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Adapters as the tensors and the metadata of a file; nothing where there are none.
+    """Adapters as the tensors and the metadata of a file; nothing if there are none.
 
     A region that is the only one is no list: so it was before there were more, and a state is known by the hash of it.
     """

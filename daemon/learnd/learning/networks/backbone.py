@@ -38,7 +38,7 @@ class Backbone:
     of parameter names, the last block of the network first; "tune the last two blocks" is ``blocks[:2]``.
     meta: what algorithms have meta-learnt for exactly this network: algorithm -> name -> tensor.
     architecture: the network's name without the file of its weights.
-    adapter: the one at work; None where the network is as it is.  adapters: name -> this backbone under that adapter.
+    adapter: the one at work; None if the network is as it is.  adapters: name -> this backbone under that adapter.
     """
 
     name: str
@@ -99,7 +99,7 @@ def load_backbone(
     It carries what was meta-learnt for it (see `meta_checkpoints`); meta: a folder of the user's own meta checkpoints.
     log: takes one line about each that does not fit.
 
-    Raises LearndError where it cannot be found or does not fit, StateError where its hash is not spec.hash.
+    Raises LearndError if it cannot be found or does not fit, StateError if its hash is not spec.hash.
     """
     network = build_network(spec.name, Path(spec.file) if spec.file else None, others)
     backbone = _on_device(spec.name, network, device)

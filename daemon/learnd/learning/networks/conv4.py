@@ -54,7 +54,7 @@ def of_patches(maps: Tensor, kernels: Tensor) -> Tensor:
 
 
 class Block(nn.Sequential):
-    """Convolution, batch norm, a pooling that halves the map where there is one, ReLU."""
+    """Convolution, batch norm, a pooling that halves the map if there is one, ReLU."""
 
     def __init__(self, inputs: int, outputs: int, pool: bool) -> None:
         super().__init__(Convolution(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs))

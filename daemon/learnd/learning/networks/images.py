@@ -52,7 +52,7 @@ def decode(data: bytes, where: str = "image", side: int | None = None, readers: 
     and grey images come out as "L" or "RGB"; of an animation the first frame is taken.  side: the image will be
     shrunk to so many pixels; a large JPEG is then decoded at a half, a quarter or an eighth of its size, but
     never at less than twice the side.  readers: how files of other kinds are decoded, by the extension of where.
-    Raises ImageError where the bytes are no such image.
+    Raises ImageError if the bytes are no such image.
     """
     extension = PurePath(where).suffix.lower()
     if extension in readers:

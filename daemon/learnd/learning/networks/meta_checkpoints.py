@@ -41,7 +41,7 @@ def write(
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a meta checkpoint as float32, and its metadata.
 
-    Raises LearndError where it is damaged, is no meta checkpoint, or holds values that are not finite.
+    Raises LearndError if it is damaged, is no meta checkpoint, or holds values that are not finite.
     """
     note = _metadata(path)
     try:

@@ -28,7 +28,7 @@ class FileReader:
         """The picture ("RGB") of a file with this content.
 
         The reader is handed a copy: it reads the very bytes that were hashed, and cannot touch a user's own file.
-        Raises ImageError where it raises or breaks its contract, OSError where the copy finds no room.
+        Raises ImageError if it raises or breaks its contract, OSError if the copy finds no room.
         """
         with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:
             copy = Path(folder, PurePath(where).name)

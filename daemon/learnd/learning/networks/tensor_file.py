@@ -35,7 +35,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path, note: Mapping[str, 
 def read_committed(path: Path, sha256: str, backbone_hash: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors and the note of a file of the state that was committed with this sha256.
 
-    Raises StateError where it is not that, or of another backbone.
+    Raises StateError if it is not that, or of another backbone.
     """
     vouch(path, sha256)
     try:

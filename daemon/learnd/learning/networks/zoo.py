@@ -54,7 +54,7 @@ def build_network(name: str, file: Path | None = None, others: Mapping[str, Buil
     """The network of a backbone's name; file: an exported copy to take weights and preprocessing from.
 
     others: what plugins build, by the name that follows "plugin:".
-    Raises LearndError where the name, the file or the weights in it are not what they should be.
+    Raises LearndError if the name, the file or the weights in it are not what they should be.
     """
     architecture, _, own = name.partition("@")
     file = file or (Path(own).expanduser() if own else None)

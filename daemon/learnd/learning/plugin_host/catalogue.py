@@ -56,7 +56,7 @@ class Catalogue:
     backbones: dict[str, Builder] = field(default_factory=dict)
 
     def unfit(self, name: str) -> PluginInfo | None:
-        """The entry of an algorithm that was found and cannot be used; None where it can be, or is not there."""
+        """The entry of an algorithm that was found and cannot be used; None if it can be, or is not there."""
         if name in self.algorithms:
             return None
         return next((info for info in self.plugins if info.name == name and info.state is not PluginState.OK), None)

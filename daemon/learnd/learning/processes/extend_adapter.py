@@ -34,8 +34,8 @@ def extended(backbone: Backbone, name: str, classes: ImageClasses, seed: int) ->
     """The adapter with one more region, where these classes lie, and its accuracy there beside that of the trunk.
 
     classes: of the backbone's size and colours.  Accuracy: of the nearest class mean, over the same episodes.
-    Raises StateError where there is no such adapter, LearndError where it is the identity or is not surely better than
-    the trunk, and ValueError where the classes are too few or too small for an episode.
+    Raises StateError if there is no such adapter, LearndError if it is the identity or is not surely better than
+    the trunk, and ValueError if the classes are too few or too small for an episode.
     """
     adapter = backbone.adapted(name).adapter
     if adapter is None:

@@ -49,7 +49,7 @@ class Forward(NamedTuple):
 
 
 class Tangent(NamedTuple):
-    """The same along a direction; dx: None where the input stays as it is, as an image does."""
+    """The same along a direction; dx: None if the input stays as it is, as an image does."""
 
     dx: Tensor | None
     dk: Tensor

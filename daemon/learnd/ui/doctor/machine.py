@@ -39,7 +39,7 @@ def version_of(package: str) -> str:
 
 
 def driver() -> str | None:
-    """The version of the NVIDIA driver, "?" where it does not tell; None where there is none."""
+    """The version of the NVIDIA driver, "?" where it does not tell; None if there is none."""
     try:
         text = GPU_DRIVER.read_text()
     except OSError:

@@ -41,7 +41,7 @@ COLLECTIONS = {
 def classes_of(name: str, root: Path, images: int) -> dict[str, list[Image]]:
     """So many images of each of the first CLASSES_PER_TASK classes, evenly spread over what there is of them.
 
-    name: of a collection, or "collection/group".  Raises LearndError where it cannot be had.
+    name: of a collection, or "collection/group".  Raises LearndError if it cannot be had.
     """
     from PIL import Image
 

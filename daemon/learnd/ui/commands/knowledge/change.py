@@ -8,7 +8,7 @@ from learnd.ui.views import json_output
 
 
 def request_change(asked: CommandLine, kind: str, argument: str) -> Json:
-    """What the change came to, as JSON data.  Raises LearndError where it cannot be made."""
+    """What the change came to, as JSON data.  Raises LearndError if it cannot be made."""
     from dataclasses import asdict
 
     from learnd.control.knowledge.change_requests import ask

@@ -45,7 +45,7 @@ def forget(asked: CommandLine, task: str, yes: bool, as_json: bool) -> int:
 
 
 def _confirmed(name: str) -> bool:
-    """Raises UsageError where there is nobody to ask."""
+    """Raises UsageError if there is nobody to ask."""
     if not sys.stdin.isatty():
         raise UsageError("cannot ask whether you are sure: there is no terminal", remedy="add --yes")
     try:

@@ -28,7 +28,7 @@ class _Knowledge:
     members: tuple[Member, ...]
     backbone: BackboneSpec
     readers: tuple[str, ...]  # extensions of files that plugins read
-    head: HeadFile | None  # ready made, where nobody names a task
+    head: HeadFile | None  # ready made, if nobody names a task
 
 
 @click.command(cls=Command)
@@ -77,7 +77,7 @@ def predict(asked: CommandLine, images: tuple[str, ...], task: str | None, top: 
 
 
 def _knowledge(settings: Settings, task: str | None) -> _Knowledge:
-    """Raises UsageError for a task that nobody knows, TaskError where it, or anything at all, is not learnt."""
+    """Raises UsageError for a task that nobody knows, TaskError if it, or anything at all, is not learnt."""
     from learnd.control.knowledge.generations import Generations
 
     with json_output.journal_if_any(settings) as journal:
@@ -151,7 +151,7 @@ def _ask_worker(
 
 
 def _prediction(one: Prediction) -> Json:
-    """As in `learnd predict --json`; error is there only where there is one."""
+    """As in `learnd predict --json`; error is there only if there is one."""
     top = [
         {"task": guess.task, "class": guess.class_name, "probability": round(guess.probability, PROBABILITY_DIGITS)}
         for guess in one.top

@@ -168,7 +168,7 @@ def _process(spec: MetaTrainSpec, threads: int) -> Process:
 def _follow(start: Process, watch: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Its last message; where it was stopped by a signal, with the exit code for that.
 
-    Raises LearndError where it failed.
+    Raises LearndError if it failed.
     """
     inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     with tempfile.TemporaryDirectory(prefix="learnd-", ignore_cleanup_errors=True) as folder:

@@ -78,7 +78,7 @@ def list_plugins(asked: CommandLine, as_json: bool) -> None:
 
 
 def _standing(found: Standing | None) -> dict[str, Any]:
-    """How an algorithm did so far; nothing where no task is known."""
+    """How an algorithm did so far; nothing if no task is known."""
     values = vars(found) if found else {"bids": 0, "measured": 0, "wins": 0, "rank": None, "seconds": None}
     return {name: value for name, value in values.items() if name != "algorithm"}
 
@@ -180,7 +180,7 @@ def new(asked: CommandLine, name: str, meta: bool) -> None:
 
 
 def _target(target: str) -> str:
-    """The absolute path of a file, or a name as it is.  Raises UsageError where there is no such file."""
+    """The absolute path of a file, or a name as it is.  Raises UsageError if there is no such file."""
     path = Path(target)
     if path.suffix != ".py" and path.name == target:
         return target
