@@ -16,17 +16,17 @@ from learnd.learning.plugin_host.catalogue import load_catalogue
 from learnd.messages.jobs import BackboneSpec
 from learnd.messages.task import Task, TaskOptions
 
-WAYS = 5
+BID_WAYS = 5
 
 
 def noise(backbone: Backbone, shots: int) -> Support:
     """A support of noise: what is in the images does not matter for the time."""
     taken = backbone.preprocess
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(256, (WAYS * shots, taken.channels, taken.size, taken.size), generator=generator)
-    labels = torch.arange(WAYS).repeat_interleave(shots)
+    images = torch.randint(256, (BID_WAYS * shots, taken.channels, taken.size, taken.size), generator=generator)
+    labels = torch.arange(BID_WAYS).repeat_interleave(shots)
     pixels = images.to(torch.uint8)
-    return Support(pixels, backbone.embed(pixels), labels, WAYS)
+    return Support(pixels, backbone.embed(pixels), labels, BID_WAYS)
 
 
 def seconds_of(algorithm: Algorithm, backbone: Backbone, support: Support) -> float:
@@ -48,9 +48,9 @@ def main() -> int:
     backbone, shots = load_backbone(BackboneSpec(options.backbone)), options.shots
     names = tuple("abcde")
     about = (backbone.name, backbone.features, backbone.macs, "cpu", tuple(sorted(backbone.meta)))
-    task = Task("noise", "noise", 1, names, (shots,) * WAYS, 0, TaskOptions(), *about)
+    task = Task("noise", "noise", 1, names, (shots,) * BID_WAYS, 0, TaskOptions(), *about)
     support = noise(backbone, shots)
-    print(f"{options.backbone}, {WAYS}-way {shots}-shot")
+    print(f"{options.backbone}, {BID_WAYS}-way {shots}-shot")
     print("| algorithm | score | expected seconds | seconds |")
     print("|---|---|---|---|")
     for name, algorithm in sorted(load_catalogue(None, {}).algorithms.items()):
