@@ -258,8 +258,8 @@ def test_a_queue_that_overflowed_reports_everything(watch: Watch, root: Path) ->
         pytest.skip(f"the kernel queues {most} events: too many to run over in a test")
     (root / "task").mkdir()
     one, heard = watch()
-    assert one._bell is not None
-    ears = one._bell._observer._ears  # type: ignore[attr-defined]
+    assert one._events is not None
+    ears = one._events._observer._ears  # type: ignore[attr-defined]
 
     with ears._lock:  # the reader stands still, as on a machine that is overloaded
         for number in range(most // 2 + 10):  # two by two, because the kernel merges equal events
