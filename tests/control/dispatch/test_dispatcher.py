@@ -114,7 +114,7 @@ class Crew:
         self.will(job, "done")
 
     def says_of_plugins(self, *words: dict[str, Any]) -> None:
-        """What a worker says when it is told to load the plugins again."""
+        """Set what a worker answers when it is asked to load the plugins again."""
         self.plans.mkdir(exist_ok=True)
         (self.plans / "plugins.json").write_text(json.dumps(words))
 

@@ -19,7 +19,7 @@ from tests.learning.drawn import random_conv4, random_lite0_meta
 
 
 def right(hits: int, of: int) -> Tensor:
-    """The first hits of so many images are classified correctly."""
+    """Return which of `of` images are classified correctly, (of,): the first `hits`."""
     return torch.arange(of) < hits
 
 

@@ -56,7 +56,7 @@ def task_network(backbone: Backbone, adapted: Tensors, fixed: Tensors) -> TaskNe
 
 
 def tasks_per_pass(backbone: Backbone, adapted: Tensors, images: int) -> int | None:
-    """Return how many tasks of so many images each go fastest together; None if nothing is known about it."""
+    """Return the fastest number of tasks per pass, given the images per task; None if it is not known."""
     written = written_network(backbone, adapted)
     return None if written is None else written.tasks_per_pass(images)
 

@@ -53,7 +53,7 @@ class WrittenNetwork:
         return _View(*layers_of(cast(Conv4, self.backbone.module), taken))
 
     def tasks_per_pass(self, images: int) -> int:
-        """How many tasks of so many images each go fastest together."""
+        """Return the fastest number of tasks per pass, given the images per task."""
         return max(1, IMAGES // images)
 
 
